@@ -1,0 +1,212 @@
+//! The containers' side of the world: one trait, as narrow as the loop needs it, and what stands behind it.
+//!
+//! `docker` speaks the Docker Engine API through bollard to any engine that serves it; `memory` is an engine of maps for
+//! tests and passes the same contract suite. An engine carries out what it is told and decides nothing.
+
+pub mod docker;
+pub mod memory;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::plan::observed::{Container, ContainerId, Image, Observed};
+use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
+use crate::project::Hook;
+
+/// What the loop asks of an engine.
+///
+/// Every call is idempotent where the Docker Engine API is: starting what runs, stopping what is stopped, making a
+/// network or volume that exists and removing what is gone all succeed.
+pub trait Engine: Clone + Send + Sync + 'static {
+    /// Everything of the project that the engine knows, each container inspected; `images` are looked up beside those
+    /// that the containers run, `networks` and `volumes` beside those that carry the project's label.
+    fn observe(&self, project: &str, wanted: &Wanted) -> impl Future<Output = Result<Observed, EngineError>> + Send;
+
+    /// One container, or `None` when it is gone.
+    fn container(&self, id: &str) -> impl Future<Output = Result<Option<Container>, EngineError>> + Send;
+
+    /// One image by reference or id, or `None` when it is not there.
+    fn image(&self, reference: &str) -> impl Future<Output = Result<Option<Image>, EngineError>> + Send;
+
+    /// The ids of the project's containers, each time something happens to one. The stream ends with the connection.
+    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerId, EngineError>>;
+
+    /// Makes a network, unless one of that name is there.
+    fn create_network(&self, spec: &NetworkSpec) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Removes a network by name.
+    fn remove_network(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Makes a volume, unless one of that name is there.
+    fn create_volume(&self, spec: &VolumeSpec) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Removes a volume by name.
+    fn remove_volume(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Pulls an image with the credentials of the docker config.
+    fn pull(
+        &self,
+        image: &str,
+        platform: Option<&str>,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
+    ) -> impl Future<Output = Result<Image, EngineError>> + Send;
+
+    /// Builds an image, tags it and labels it with the digest of its inputs.
+    fn build(
+        &self,
+        spec: &BuildSpec,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
+    ) -> impl Future<Output = Result<Image, EngineError>> + Send;
+
+    /// Removes an image by reference or id, unless a container uses it.
+    fn remove_image(&self, reference: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Makes a container, joins its networks and copies its files in; does not start it.
+    fn create_container(&self, spec: &ContainerSpec) -> impl Future<Output = Result<Container, EngineError>> + Send;
+
+    /// Starts a container and says how it is then.
+    fn start_container(&self, id: &str) -> impl Future<Output = Result<Container, EngineError>> + Send;
+
+    /// Stops a container with its stop signal, kills it after the grace period (`None`: its own), and says how it is
+    /// then; `None` when it was gone.
+    fn stop_container(
+        &self,
+        id: &str,
+        grace: Option<Duration>,
+    ) -> impl Future<Output = Result<Option<Container>, EngineError>> + Send;
+
+    /// Sends a signal (`SIGKILL`, `HUP`, `9`) to process 1 of a running container.
+    fn kill_container(&self, id: &str, signal: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Removes a container, killing it if it runs; `volumes` takes its anonymous volumes with it.
+    fn remove_container(&self, id: &str, volumes: bool) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Gives a container another name.
+    fn rename_container(&self, id: &str, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Runs a command in a running container to its end, without a terminal and without input, and returns its code
+    /// and its output, of which the first 64 KiB are kept.
+    fn exec(&self, id: &str, hook: &Hook) -> impl Future<Output = Result<ExecOutcome, EngineError>> + Send;
+
+    /// A container's output. Chunks are as the engine cut them, not lines.
+    fn logs(&self, id: &str, options: &LogOptions) -> BoxStream<'static, Result<LogChunk, EngineError>>;
+
+    /// Unpacks a tar into a folder of a container, running or not.
+    fn upload(&self, id: &str, folder: &str, tar: Bytes) -> impl Future<Output = Result<(), EngineError>> + Send;
+}
+
+/// What [`Engine::observe`] is to look up beside what carries the project's label.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// References of images.
+    pub images: Vec<String>,
+    /// Names of networks.
+    pub networks: Vec<String>,
+    /// Names of volumes.
+    pub volumes: Vec<String>,
+}
+
+/// A piece of news from a build or a pull.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// The step that is now worked on, such as `[2/4] COPY . /app`.
+    Step(String),
+    /// A line of output of that step.
+    Output(String),
+    /// Bytes received so far, of so many where that is known.
+    Bytes {
+        /// So far.
+        received: u64,
+        /// In all.
+        total: Option<u64>,
+    },
+}
+
+/// How a command in a container ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecOutcome {
+    /// Its exit code.
+    pub code: i64,
+    /// Standard output and standard error, as they came.
+    pub output: String,
+}
+
+/// Which part of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogOptions {
+    /// Go on as more comes, until the container exits.
+    pub follow: bool,
+    /// Only so many lines from the end.
+    pub tail: Option<u64>,
+    /// Only what is newer: seconds since 1970, with a fraction.
+    pub since: Option<String>,
+    /// Only what is older: seconds since 1970, with a fraction.
+    pub until: Option<String>,
+    /// Each line begins with its time.
+    pub timestamps: bool,
+}
+
+/// A piece of a container's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogChunk {
+    /// Whether it came from standard error.
+    pub stderr: bool,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// What an engine could not do. `Display` is what the person reads, without the operation, which the caller names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    /// No engine answers.
+    #[error("{message}")]
+    Unreachable {
+        /// What was tried.
+        message: String,
+    },
+    /// What was asked for does not exist.
+    #[error("{message}")]
+    NotFound {
+        /// The engine's words.
+        message: String,
+    },
+    /// A host port is in use.
+    #[error("port {port} is already in use{}", .holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default())]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// Who has it, where that can be known: a container or a process.
+        holder: Option<String>,
+    },
+    /// A path of the manifest is not on this machine.
+    #[error("`{}` does not exist", .path.display())]
+    MissingPath {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A step of a build failed.
+    #[error("{message}")]
+    BuildFailed {
+        /// The engine's words: the step and its exit code.
+        message: String,
+        /// The step's last lines of output.
+        output: Vec<String>,
+    },
+    /// The operation was called off.
+    #[error("cancelled")]
+    Cancelled,
+    /// Anything else that the engine refused.
+    #[error("{message}")]
+    Refused {
+        /// The engine's words.
+        message: String,
+    },
+}

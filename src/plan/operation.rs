@@ -1,0 +1,366 @@
+//! What a plan is made of: operations, what each is for, and what keeps it back. All of it prints itself as text, which
+//! is what `hoist plan` and `hoist why` show and what tests compare.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::observed::ContainerId;
+use crate::project::{Condition, Hook};
+
+/// One thing that an engine can be told to do. The fields name what it is done to, never how.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "operation", rename_all = "kebab-case")]
+pub enum Operation {
+    /// Make a network of the project, by key.
+    CreateNetwork {
+        /// The key in the manifest.
+        key: String,
+    },
+    /// Make a volume of the project, by key.
+    CreateVolume {
+        /// The key in the manifest.
+        key: String,
+    },
+    /// Pull a service's image.
+    Pull {
+        /// The service.
+        service: String,
+    },
+    /// Build a service's image.
+    Build {
+        /// The service.
+        service: String,
+        /// The source generation that the image will carry.
+        generation: u64,
+    },
+    /// Make a container.
+    Create {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container whose place it will take.
+        replaces: Option<ContainerId>,
+    },
+    /// Start a container.
+    Start {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Stop a container if it runs, start its replacement, remove the old one and give the new one its name.
+    Exchange {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container that goes.
+        old: ContainerId,
+        /// The container that takes its place.
+        new: ContainerId,
+        /// Whether the new one is to run; false only gives it the name.
+        start: bool,
+    },
+    /// Give a replacement its final name after an exchange that was cut short.
+    Rename {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Stop a container and start it again.
+    Restart {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Stop a container.
+    Stop {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Remove a container, stopping it first if it runs.
+    Remove {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Copy changed files into a service's running containers.
+    Sync {
+        /// The service.
+        service: String,
+        /// The containers.
+        containers: Vec<ContainerId>,
+        /// What is copied and what is deleted.
+        files: SyncFiles,
+        /// What is run afterwards.
+        exec: Option<SyncHook>,
+    },
+    /// Remove a network by name.
+    RemoveNetwork {
+        /// The engine's name.
+        name: String,
+    },
+    /// Remove a volume by name.
+    RemoveVolume {
+        /// The engine's name.
+        name: String,
+    },
+    /// Remove an image.
+    RemoveImage {
+        /// The reference.
+        image: String,
+    },
+}
+
+/// The files of one sync.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+pub struct SyncFiles {
+    /// From the host to the container.
+    pub copied: BTreeSet<(PathBuf, String)>,
+    /// Paths inside the container.
+    pub deleted: BTreeSet<String>,
+}
+
+/// A command after a sync. Ordered by its words alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SyncHook(pub Hook);
+
+impl PartialOrd for SyncHook {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SyncHook {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.command.cmp(&other.0.command)
+    }
+}
+
+impl Operation {
+    /// The service that it is for, when it is for one.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match self {
+            Self::Pull { service }
+            | Self::Build { service, .. }
+            | Self::Create { service, .. }
+            | Self::Start { service, .. }
+            | Self::Exchange { service, .. }
+            | Self::Rename { service, .. }
+            | Self::Restart { service, .. }
+            | Self::Stop { service, .. }
+            | Self::Remove { service, .. }
+            | Self::Sync { service, .. } => Some(service),
+            Self::CreateNetwork { .. }
+            | Self::CreateVolume { .. }
+            | Self::RemoveNetwork { .. }
+            | Self::RemoveVolume { .. }
+            | Self::RemoveImage { .. } => None,
+        }
+    }
+
+    /// The verb for people: `build`, `start`, `replace`.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::Create { .. } => "create",
+            Self::Pull { .. } => "pull",
+            Self::Build { .. } => "build",
+            Self::Start { .. } => "start",
+            Self::Exchange { .. } => "replace",
+            Self::Rename { .. } => "rename",
+            Self::Restart { .. } => "restart",
+            Self::Stop { .. } => "stop",
+            Self::Remove { .. } | Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveImage { .. } => {
+                "remove"
+            }
+            Self::Sync { .. } => "sync",
+        }
+    }
+
+    /// What it is done to, for people: `users-1`, `network default`, `image shop-users`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::CreateNetwork { key } => format!("network {key}"),
+            Self::CreateVolume { key } => format!("volume {key}"),
+            Self::Pull { service } | Self::Build { service, .. } => format!("image of {service}"),
+            Self::Create { service, number, .. }
+            | Self::Start { service, number, .. }
+            | Self::Exchange { service, number, .. }
+            | Self::Rename { service, number, .. }
+            | Self::Restart { service, number, .. }
+            | Self::Stop { service, number, .. }
+            | Self::Remove { service, number, .. } => format!("{service}-{number}"),
+            Self::Sync { service, files, .. } => {
+                let count = files.copied.len() + files.deleted.len();
+                format!("{count} {} to {service}", if count == 1 { "file" } else { "files" })
+            }
+            Self::RemoveNetwork { name } => format!("network {name}"),
+            Self::RemoveVolume { name } => format!("volume {name}"),
+            Self::RemoveImage { image } => format!("image {image}"),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.verb(), self.subject())
+    }
+}
+
+/// Why an operation is in the plan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "cause", rename_all = "kebab-case")]
+pub enum Cause {
+    /// It is in the manifest and not in the engine.
+    Missing,
+    /// The container does not run.
+    NotRunning,
+    /// The resolved configuration differs from what the container was made from.
+    ConfigChanged,
+    /// The image differs from what the container was made from.
+    ImageChanged,
+    /// Files were saved.
+    SourcesChanged,
+    /// The build's inputs differ from those that the image was built from.
+    InputsChanged,
+    /// Asked for on the command line.
+    Asked,
+    /// A dependency with `restart: true` has a newer container.
+    DependencyReplaced {
+        /// The dependency.
+        service: String,
+    },
+    /// It exited and its restart policy wants it back.
+    Exited {
+        /// The exit code.
+        code: i64,
+    },
+    /// The manifest no longer has it.
+    Orphan,
+    /// More replicas run than are wanted.
+    Surplus,
+    /// The run is coming to its end.
+    Stopping,
+    /// An exchange was cut short.
+    Unfinished,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => formatter.write_str("does not exist"),
+            Self::NotRunning => formatter.write_str("is not running"),
+            Self::ConfigChanged => formatter.write_str("configuration changed"),
+            Self::ImageChanged => formatter.write_str("image changed"),
+            Self::SourcesChanged => formatter.write_str("sources changed"),
+            Self::InputsChanged => formatter.write_str("sources changed since the image was built"),
+            Self::Asked => formatter.write_str("asked for"),
+            Self::DependencyReplaced { service } => write!(formatter, "dependency `{service}` was replaced"),
+            Self::Exited { code } => write!(formatter, "exited with code {code}"),
+            Self::Orphan => formatter.write_str("not in the manifest"),
+            Self::Surplus => formatter.write_str("more replicas than wanted"),
+            Self::Stopping => formatter.write_str("stopping"),
+            Self::Unfinished => formatter.write_str("an earlier exchange was cut short"),
+        }
+    }
+}
+
+/// What keeps an operation back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "hold", rename_all = "kebab-case")]
+pub enum Hold {
+    /// A dependency has not reached the state that is asked of it.
+    Dependency {
+        /// The dependency.
+        service: String,
+        /// The state.
+        condition: Condition,
+    },
+    /// A dependency cannot reach that state any more.
+    DependencyFailed {
+        /// The dependency.
+        service: String,
+        /// Why.
+        reason: String,
+    },
+    /// The image is not there yet.
+    Image {
+        /// The reference.
+        image: String,
+    },
+    /// A network is not there yet.
+    Network {
+        /// The key in the manifest.
+        key: String,
+    },
+    /// A volume is not there yet.
+    Volume {
+        /// The key in the manifest.
+        key: String,
+    },
+    /// A dependent must stop first.
+    Dependent {
+        /// The dependent.
+        service: String,
+    },
+    /// Containers still use it.
+    InUse,
+    /// Another operation on the same thing is under way.
+    Busy,
+    /// It failed and nothing has changed since.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// It is tried again after a while.
+    BackOff,
+    /// Another container must make room first.
+    Order {
+        /// The container, by service and number.
+        subject: String,
+    },
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dependency { service, condition } => match condition {
+                Condition::Started => write!(formatter, "waits for `{service}` to start"),
+                Condition::Healthy => write!(formatter, "waits for `{service}` to be healthy"),
+                Condition::Completed => write!(formatter, "waits for `{service}` to complete"),
+            },
+            Self::DependencyFailed { service, reason } => write!(formatter, "dependency `{service}` {reason}"),
+            Self::Image { image } => write!(formatter, "waits for image `{image}`"),
+            Self::Network { key } => write!(formatter, "waits for network `{key}`"),
+            Self::Volume { key } => write!(formatter, "waits for volume `{key}`"),
+            Self::Dependent { service } => write!(formatter, "waits for `{service}` to stop"),
+            Self::InUse => formatter.write_str("waits for the containers that use it"),
+            Self::Busy => formatter.write_str("waits for an operation under way"),
+            Self::Failed { reason } => write!(formatter, "failed: {reason}"),
+            Self::BackOff => formatter.write_str("is tried again shortly"),
+            Self::Order { subject } => write!(formatter, "waits for {subject}"),
+        }
+    }
+}

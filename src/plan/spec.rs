@@ -1,0 +1,302 @@
+//! What an engine is asked to make: containers, networks, volumes and builds, with the names and labels that docker
+//! compose gives them, so that either tool sees the other's work.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::project::{
+    Build, FileGrant, FileObject, FileSource, MountSource, Network, Networking, Project, Service, Volume, config_hash,
+};
+
+/// The labels of docker compose that hoist reads and writes.
+pub mod label {
+    /// The project's name, on everything.
+    pub const PROJECT: &str = "com.docker.compose.project";
+    /// The service, on containers and built images.
+    pub const SERVICE: &str = "com.docker.compose.service";
+    /// The version of the tool that made it.
+    pub const VERSION: &str = "com.docker.compose.version";
+    /// The folder of the project.
+    pub const WORKING_DIR: &str = "com.docker.compose.project.working_dir";
+    /// The manifest's files, separated by commas.
+    pub const CONFIG_FILES: &str = "com.docker.compose.project.config_files";
+    /// The files given with `--env-file`, separated by commas.
+    pub const ENVIRONMENT_FILE: &str = "com.docker.compose.project.environment_file";
+    /// `True` for containers of `run`, else `False`.
+    pub const ONE_OFF: &str = "com.docker.compose.oneoff";
+    /// The number within the service, from 1.
+    pub const NUMBER: &str = "com.docker.compose.container-number";
+    /// The hash of the configuration.
+    pub const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+    /// The image's id.
+    pub const IMAGE: &str = "com.docker.compose.image";
+    /// The dependencies: `db:service_healthy:true,…`.
+    pub const DEPENDS_ON: &str = "com.docker.compose.depends_on";
+    /// On a replacement, the container that it replaces.
+    pub const REPLACE: &str = "com.docker.compose.replace";
+    /// A network's key in the manifest.
+    pub const NETWORK: &str = "com.docker.compose.network";
+    /// A volume's key in the manifest.
+    pub const VOLUME: &str = "com.docker.compose.volume";
+    /// On a built image: the digest of the files and arguments that it was built from.
+    pub const INPUTS: &str = "dev.hoist.inputs";
+}
+
+/// A container to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// The image's reference.
+    pub image: String,
+    /// The service whose attributes it gets.
+    pub service: Service,
+    /// All its labels: the service's own and docker compose's.
+    pub labels: BTreeMap<String, String>,
+    /// The networks to join, the one with the default route first; empty with a shared or no network.
+    pub networks: Vec<NetworkEndpoint>,
+    /// The engine's name of every volume of the project, by key.
+    pub volumes: BTreeMap<String, String>,
+    /// Files of the host to mount read-only: secrets and configs with `file`.
+    pub file_mounts: Vec<(PathBuf, String)>,
+    /// Files to copy in before the start: secrets and configs with `environment` or `content`.
+    pub copied_files: Vec<CopiedFile>,
+    /// The container whose anonymous volumes it takes over.
+    pub volumes_from: Option<String>,
+    /// The id of the container whose network it shares (`network_mode: service:…`).
+    pub network_container: Option<String>,
+}
+
+/// A container's place in a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkEndpoint {
+    /// The engine's name of the network.
+    pub network: String,
+    /// The names that it answers to: service, container, own aliases.
+    pub aliases: Vec<String>,
+    /// A fixed IPv4 address.
+    pub ipv4_address: Option<String>,
+    /// A fixed IPv6 address.
+    pub ipv6_address: Option<String>,
+    /// A fixed hardware address.
+    pub mac_address: Option<String>,
+}
+
+/// A file that is written into a container before it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopiedFile {
+    /// The absolute path inside.
+    pub target: String,
+    /// Its bytes.
+    pub content: String,
+    /// Permissions.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u64,
+    /// Group.
+    pub gid: u64,
+}
+
+/// A network to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// What was asked for; its `name` is the engine's.
+    pub network: Network,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A volume to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeSpec {
+    /// What was asked for; its `name` is the engine's.
+    pub volume: Volume,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image to be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildSpec {
+    /// The service it is for.
+    pub service: String,
+    /// The reference that it is tagged with.
+    pub image: String,
+    /// Where from and how.
+    pub build: Build,
+    /// Labels of the image, without [`label::INPUTS`], which the engine adds from what it really read.
+    pub labels: BTreeMap<String, String>,
+    /// `os/arch`.
+    pub platform: Option<String>,
+    /// Try to pull newer base images.
+    pub pull: bool,
+    /// Do not use the build cache.
+    pub no_cache: bool,
+}
+
+/// The version that hoist writes where docker compose writes its own.
+const VERSION: &str = concat!("hoist-", env!("CARGO_PKG_VERSION"));
+
+/// The container with this number of a service.
+///
+/// `replaces` is the container that this one is made to take the place of; the new one then has a name of its own
+/// until the exchange, as docker compose does it.
+#[must_use]
+pub fn container(
+    project: &Project,
+    service: &Service,
+    number: u32,
+    image_id: &str,
+    replaces: Option<&str>,
+) -> ContainerSpec {
+    let final_name = project.container_name(service, number);
+    let mut labels = service.labels.clone();
+    labels.extend(project_labels(project));
+    labels.insert(label::SERVICE.into(), service.name.clone());
+    labels.insert(label::ONE_OFF.into(), "False".into());
+    labels.insert(label::NUMBER.into(), number.to_string());
+    labels.insert(label::CONFIG_HASH.into(), config_hash(project, service));
+    labels.insert(label::IMAGE.into(), image_id.into());
+    labels.insert(label::DEPENDS_ON.into(), depends_on_label(service));
+    if let Some(old) = replaces {
+        labels.insert(label::REPLACE.into(), old.into());
+    }
+    let name = match replaces {
+        Some(old) => format!("{}_{final_name}", old.get(..12).unwrap_or(old)),
+        None => final_name.clone(),
+    };
+    let (file_mounts, copied_files) = files(project, service);
+    ContainerSpec {
+        name,
+        image: project.image_of(service),
+        service: service.clone(),
+        labels,
+        networks: endpoints(project, service, &final_name),
+        volumes: used_volumes(project, service),
+        file_mounts,
+        copied_files,
+        volumes_from: replaces.map(Into::into),
+        network_container: None,
+    }
+}
+
+/// A network of the project, by its key.
+#[must_use]
+pub fn network(project: &Project, key: &str, network: &Network) -> NetworkSpec {
+    let mut labels = network.labels.clone();
+    labels.insert(label::PROJECT.into(), project.name.clone());
+    labels.insert(label::VERSION.into(), VERSION.into());
+    labels.insert(label::NETWORK.into(), key.into());
+    NetworkSpec { network: network.clone(), labels }
+}
+
+/// A volume of the project, by its key.
+#[must_use]
+pub fn volume(project: &Project, key: &str, volume: &Volume) -> VolumeSpec {
+    let mut labels = volume.labels.clone();
+    labels.insert(label::PROJECT.into(), project.name.clone());
+    labels.insert(label::VERSION.into(), VERSION.into());
+    labels.insert(label::VOLUME.into(), key.into());
+    VolumeSpec { volume: volume.clone(), labels }
+}
+
+/// The build of a service that has one.
+#[must_use]
+pub fn build(project: &Project, service: &Service) -> Option<BuildSpec> {
+    let build = service.build.clone()?;
+    let labels = BTreeMap::from([
+        (label::PROJECT.into(), project.name.clone()),
+        (label::SERVICE.into(), service.name.clone()),
+        (label::VERSION.into(), VERSION.into()),
+    ]);
+    Some(BuildSpec {
+        service: service.name.clone(),
+        image: project.image_of(service),
+        build,
+        labels,
+        platform: service.platform.clone(),
+        pull: false,
+        no_cache: false,
+    })
+}
+
+fn project_labels(project: &Project) -> BTreeMap<String, String> {
+    let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(",");
+    let mut labels = BTreeMap::from([
+        (label::PROJECT.into(), project.name.clone()),
+        (label::VERSION.into(), VERSION.into()),
+        (label::WORKING_DIR.into(), project.directory.display().to_string()),
+        (label::CONFIG_FILES.into(), paths(&project.files)),
+    ]);
+    if !project.environment_files.is_empty() {
+        labels.insert(label::ENVIRONMENT_FILE.into(), paths(&project.environment_files));
+    }
+    labels
+}
+
+fn depends_on_label(service: &Service) -> String {
+    let entries: Vec<String> = service
+        .depends_on
+        .iter()
+        .map(|(name, dependency)| format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart))
+        .collect();
+    entries.join(",")
+}
+
+fn endpoints(project: &Project, service: &Service, container_name: &str) -> Vec<NetworkEndpoint> {
+    let Networking::Networks(attachments) = &service.networking else { return Vec::new() };
+    let mut sorted: Vec<_> = attachments.iter().collect();
+    sorted.sort_by_key(|(key, attachment)| (-i64::from(attachment.priority), *key));
+    sorted
+        .into_iter()
+        .filter_map(|(key, attachment)| {
+            let mut aliases = vec![container_name.to_owned(), service.name.clone()];
+            aliases.extend(attachment.aliases.iter().cloned());
+            Some(NetworkEndpoint {
+                network: project.networks.get(key)?.name.clone(),
+                aliases,
+                ipv4_address: attachment.ipv4_address.clone(),
+                ipv6_address: attachment.ipv6_address.clone(),
+                mac_address: attachment.mac_address.clone(),
+            })
+        })
+        .collect()
+}
+
+fn used_volumes(project: &Project, service: &Service) -> BTreeMap<String, String> {
+    service
+        .mounts
+        .iter()
+        .filter_map(|mount| match &mount.source {
+            MountSource::Volume { key, .. } => Some((key.clone(), project.volumes.get(key)?.name.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn files(project: &Project, service: &Service) -> (Vec<(PathBuf, String)>, Vec<CopiedFile>) {
+    let (mut mounted, mut copied) = (Vec::new(), Vec::new());
+    let granted =
+        |grants: &'_ [FileGrant], objects: &'_ BTreeMap<String, FileObject>| -> Vec<(FileGrant, FileSource)> {
+            grants.iter().filter_map(|grant| Some((grant.clone(), objects.get(&grant.key)?.source.clone()))).collect()
+        };
+    let all =
+        granted(&service.secrets, &project.secrets).into_iter().chain(granted(&service.configs, &project.configs));
+    for (grant, source) in all {
+        match source {
+            FileSource::File(path) => mounted.push((path, grant.target)),
+            FileSource::Environment { value: content, .. } | FileSource::Content(content) => {
+                let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+                copied.push(CopiedFile {
+                    uid: number(&grant.uid),
+                    gid: number(&grant.gid),
+                    mode: grant.mode.unwrap_or(0o444),
+                    target: grant.target,
+                    content,
+                });
+            }
+            FileSource::External => {}
+        }
+    }
+    (mounted, copied)
+}

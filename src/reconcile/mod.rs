@@ -1,0 +1,3 @@
+//! The state of a run and the one function that moves it.
+
+pub mod notice;

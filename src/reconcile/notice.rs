@@ -1,0 +1,125 @@
+//! What a run has to say, as data; `ui` words it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::plan::operation::{Cause, Operation};
+
+/// Something that a person, or a program reading JSON lines, is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "notice", rename_all = "kebab-case")]
+pub enum Notice {
+    /// An operation was begun.
+    Began {
+        /// What.
+        operation: Operation,
+        /// Why.
+        cause: Cause,
+    },
+    /// An operation is done.
+    Done {
+        /// What.
+        operation: Operation,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A build gave the image that was there before: nothing is replaced.
+    ImageUnchanged {
+        /// The service.
+        service: String,
+        /// How long the build took.
+        took: Duration,
+    },
+    /// An operation failed.
+    Failed {
+        /// What.
+        operation: Operation,
+        /// Why, in words for people.
+        reason: String,
+        /// The last lines of output, of a build.
+        output: Vec<String>,
+        /// Something of the service still runs as before.
+        still_running: bool,
+    },
+    /// An operation was called off because something newer came.
+    Cancelled {
+        /// What.
+        operation: Operation,
+    },
+    /// A container's healthcheck passes.
+    Healthy {
+        /// The service.
+        service: String,
+        /// The container's number.
+        number: u32,
+        /// Since its start.
+        took: Duration,
+    },
+    /// A container's healthcheck has failed too often.
+    Unhealthy {
+        /// The service.
+        service: String,
+        /// The container's number.
+        number: u32,
+    },
+    /// A container exited without being told to.
+    Exited {
+        /// The service.
+        service: String,
+        /// The container's number.
+        number: u32,
+        /// The exit code.
+        code: i64,
+        /// It is started again after this long.
+        restart_in: Option<Duration>,
+    },
+    /// Saved files concern a service.
+    Changed {
+        /// The service.
+        service: String,
+        /// The paths, absolute.
+        paths: BTreeSet<PathBuf>,
+    },
+    /// Containers of the project whose service is not in the manifest.
+    Orphans {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// A needed service cannot come up.
+    ServiceFailed {
+        /// The service.
+        service: String,
+        /// Who needs it.
+        needed_by: Vec<String>,
+        /// Why, in words for people: `exited with code 1`, `is unhealthy`.
+        reason: String,
+        /// The container, for its last lines of output.
+        container: Option<String>,
+    },
+    /// Everything that was asked for is up.
+    Up {
+        /// How many containers run.
+        running: usize,
+        /// Since the run began.
+        took: Duration,
+    },
+    /// The run is stopping its containers.
+    Stopping,
+    /// The run is killing its containers.
+    Killing,
+    /// The engine does not answer; the run goes on when it does.
+    EngineLost {
+        /// The engine's words.
+        reason: String,
+    },
+    /// The engine answers again.
+    EngineBack,
+    /// Not everything was healthy in the time given with `--wait-timeout`.
+    TimedOut {
+        /// The services that were not.
+        services: Vec<String>,
+    },
+}
