@@ -1,1 +1,196 @@
-//! cli.
+//! The command line: one file a command, which loads, calls, prints and returns an exit code. Nothing below decides how
+//! the process ends.
+
+mod build;
+mod completions;
+mod cp;
+mod down;
+mod error;
+mod exec;
+mod global;
+mod graph;
+mod help;
+mod kill;
+mod logs;
+mod plan;
+mod ps;
+mod pull;
+mod restart;
+mod run;
+mod start;
+mod stop;
+mod up;
+mod usage;
+mod wait;
+mod why;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use error::Error;
+use global::{Global, When};
+
+/// Runs a project of many services on one machine while you write it.
+#[derive(Debug, Parser)]
+#[command(name = "hoist", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Arguments),
+    Down(down::Arguments),
+    Start(start::Arguments),
+    Stop(stop::Arguments),
+    Restart(restart::Arguments),
+    Kill(kill::Arguments),
+    Ps(ps::Arguments),
+    Logs(logs::Arguments),
+    Exec(exec::Arguments),
+    Run(run::Arguments),
+    Cp(cp::Arguments),
+    Wait(wait::Arguments),
+    Build(build::Arguments),
+    Pull(pull::Arguments),
+    Plan(plan::Arguments),
+    Why(why::Arguments),
+    Graph(graph::Arguments),
+    Completions(completions::Arguments),
+}
+
+/// Reads the process's arguments, does what they say and returns how the process is to exit.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.len() <= 1 {
+        anstream::print!("{}", command().render_help().ansi());
+        return ExitCode::SUCCESS;
+    }
+    let parsed = command().try_get_matches_from(&arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(wrong_usage(&error, &arguments)),
+    };
+    set_colours(cli.global.ansi);
+    trace(cli.global.verbose);
+    let code = run(cli).unwrap_or_else(|error| {
+        report(&error);
+        error.exit_code()
+    });
+    ExitCode::from(code)
+}
+
+/// The whole command line, with its help laid out.
+fn command() -> clap::Command {
+    help::lay_out(Cli::command())
+}
+
+/// Whether a word is a command.
+fn is_command(word: &str) -> bool {
+    Cli::command().find_subcommand(word).is_some()
+}
+
+fn run(cli: Cli) -> Result<u8, Error> {
+    let Cli { global, command } = cli;
+    if let Command::Completions(arguments) = command {
+        return completions::run(&arguments);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
+    let code = runtime.block_on(perform(global, command));
+    // A thread that waits for standard input cannot be cancelled and must not keep the process.
+    runtime.shutdown_background();
+    code
+}
+
+async fn perform(global: Global, command: Command) -> Result<u8, Error> {
+    match command {
+        Command::Up(arguments) => up::run(&global, arguments).await,
+        Command::Down(arguments) => down::run(&global, arguments).await,
+        Command::Start(arguments) => start::run(&global, arguments).await,
+        Command::Stop(arguments) => stop::run(&global, arguments).await,
+        Command::Restart(arguments) => restart::run(&global, arguments).await,
+        Command::Kill(arguments) => kill::run(&global, arguments).await,
+        Command::Ps(arguments) => ps::run(&global, arguments).await,
+        Command::Logs(arguments) => logs::run(&global, arguments).await,
+        Command::Exec(arguments) => exec::run(&global, arguments).await,
+        Command::Run(arguments) => run::run(&global, arguments).await,
+        Command::Cp(arguments) => cp::run(&global, arguments).await,
+        Command::Wait(arguments) => wait::run(&global, arguments).await,
+        Command::Build(arguments) => build::run(&global, arguments).await,
+        Command::Pull(arguments) => pull::run(&global, arguments).await,
+        Command::Plan(arguments) => plan::run(&global, arguments).await,
+        Command::Why(arguments) => why::run(&global, arguments).await,
+        Command::Graph(arguments) => graph::run(&global, arguments).await,
+        Command::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+/// Prints what clap has to say, in the house's words, and returns the exit code.
+fn wrong_usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            anstream::print!("{}", error.render().ansi());
+            0
+        }
+        _ => {
+            let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+            let (message, hint) = usage::explain(error, &words);
+            report(&Error::Usage { message, hint: Some(hint) });
+            2
+        }
+    }
+}
+
+/// Prints the error that ends a command.
+fn report(error: &Error) {
+    let (red, blue) = (
+        anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD),
+        anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD),
+    );
+    if let Error::Manifest { report } = error {
+        anstream::eprintln!("{report}");
+        return;
+    }
+    anstream::eprintln!("{red}error{red:#}: {error}");
+    if let Some(hint) = error.hint() {
+        anstream::eprintln!("{blue}hint{blue:#}: {hint}");
+    }
+}
+
+fn set_colours(when: When) {
+    match when {
+        When::Auto => {}
+        When::Always => {
+            anstream::ColorChoice::Always.write_global();
+            console::set_colors_enabled(true);
+            console::set_colors_enabled_stderr(true);
+        }
+        When::Never => {
+            anstream::ColorChoice::Never.write_global();
+            console::set_colors_enabled(false);
+            console::set_colors_enabled_stderr(false);
+        }
+    }
+}
+
+/// Says on standard error what happens inside, when `HOIST_LOG` or `--verbose` asks for it.
+fn trace(verbose: bool) {
+    let filter = match std::env::var("HOIST_LOG") {
+        Ok(filter) if !filter.is_empty() => filter,
+        _ if verbose => "hoist=debug".to_owned(),
+        _ => return,
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(console::colors_enabled_stderr())
+        .init();
+}

@@ -1,0 +1,25 @@
+//! `hoist restart`: stops containers and starts them again.
+
+use clap::Args;
+
+use super::error::Error;
+use super::global::Global;
+
+/// Stop containers and start them again
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Services; all when none is named
+    #[arg(value_name = "SERVICE")]
+    pub(super) services: Vec<String>,
+    /// Seconds that containers may take to stop before they are killed
+    #[arg(short, long, value_name = "SECONDS")]
+    pub(super) timeout: Option<u64>,
+    /// Leave the services alone that depend on these with `restart: true`
+    #[arg(long)]
+    pub(super) no_deps: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
+    Err(Error::failed("not possible yet"))
+}
