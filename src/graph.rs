@@ -15,6 +15,7 @@ use crate::project::{Project, Service};
 pub struct Graph {
     inner: DiGraph<String, ()>,
     indices: BTreeMap<String, NodeIndex>,
+    order: Vec<NodeIndex>,
 }
 
 impl Graph {
@@ -59,18 +60,15 @@ impl Graph {
                 }
             }
         }
-        if toposort(&inner, None).is_err() {
-            return Err(cycles(&inner));
-        }
-        Ok(Self { inner, indices })
+        let Ok(mut order) = toposort(&inner, None) else { return Err(cycles(&inner)) };
+        order.reverse();
+        Ok(Self { inner, indices, order })
     }
 
     /// All services, each after everything that it depends on.
     #[must_use]
     pub fn order(&self) -> Vec<&str> {
-        let mut order = toposort(&self.inner, None).expect("the graph has no cycle, or it would not have been made");
-        order.reverse();
-        order.into_iter().map(|index| self.inner[index].as_str()).collect()
+        self.order.iter().map(|index| self.inner[*index].as_str()).collect()
     }
 
     /// The services that name this one in their `depends_on`, by name.

@@ -1,6 +1,201 @@
 //! Desired × observed → operations, each with its cause and with the holds that keep it back.
+//!
+//! [`plan`] is computed afresh after every event; an operation that is done is simply no longer in it. So the loop
+//! performs the entries without holds, `hoist plan` prints all of them, `hoist why` prints the holds, and there is no
+//! stored plan that could go stale. Nothing here does anything.
 
+mod conditions;
 pub mod goal;
 pub mod observed;
 pub mod operation;
+mod replicas;
+mod services;
 pub mod spec;
+mod teardown;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::graph::Graph;
+use crate::project::{Project, config_hash};
+use goal::Goal;
+use observed::{ContainerId, Observed};
+use operation::{Cause, Hold, Operation, Subject, SyncFiles, SyncHook};
+
+pub use replicas::{Replica, replicas_of};
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What the manifest asks for.
+    pub project: &'a Project,
+    /// Its dependency graph.
+    pub graph: &'a Graph,
+    /// What the run is to bring about.
+    pub goal: &'a Goal,
+    /// What the engine says.
+    pub observed: &'a Observed,
+    /// What the run itself knows.
+    pub facts: &'a Facts,
+}
+
+/// What a run knows beside what the engine says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// The configuration hash of every service.
+    pub hashes: BTreeMap<String, String>,
+    /// The digest of every build's inputs as they lay on disk when the run began.
+    pub inputs: BTreeMap<String, String>,
+    /// The source generation of every service whose files were saved during the run; missing is 0.
+    pub generations: BTreeMap<String, u64>,
+    /// The source generation that each service's image was built from, for images built in this run.
+    pub built: BTreeMap<String, u64>,
+    /// Containers whose healthcheck passed before the engine noticed.
+    pub healthy: BTreeSet<ContainerId>,
+    /// Containers that were there when the run began and that its command has yet to deal with.
+    pub pending: BTreeSet<ContainerId>,
+    /// Containers that a watch rule wants restarted.
+    pub restarts: BTreeSet<ContainerId>,
+    /// Files that watch rules want copied, by service.
+    pub syncs: BTreeMap<String, PendingSync>,
+    /// What operations are under way on.
+    pub busy: BTreeSet<Subject>,
+    /// What failed, and nothing has changed since; with the reason.
+    pub failures: BTreeMap<Subject, String>,
+    /// Replicas that are started again only after a while.
+    pub back_off: BTreeSet<(String, u32)>,
+}
+
+/// Files that are waiting to be copied into a service's containers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PendingSync {
+    /// The files.
+    pub files: SyncFiles,
+    /// Restart the containers afterwards.
+    pub restart: bool,
+    /// Run this in the containers afterwards.
+    pub exec: Option<SyncHook>,
+}
+
+impl Facts {
+    /// What is known of a project before anything is observed.
+    #[must_use]
+    pub fn new(project: &Project) -> Self {
+        let hashes =
+            project.services.iter().map(|(name, service)| (name.clone(), config_hash(project, service))).collect();
+        Self { hashes, ..Self::default() }
+    }
+
+    /// The source generation of a service.
+    #[must_use]
+    pub fn generation(&self, service: &str) -> u64 {
+        self.generations.get(service).copied().unwrap_or(0)
+    }
+}
+
+/// All that is left to do.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Plan {
+    /// In the order of the graph, what others wait for first.
+    pub entries: Vec<Entry>,
+}
+
+/// One operation of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// What is to be done.
+    pub operation: Operation,
+    /// Why.
+    pub cause: Cause,
+    /// What keeps it back; nothing means that it can be done now.
+    pub holds: Vec<Hold>,
+}
+
+impl Plan {
+    /// The entries that nothing keeps back.
+    pub fn runnable(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.holds.is_empty())
+    }
+
+    /// Whether nothing can move any more without something changing: every entry waits for something that failed.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        !self.entries.is_empty() && self.entries.iter().all(|entry| entry.is_stuck(self))
+    }
+}
+
+impl Entry {
+    /// Whether this entry waits for something that failed, by itself or through an entry of its own service that does.
+    fn is_stuck(&self, plan: &Plan) -> bool {
+        let failed = |entry: &Self| entry.holds.iter().any(Hold::is_failure);
+        failed(self)
+            || self.holds.iter().any(|hold| matches!(hold, Hold::Image { .. } | Hold::Container))
+                && plan.entries.iter().any(|other| {
+                    other.operation.service().is_some()
+                        && other.operation.service() == self.operation.service()
+                        && failed(other)
+                })
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.operation, self.cause)?;
+        for (position, hold) in self.holds.iter().enumerate() {
+            write!(formatter, "{} {hold}", if position == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.entries.iter().try_for_each(|entry| writeln!(formatter, "{entry}"))
+    }
+}
+
+/// All that is left to do in this situation.
+#[must_use]
+pub fn plan(situation: Situation<'_>) -> Plan {
+    let mut entries = match situation.goal {
+        Goal::Up(up) => services::up(situation, up),
+        Goal::Start { services } => services::start(situation, services),
+        Goal::Restart { services, .. } => services::restart(situation, services),
+        Goal::Stop { services, .. } => teardown::stop(situation, services),
+        Goal::Down(down) => teardown::down(situation, down),
+    };
+    for entry in &mut entries {
+        entry.holds.extend(common_holds(situation.facts, &entry.operation));
+        entry.holds.sort();
+        entry.holds.dedup();
+    }
+    Plan { entries }
+}
+
+/// The holds that any operation may have.
+fn common_holds(facts: &Facts, operation: &Operation) -> Vec<Hold> {
+    let target = operation.target();
+    let mut holds = Vec::new();
+    if facts.busy.contains(&target) || is_sync_under_way(facts, operation) {
+        holds.push(Hold::Busy);
+    }
+    if let Some(reason) = facts.failures.get(&target) {
+        holds.push(Hold::Failed { reason: reason.clone() });
+    }
+    holds
+}
+
+/// Files are not copied into a container that is being exchanged, nor is one restarted while files are copied.
+fn is_sync_under_way(facts: &Facts, operation: &Operation) -> bool {
+    match operation {
+        Operation::Sync { service, .. } => {
+            facts.busy.iter().any(|subject| matches!(subject, Subject::Replica(name, _) if name == service))
+        }
+        Operation::Exchange { service, .. } | Operation::Restart { service, .. } => {
+            facts.busy.contains(&Subject::Files(service.clone()))
+        }
+        _ => false,
+    }
+}

@@ -90,6 +90,12 @@ impl ContainerState {
         matches!(self, Self::Running | Self::Paused)
     }
 
+    /// Whether it ran and is over, for now or for good.
+    #[must_use]
+    pub fn has_exited(self) -> bool {
+        matches!(self, Self::Exited(_) | Self::Restarting)
+    }
+
     /// Docker's word for it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

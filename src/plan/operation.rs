@@ -64,8 +64,6 @@ pub enum Operation {
         old: ContainerId,
         /// The container that takes its place.
         new: ContainerId,
-        /// Whether the new one is to run; false only gives it the name.
-        start: bool,
     },
     /// Give a replacement its final name after an exchange that was cut short.
     Rename {
@@ -102,6 +100,8 @@ pub enum Operation {
         number: u32,
         /// The container.
         container: ContainerId,
+        /// Its anonymous volumes go too.
+        volumes: bool,
     },
     /// Copy changed files into a service's running containers.
     Sync {
@@ -156,7 +156,41 @@ impl Ord for SyncHook {
     }
 }
 
+/// What an operation is done to. No two operations on the same subject are ever under way together.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A network, by key or name.
+    Network(String),
+    /// A volume, by key or name.
+    Volume(String),
+    /// A service's image.
+    Image(String),
+    /// The files in a service's containers.
+    Files(String),
+    /// One container of a service and what is to replace it.
+    Replica(String, u32),
+}
+
 impl Operation {
+    /// What it is done to.
+    #[must_use]
+    pub fn target(&self) -> Subject {
+        match self {
+            Self::CreateNetwork { key: name } | Self::RemoveNetwork { name } => Subject::Network(name.clone()),
+            Self::CreateVolume { key: name } | Self::RemoveVolume { name } => Subject::Volume(name.clone()),
+            Self::Pull { service } | Self::Build { service, .. } => Subject::Image(service.clone()),
+            Self::RemoveImage { image } => Subject::Image(image.clone()),
+            Self::Sync { service, .. } => Subject::Files(service.clone()),
+            Self::Create { service, number, .. }
+            | Self::Start { service, number, .. }
+            | Self::Exchange { service, number, .. }
+            | Self::Rename { service, number, .. }
+            | Self::Restart { service, number, .. }
+            | Self::Stop { service, number, .. }
+            | Self::Remove { service, number, .. } => Subject::Replica(service.clone(), *number),
+        }
+    }
+
     /// The service that it is for, when it is for one.
     #[must_use]
     pub fn service(&self) -> Option<&str> {
@@ -327,6 +361,8 @@ pub enum Hold {
     },
     /// Containers still use it.
     InUse,
+    /// The container is not made yet.
+    Container,
     /// Another operation on the same thing is under way.
     Busy,
     /// It failed and nothing has changed since.
@@ -343,6 +379,24 @@ pub enum Hold {
     },
 }
 
+impl Hold {
+    /// Whether what it waits for cannot come unless something changes.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::DependencyFailed { .. })
+    }
+
+    /// The reason, when it is a failure.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Self::Failed { reason } => Some(reason.clone()),
+            Self::DependencyFailed { service, reason } => Some(format!("dependency `{service}` {reason}")),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Hold {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -357,6 +411,7 @@ impl fmt::Display for Hold {
             Self::Volume { key } => write!(formatter, "waits for volume `{key}`"),
             Self::Dependent { service } => write!(formatter, "waits for `{service}` to stop"),
             Self::InUse => formatter.write_str("waits for the containers that use it"),
+            Self::Container => formatter.write_str("waits for its container"),
             Self::Busy => formatter.write_str("waits for an operation under way"),
             Self::Failed { reason } => write!(formatter, "failed: {reason}"),
             Self::BackOff => formatter.write_str("is tried again shortly"),

@@ -1,0 +1,532 @@
+//! The plans that bring services up: `up`, `start`, `restart`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::conditions::{Standing, is_restarted, standing};
+use super::goal::{BuildPolicy, Up};
+use super::observed::{Container, ContainerState, Image};
+use super::operation::{Cause, Hold, Operation, Subject};
+use super::spec::label;
+use super::{Entry, Replica, Situation, replicas_of};
+use crate::project::{Condition, MountSource, Networking, Service};
+
+/// Services run as the manifest says.
+pub(super) fn up(situation: Situation<'_>, up: &Up) -> Vec<Entry> {
+    let mut planner = Planner::new(situation, &up.services);
+    planner.networks();
+    planner.volumes();
+    for service in planner.ordered_services() {
+        planner.service(service, up);
+    }
+    if up.remove_orphans {
+        planner.orphans();
+    }
+    planner.entries
+}
+
+/// Containers that exist run.
+pub(super) fn start(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
+    let mut planner = Planner::new(situation, services);
+    for service in planner.ordered_services() {
+        let first = planner.entries.len();
+        for (number, replica) in replicas_of(situation.observed, &service.name) {
+            let current = replica.current;
+            if !current.state.is_running() && situation.facts.pending.contains(&current.id) {
+                let holds = planner.start_holds(service);
+                planner.push(start_operation(service, number, current), Cause::NotRunning, holds);
+            }
+        }
+        planner.look_out(service, first);
+    }
+    planner.entries
+}
+
+/// Containers are stopped and started again, dependencies first.
+pub(super) fn restart(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
+    let mut planner = Planner::new(situation, services);
+    for service in planner.ordered_services() {
+        let holds: Vec<Hold> = situation
+            .graph
+            .dependencies(&service.name)
+            .into_iter()
+            .filter(|dependency| planner.outlook.get(*dependency).is_some_and(|outlook| outlook.unsettled))
+            .map(|dependency| Hold::Order { subject: dependency.to_owned() })
+            .collect();
+        let first = planner.entries.len();
+        for (number, replica) in replicas_of(situation.observed, &service.name) {
+            let container = &replica.current.id;
+            if situation.facts.pending.contains(container) {
+                let operation =
+                    Operation::Restart { service: service.name.clone(), number, container: container.clone() };
+                planner.push(operation, Cause::Asked, holds.clone());
+            }
+        }
+        planner.look_out(service, first);
+    }
+    planner.entries
+}
+
+/// What is known of a service once its own entries are planned.
+#[derive(Debug, Default)]
+struct Outlook {
+    /// Something is still to be done for it.
+    unsettled: bool,
+    /// It cannot come up; with the reason.
+    failed: Option<String>,
+}
+
+struct Planner<'a> {
+    situation: Situation<'a>,
+    services: &'a BTreeSet<String>,
+    entries: Vec<Entry>,
+    outlook: BTreeMap<&'a str, Outlook>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(situation: Situation<'a>, services: &'a BTreeSet<String>) -> Self {
+        Self { situation, services, entries: Vec::new(), outlook: BTreeMap::new() }
+    }
+
+    fn ordered_services(&self) -> Vec<&'a Service> {
+        let Situation { project, graph, .. } = self.situation;
+        graph
+            .order()
+            .into_iter()
+            .filter(|name| self.services.contains(*name))
+            .filter_map(|name| project.services.get(name))
+            .collect()
+    }
+
+    fn push(&mut self, operation: Operation, cause: Cause, holds: Vec<Hold>) {
+        self.entries.push(Entry { operation, cause, holds });
+    }
+
+    fn networks(&mut self) {
+        let Situation { project, observed, .. } = self.situation;
+        let used: BTreeSet<&String> =
+            self.ordered_services().into_iter().flat_map(|service| network_keys(service).collect::<Vec<_>>()).collect();
+        for key in used {
+            let Some(network) = project.networks.get(key) else { continue };
+            if observed.networks.contains_key(&network.name) {
+                continue;
+            }
+            let holds = external_hold(network.external, "network", &network.name);
+            self.push(Operation::CreateNetwork { key: key.clone() }, Cause::Missing, holds);
+        }
+    }
+
+    fn volumes(&mut self) {
+        let Situation { project, observed, .. } = self.situation;
+        let used: BTreeSet<&String> =
+            self.ordered_services().into_iter().flat_map(|service| volume_keys(service).collect::<Vec<_>>()).collect();
+        for key in used {
+            let Some(volume) = project.volumes.get(key) else { continue };
+            if observed.volumes.contains_key(&volume.name) {
+                continue;
+            }
+            let holds = external_hold(volume.external, "volume", &volume.name);
+            self.push(Operation::CreateVolume { key: key.clone() }, Cause::Missing, holds);
+        }
+    }
+
+    /// The image of a service, then every number of it, then what is too much.
+    fn service(&mut self, service: &'a Service, up: &Up) {
+        let first = self.entries.len();
+        let image = self.image(service, up);
+        let replicas = replicas_of(self.situation.observed, &service.name);
+        let wanted = service.replicas as usize;
+        let mut kept = 0;
+        for (number, replica) in &replicas {
+            self.leftovers(service, *number, replica);
+            if kept < wanted {
+                kept += 1;
+                self.replica(service, up, *number, replica, &image);
+            } else {
+                let cause = Cause::Surplus;
+                self.remove(service, *number, replica.current, cause.clone());
+                if let Some(replacement) = replica.replacement {
+                    self.remove(service, *number, replacement, cause);
+                }
+            }
+        }
+        for number in (1..).filter(|number| !replicas.contains_key(number)).take(wanted.saturating_sub(kept)) {
+            self.create(service, number, None, Cause::Missing, &image);
+        }
+        self.sync(service, &replicas, &image);
+        self.look_out(service, first);
+    }
+
+    /// Plans the image and says what is to be known of it.
+    fn image(&mut self, service: &'a Service, up: &Up) -> ImageOutlook<'a> {
+        let Situation { project, observed, facts, .. } = self.situation;
+        let reference = project.image_of(service);
+        let available = observed.images.get(&reference);
+        let cause = match (&service.build, available) {
+            (Some(_), _) if up.build != BuildPolicy::Never => self.build_cause(service, up, available),
+            (_, None) => Some(Cause::Missing),
+            (_, Some(_)) => None,
+        };
+        if let Some(cause) = cause.clone() {
+            let name = service.name.clone();
+            if service.build.is_none() {
+                self.push(Operation::Pull { service: name }, cause, Vec::new());
+            } else {
+                let reason = format!("image `{reference}` does not exist and `--no-build` forbids building it");
+                let holds = if up.build == BuildPolicy::Never { vec![Hold::Failed { reason }] } else { Vec::new() };
+                let generation = facts.generation(&service.name);
+                self.push(Operation::Build { service: name, generation }, cause, holds);
+            }
+        }
+        ImageOutlook { reference, available, settled: cause.is_none() }
+    }
+
+    fn build_cause(&self, service: &Service, up: &Up, available: Option<&Image>) -> Option<Cause> {
+        let facts = self.situation.facts;
+        let built = facts.built.get(&service.name);
+        if facts.generation(&service.name) > built.copied().unwrap_or(0) {
+            return Some(Cause::SourcesChanged);
+        }
+        let Some(image) = available else { return Some(Cause::Missing) };
+        if built.is_some() {
+            return None;
+        }
+        if up.build == BuildPolicy::Always {
+            return Some(Cause::Asked);
+        }
+        // An image without the label was built by another tool; whether it is current cannot be known.
+        let recorded = image.labels.get(label::INPUTS)?;
+        (facts.inputs.get(&service.name)? != recorded).then_some(Cause::InputsChanged)
+    }
+
+    fn leftovers(&mut self, service: &Service, number: u32, replica: &Replica<'_>) {
+        for container in &replica.leftovers {
+            self.remove(service, number, container, Cause::Unfinished);
+        }
+    }
+
+    fn replica(&mut self, service: &'a Service, up: &Up, number: u32, replica: &Replica<'_>, image: &ImageOutlook<'_>) {
+        let current = replica.current;
+        match (self.outdated(service, up, current, image), replica.replacement) {
+            (None, None) => self.current(service, number, current, image),
+            // The manifest or the image went back to what runs already.
+            (None, Some(replacement)) => self.remove(service, number, replacement, Cause::Unfinished),
+            (Some(cause), None) => self.create(service, number, Some(current), cause, image),
+            (Some(cause), Some(replacement)) => {
+                if let Some(newer) = self.outdated(service, up, replacement, image) {
+                    self.remove(service, number, replacement, newer);
+                    return;
+                }
+                let mut holds = self.start_holds(service);
+                if !image.settled {
+                    holds.push(image.hold());
+                }
+                self.push(exchange(service, number, current, &replacement.id), cause, holds);
+            }
+        }
+    }
+
+    /// Why a container is not what the manifest asks for, if it is not.
+    fn outdated(&self, service: &Service, up: &Up, container: &Container, image: &ImageOutlook<'_>) -> Option<Cause> {
+        let Situation { observed, facts, .. } = self.situation;
+        if up.no_recreate {
+            return None;
+        }
+        if container.state == ContainerState::Dead || up.force_recreate && facts.pending.contains(&container.id) {
+            return Some(Cause::Asked);
+        }
+        if container.config_hash.as_ref() != facts.hashes.get(&service.name) {
+            return Some(Cause::ConfigChanged);
+        }
+        let changed = image.available.is_some_and(|wanted| {
+            observed.images.get(&container.image_id).is_none_or(|runs| runs.identity != wanted.identity)
+        });
+        if changed {
+            return Some(Cause::ImageChanged);
+        }
+        let Networking::Service(provider) = &service.networking else { return None };
+        let newer = replicas_of(observed, provider)
+            .values()
+            .any(|replica| replica.replacement.is_none() && replica.current.created_at > container.created_at);
+        newer.then(|| Cause::DependencyReplaced { service: provider.clone() })
+    }
+
+    /// A container that is what the manifest asks for: it only has to run.
+    fn current(&mut self, service: &'a Service, number: u32, container: &Container, image: &ImageOutlook<'_>) {
+        let final_name = self.situation.project.container_name(service, number);
+        if container.name != final_name && container.replaces.is_some() {
+            let operation =
+                Operation::Rename { service: service.name.clone(), number, container: container.id.clone() };
+            self.push(operation, Cause::Unfinished, Vec::new());
+            return;
+        }
+        match container.state {
+            ContainerState::Running => self.running(service, number, container),
+            ContainerState::Created => self.start(service, number, container, Cause::NotRunning, image),
+            ContainerState::Exited(code) => self.exited(service, number, container, code, image),
+            ContainerState::Paused | ContainerState::Restarting | ContainerState::Removing | ContainerState::Dead => {}
+        }
+    }
+
+    fn running(&mut self, service: &'a Service, number: u32, container: &Container) {
+        let facts = self.situation.facts;
+        let cause = if facts.restarts.contains(&container.id) {
+            Cause::SourcesChanged
+        } else if let Some(service) = self.replaced_dependency(service, container) {
+            Cause::DependencyReplaced { service }
+        } else {
+            return;
+        };
+        let operation = Operation::Restart { service: service.name.clone(), number, container: container.id.clone() };
+        let holds = self.start_holds(service);
+        self.push(operation, cause, holds);
+    }
+
+    fn exited(
+        &mut self,
+        service: &'a Service,
+        number: u32,
+        container: &Container,
+        code: i64,
+        image: &ImageOutlook<'_>,
+    ) {
+        let facts = self.situation.facts;
+        if facts.pending.contains(&container.id) || facts.restarts.contains(&container.id) {
+            self.start(service, number, container, Cause::NotRunning, image);
+        } else if is_restarted(service.restart, code) {
+            let mut holds = self.start_holds(service);
+            if facts.back_off.contains(&(service.name.clone(), number)) {
+                holds.push(Hold::BackOff);
+            }
+            self.push(start_operation(service, number, container), Cause::Exited { code }, holds);
+        }
+    }
+
+    fn start(
+        &mut self,
+        service: &'a Service,
+        number: u32,
+        container: &Container,
+        cause: Cause,
+        image: &ImageOutlook<'_>,
+    ) {
+        let mut holds = self.start_holds(service);
+        if !image.settled {
+            holds.push(image.hold());
+        }
+        self.push(start_operation(service, number, container), cause, holds);
+    }
+
+    /// Makes a container and, once it is made, starts it: the second entry is held, but shows what it will wait for.
+    fn create(
+        &mut self,
+        service: &'a Service,
+        number: u32,
+        replaces: Option<&Container>,
+        cause: Cause,
+        image: &ImageOutlook<'_>,
+    ) {
+        let mut holds = self.network_and_volume_holds(service);
+        if !image.settled {
+            holds.push(image.hold());
+        }
+        let name = service.name.clone();
+        let operation = Operation::Create { service: name, number, replaces: replaces.map(|old| old.id.clone()) };
+        self.push(operation, cause.clone(), holds);
+        let mut holds = self.start_holds(service);
+        holds.push(Hold::Container);
+        let then = match replaces {
+            Some(old) => exchange(service, number, old, ""),
+            None => Operation::Start { service: service.name.clone(), number, container: String::new() },
+        };
+        self.push(then, cause, holds);
+    }
+
+    fn remove(&mut self, service: &Service, number: u32, container: &Container, cause: Cause) {
+        let name = service.name.clone();
+        let operation = Operation::Remove { service: name, number, container: container.id.clone(), volumes: true };
+        self.push(operation, cause, Vec::new());
+    }
+
+    fn sync(&mut self, service: &'a Service, replicas: &BTreeMap<u32, Replica<'_>>, image: &ImageOutlook<'_>) {
+        let Some(pending) = self.situation.facts.syncs.get(&service.name) else { return };
+        let containers: Vec<_> = replicas
+            .values()
+            .filter(|replica| replica.current.state == ContainerState::Running)
+            .map(|replica| replica.current.id.clone())
+            .collect();
+        if containers.is_empty() {
+            return;
+        }
+        let holds = if image.settled { Vec::new() } else { vec![image.hold()] };
+        let operation = Operation::Sync {
+            service: service.name.clone(),
+            containers,
+            files: pending.files.clone(),
+            exec: pending.exec.clone(),
+        };
+        self.push(operation, Cause::SourcesChanged, holds);
+    }
+
+    fn orphans(&mut self) {
+        for container in orphans(self.situation) {
+            let operation = Operation::Remove {
+                service: container.service.clone(),
+                number: container.number,
+                container: container.id.clone(),
+                volumes: false,
+            };
+            self.push(operation, Cause::Orphan, Vec::new());
+        }
+    }
+
+    /// The conditions of a service's dependencies that do not hold.
+    fn start_holds(&self, service: &Service) -> Vec<Hold> {
+        service
+            .depends_on
+            .iter()
+            .filter_map(|(name, dependency)| {
+                let standing = self.dependency_standing(name, dependency.condition);
+                match standing {
+                    Standing::Met => None,
+                    Standing::Waiting => {
+                        Some(Hold::Dependency { service: name.clone(), condition: dependency.condition })
+                    }
+                    Standing::Failed(_) if !dependency.required => None,
+                    Standing::Failed(reason) => Some(Hold::DependencyFailed { service: name.clone(), reason }),
+                }
+            })
+            .collect()
+    }
+
+    fn dependency_standing(&self, name: &str, condition: Condition) -> Standing {
+        let Some(service) = self.situation.project.services.get(name) else { return Standing::Met };
+        if !self.services.contains(name) || service.replicas == 0 {
+            return Standing::Met;
+        }
+        match self.outlook.get(name) {
+            Some(Outlook { failed: Some(reason), .. }) => Standing::Failed(reason.clone()),
+            Some(Outlook { unsettled: true, .. }) => Standing::Waiting,
+            _ => standing(self.situation, service, condition),
+        }
+    }
+
+    fn network_and_volume_holds(&self, service: &Service) -> Vec<Hold> {
+        let Situation { project, observed, .. } = self.situation;
+        let networks = network_keys(service)
+            .filter(|key| project.networks.get(*key).is_some_and(|it| !observed.networks.contains_key(&it.name)))
+            .map(|key| Hold::Network { key: key.clone() });
+        let volumes = volume_keys(service)
+            .filter(|key| project.volumes.get(*key).is_some_and(|it| !observed.volumes.contains_key(&it.name)))
+            .map(|key| Hold::Volume { key: key.clone() });
+        let provider = match &service.networking {
+            Networking::Service(name) if replicas_of(observed, name).is_empty() => {
+                Some(Hold::Order { subject: format!("`{name}` to be created") })
+            }
+            _ => None,
+        };
+        networks.chain(volumes).chain(provider).collect()
+    }
+
+    /// The dependency with `restart: true` that has a container made after this one was started.
+    fn replaced_dependency(&self, service: &Service, container: &Container) -> Option<String> {
+        if container.started_at == 0 {
+            return None;
+        }
+        let newer = |name: &String| {
+            replicas_of(self.situation.observed, name)
+                .values()
+                .any(|replica| replica.current.created_at > container.started_at)
+        };
+        let restarting = service.depends_on.iter().filter(|(_, dependency)| dependency.restart);
+        restarting.map(|(name, _)| name).find(|name| self.services.contains(*name) && newer(name)).cloned()
+    }
+
+    /// Notes what the entries since `first` mean for those that depend on the service.
+    fn look_out(&mut self, service: &'a Service, first: usize) {
+        let facts = self.situation.facts;
+        let own = &self.entries[first..];
+        let runs = replicas_of(self.situation.observed, &service.name)
+            .values()
+            .filter(|replica| replica.current.state.is_running())
+            .count();
+        let enough = runs >= service.replicas as usize;
+        let failed = own.iter().find_map(|entry| {
+            let failure = facts.failures.get(&entry.operation.target()).cloned();
+            failure.or_else(|| entry.holds.iter().find_map(Hold::failure))
+        });
+        let outlook = match failed {
+            Some(reason) if !enough => Outlook { unsettled: true, failed: Some(format!("cannot start: {reason}")) },
+            // What runs goes on as it was; those that wait for it get that.
+            Some(_) => Outlook::default(),
+            None => Outlook {
+                unsettled: own.iter().any(|entry| !matches!(entry.operation, Operation::Sync { .. }))
+                    || self.is_busy(&service.name),
+                failed: None,
+            },
+        };
+        self.outlook.insert(&service.name, outlook);
+    }
+
+    fn is_busy(&self, service: &str) -> bool {
+        self.situation
+            .facts
+            .busy
+            .iter()
+            .any(|subject| matches!(subject, Subject::Image(name) | Subject::Replica(name, _) if name == service))
+    }
+}
+
+/// What is to be known of a service's image before its containers are planned.
+struct ImageOutlook<'a> {
+    reference: String,
+    available: Option<&'a Image>,
+    /// It is there and nothing newer is being made.
+    settled: bool,
+}
+
+impl ImageOutlook<'_> {
+    fn hold(&self) -> Hold {
+        Hold::Image { image: self.reference.clone() }
+    }
+}
+
+/// The project's containers whose service is not in the manifest, not even in a profile that is off.
+pub(crate) fn orphans(situation: Situation<'_>) -> impl Iterator<Item = &Container> {
+    let Situation { project, observed, .. } = situation;
+    observed.containers.values().filter(move |container| {
+        let name = &container.service;
+        !container.one_off && !project.services.contains_key(name) && !project.disabled.contains_key(name)
+    })
+}
+
+fn start_operation(service: &Service, number: u32, container: &Container) -> Operation {
+    Operation::Start { service: service.name.clone(), number, container: container.id.clone() }
+}
+
+fn exchange(service: &Service, number: u32, old: &Container, new: &str) -> Operation {
+    Operation::Exchange { service: service.name.clone(), number, old: old.id.clone(), new: new.into() }
+}
+
+fn external_hold(external: bool, kind: &str, name: &str) -> Vec<Hold> {
+    if !external {
+        return Vec::new();
+    }
+    let reason = format!("external {kind} `{name}` does not exist; create it with `docker {kind} create {name}`");
+    vec![Hold::Failed { reason }]
+}
+
+fn network_keys(service: &Service) -> impl Iterator<Item = &String> {
+    match &service.networking {
+        Networking::Networks(attachments) => Some(attachments.keys()),
+        _ => None,
+    }
+    .into_iter()
+    .flatten()
+}
+
+fn volume_keys(service: &Service) -> impl Iterator<Item = &String> {
+    service.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume { key, .. } => Some(key),
+        _ => None,
+    })
+}

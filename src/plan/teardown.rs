@@ -1,0 +1,105 @@
+//! The plans that take services down: `stop`, the end of an attached `up`, and `down`.
+
+use std::collections::BTreeSet;
+
+use super::goal::{Down, RemoveImages};
+use super::observed::Container;
+use super::operation::{Cause, Hold, Operation};
+use super::spec::label;
+use super::{Entry, Situation};
+
+/// What runs is stopped, dependents first.
+pub(super) fn stop(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
+    let in_scope = |container: &&Container| services.contains(&container.service) && !container.one_off;
+    let running: Vec<&Container> =
+        situation.observed.containers.values().filter(in_scope).filter(|it| it.state.is_running()).collect();
+    running
+        .iter()
+        .map(|container| Entry {
+            operation: Operation::Stop {
+                service: container.service.clone(),
+                number: container.number,
+                container: container.id.clone(),
+            },
+            cause: Cause::Stopping,
+            holds: dependent_holds(situation, &running, container),
+        })
+        .collect()
+}
+
+/// Containers are stopped and removed, dependents first, then what they used.
+pub(super) fn down(situation: Situation<'_>, down: &Down) -> Vec<Entry> {
+    let Situation { project, observed, .. } = situation;
+    let known = |name: &String| project.services.contains_key(name) || project.disabled.contains_key(name);
+    let in_scope = |container: &&Container| {
+        let name = &container.service;
+        if down.services.is_empty() { down.remove_orphans || known(name) } else { down.services.contains(name) }
+    };
+    let containers: Vec<&Container> = observed.containers.values().filter(in_scope).collect();
+    let running: Vec<&Container> = containers.iter().copied().filter(|it| it.state.is_running()).collect();
+    let mut entries: Vec<Entry> = containers
+        .iter()
+        .map(|container| Entry {
+            operation: Operation::Remove {
+                service: container.service.clone(),
+                number: container.number,
+                container: container.id.clone(),
+                volumes: down.volumes,
+            },
+            cause: if known(&container.service) { Cause::Asked } else { Cause::Orphan },
+            holds: dependent_holds(situation, &running, container),
+        })
+        .collect();
+    let in_use = if containers.is_empty() { Vec::new() } else { vec![Hold::InUse] };
+    let mut push = |operation| entries.push(Entry { operation, cause: Cause::Asked, holds: in_use.clone() });
+    if down.services.is_empty() {
+        networks(situation).for_each(|name| push(Operation::RemoveNetwork { name: name.clone() }));
+    }
+    if down.volumes && down.services.is_empty() {
+        volumes(situation).for_each(|name| push(Operation::RemoveVolume { name: name.clone() }));
+    }
+    for image in images(situation, down) {
+        push(Operation::RemoveImage { image });
+    }
+    entries
+}
+
+/// The services that must stop before this container may.
+fn dependent_holds(situation: Situation<'_>, running: &[&Container], container: &Container) -> Vec<Hold> {
+    situation
+        .graph
+        .dependents(&container.service)
+        .into_iter()
+        .filter(|dependent| running.iter().any(|other| other.service == **dependent && other.id != container.id))
+        .map(|dependent| Hold::Dependent { service: dependent.to_owned() })
+        .collect()
+}
+
+/// The project's own networks; external ones do not carry its label.
+fn networks(situation: Situation<'_>) -> impl Iterator<Item = &String> {
+    let project = &situation.project.name;
+    let own = move |labels: &std::collections::BTreeMap<String, String>| labels.get(label::PROJECT) == Some(project);
+    situation.observed.networks.iter().filter(move |(_, network)| own(&network.labels)).map(|(name, _)| name)
+}
+
+/// The volumes that the manifest declares and that the project made.
+fn volumes(situation: Situation<'_>) -> impl Iterator<Item = &String> {
+    let Situation { project, observed, .. } = situation;
+    let declared = project.volumes.values().filter(|volume| !volume.external).map(|volume| &volume.name);
+    declared.filter(|name| observed.volumes.contains_key(*name))
+}
+
+fn images(situation: Situation<'_>, down: &Down) -> BTreeSet<String> {
+    let Situation { project, observed, .. } = situation;
+    let services = project.services.values().chain(project.disabled.values());
+    services
+        .filter(|service| down.services.is_empty() || down.services.contains(&service.name))
+        .filter(|service| match down.images {
+            RemoveImages::None => false,
+            RemoveImages::Local => service.image.is_none(),
+            RemoveImages::All => true,
+        })
+        .map(|service| project.image_of(service))
+        .filter(|image| observed.images.contains_key(image))
+        .collect()
+}
