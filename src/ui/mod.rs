@@ -1,8 +1,25 @@
 //! Typed notices, plans and states → text for a person or a program. One task owns the terminal and prints what it is
 //! sent; nothing else in a run prints.
 
+mod flight;
+mod json;
+mod lines;
+mod printer;
+pub mod table;
+mod text;
+mod words;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use crate::engine::Progress;
+use crate::project::{HealthTest, Project};
 use crate::reconcile::notice::Notice;
+
+pub use printer::{Printer, start};
+
+/// How many messages may wait for the printing task; senders wait beyond that.
+pub const QUEUE: usize = 1024;
 
 /// What the printing task is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +28,15 @@ pub enum Message {
     Notice(Notice),
     /// A whole line of a container's output.
     Line(Line),
+    /// Whole lines of containers' output, in their order: cheaper than one message a line.
+    Lines(Vec<Line>),
+    /// The last lines of output of a container that failed; sent right after the notice that says so.
+    LastLines {
+        /// The service.
+        service: String,
+        /// The lines, oldest first.
+        lines: Vec<String>,
+    },
     /// News of a build or a pull.
     Progress {
         /// The service whose image it is.
@@ -31,4 +57,57 @@ pub struct Line {
     pub stderr: bool,
     /// The text, without its line end and without what would move the cursor.
     pub text: String,
+}
+
+/// How the printing task prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// For a person at a terminal: spinners for what is in flight, a line for what is done.
+    Terminal,
+    /// A line for each thing.
+    Plain,
+    /// An object for each thing, a line each.
+    Json,
+    /// Errors and containers' output only.
+    Quiet,
+}
+
+/// What the printing task is told once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// How to print.
+    pub style: Style,
+    /// Whether a container's output begins with its service.
+    pub prefix: bool,
+    /// Whether JSON goes to standard output instead of standard error.
+    pub json_on_stdout: bool,
+}
+
+/// What the printing task knows of the project, to lay out its columns before it has seen every name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scene {
+    /// How many containers each service has.
+    pub services: BTreeMap<String, u32>,
+    /// The services with a healthcheck: they are not up before they are healthy.
+    pub checked: Vec<String>,
+    /// The folder that paths are shown relative to.
+    pub directory: PathBuf,
+}
+
+impl Scene {
+    /// Of a loaded project.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let checked = |test: &HealthTest| matches!(test, HealthTest::Command(_) | HealthTest::Shell(_));
+        Self {
+            services: project.services.values().map(|service| (service.name.clone(), service.replicas)).collect(),
+            checked: project
+                .services
+                .values()
+                .filter(|service| service.healthcheck.as_ref().is_some_and(|check| checked(&check.test)))
+                .map(|service| service.name.clone())
+                .collect(),
+            directory: project.directory.clone(),
+        }
+    }
 }

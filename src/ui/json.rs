@@ -1,0 +1,89 @@
+//! Messages as JSON lines, for programs: an object each, with the time at which it was printed.
+
+use serde_json::{Map, Value, json};
+
+use super::{Line, Message};
+use crate::engine::Progress;
+
+/// The objects of a message, each with its line end. `time` is RFC 3339.
+pub(super) fn objects(message: &Message, time: &str) -> String {
+    match message {
+        Message::Notice(notice) => {
+            let value = serde_json::to_value(notice).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+            object(seconds_for_durations(value), time)
+        }
+        Message::Line(line) => object(line_value(line), time),
+        Message::Lines(lines) => lines.iter().map(|line| object(line_value(line), time)).collect(),
+        Message::LastLines { service, lines } => {
+            object(json!({ "notice": "last-lines", "service": service, "lines": lines }), time)
+        }
+        Message::Progress { service, progress } => object(progress_value(service, progress), time),
+    }
+}
+
+fn object(value: Value, time: &str) -> String {
+    let mut map = Map::new();
+    map.insert("time".into(), time.into());
+    if let Value::Object(rest) = value {
+        map.extend(rest);
+    }
+    format!("{}\n", Value::Object(map))
+}
+
+fn line_value(line: &Line) -> Value {
+    let stream = if line.stderr { "stderr" } else { "stdout" };
+    json!({ "service": line.service, "number": line.number, "stream": stream, "line": line.text })
+}
+
+fn progress_value(service: &str, progress: &Progress) -> Value {
+    match progress {
+        Progress::Step(step) => json!({ "notice": "progress", "service": service, "step": step }),
+        Progress::Output(output) => json!({ "notice": "progress", "service": service, "output": output }),
+        Progress::Bytes { received, total } => {
+            json!({ "notice": "progress", "service": service, "received": received, "total": total })
+        }
+    }
+}
+
+/// Durations as numbers of seconds instead of pairs of seconds and nanoseconds.
+fn seconds_for_durations(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let part = |name: &str| map.get(name).and_then(Value::as_u64);
+            if let (2, Some(seconds), Some(nanos)) = (map.len(), part("secs"), part("nanos")) {
+                let duration = std::time::Duration::from_secs(seconds) + std::time::Duration::from_nanos(nanos);
+                return json!(duration.as_secs_f64());
+            }
+            Value::Object(map.into_iter().map(|(key, value)| (key, seconds_for_durations(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(seconds_for_durations).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::objects;
+    use crate::reconcile::notice::Notice;
+    use crate::ui::{Line, Message};
+
+    #[test]
+    fn a_notice_is_an_object_with_its_durations_in_seconds() {
+        let notice = Notice::Healthy { service: "users".into(), number: 1, took: Duration::from_millis(420) };
+        assert_eq!(
+            objects(&Message::Notice(notice), "T"),
+            "{\"time\":\"T\",\"notice\":\"healthy\",\"service\":\"users\",\"number\":1,\"took\":0.42}\n"
+        );
+    }
+
+    #[test]
+    fn a_line_is_an_object_with_its_stream() {
+        let line = Line { service: "db".into(), number: 2, stderr: true, text: "no \"disk\"".into() };
+        assert_eq!(
+            objects(&Message::Lines(vec![line]), "T"),
+            "{\"time\":\"T\",\"service\":\"db\",\"number\":2,\"stream\":\"stderr\",\"line\":\"no \\\"disk\\\"\"}\n"
+        );
+    }
+}

@@ -1,0 +1,318 @@
+//! The wording of what a run has to say. Knows nothing of terminals: it gives parts, which the styles lay out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::plan::operation::{Cause, Operation};
+use crate::reconcile::notice::Notice;
+
+/// How a thing went, which decides its mark and its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Well.
+    Good,
+    /// Neither well nor badly.
+    News,
+    /// Something to look at.
+    Warning,
+    /// Badly.
+    Bad,
+}
+
+/// One thing said, in parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    /// How it went.
+    pub(super) mark: Mark,
+    /// What it is about: `users-1`; empty when it is about the run.
+    pub(super) subject: String,
+    /// What is said of it: `started`.
+    pub(super) words: String,
+    /// How long it took.
+    pub(super) took: Option<Duration>,
+    /// Why it was done, when that is news.
+    pub(super) cause: Option<String>,
+    /// Lines of output that belong to it.
+    pub(super) output: Vec<String>,
+    /// One more sentence after the output.
+    pub(super) note: Option<String>,
+    /// The next step.
+    pub(super) hint: Option<String>,
+}
+
+impl Said {
+    fn new(mark: Mark, subject: impl Into<String>, words: impl Into<String>) -> Self {
+        Self {
+            mark,
+            subject: subject.into(),
+            words: words.into(),
+            took: None,
+            cause: None,
+            output: Vec::new(),
+            note: None,
+            hint: None,
+        }
+    }
+
+    fn took(mut self, took: Duration) -> Self {
+        self.took = Some(took);
+        self
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What a notice is in words; `None` for what is not worth a line. `cause` is that of the operation, when it is known.
+pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> Option<Said> {
+    Some(match notice {
+        Notice::Began { .. } => return None,
+        Notice::Done { operation: Operation::Create { .. } | Operation::Rename { .. }, .. } => return None,
+        Notice::Done { operation, took } => {
+            let mut said = Said::new(Mark::Good, subject(operation), past(operation)).took(*took);
+            said.cause = cause.and_then(telling);
+            said
+        }
+        Notice::ImageUnchanged { service, took } => {
+            Said::new(Mark::Good, service, "image unchanged, nothing to replace").took(*took)
+        }
+        Notice::Failed { operation, reason, output, still_running } => {
+            failed(operation, reason, output, *still_running)
+        }
+        Notice::Cancelled { operation } => {
+            Said::new(Mark::News, subject(operation), format!("{} called off", noun(operation)))
+        }
+        Notice::Healthy { service, number, took } => {
+            Said::new(Mark::Good, format!("{service}-{number}"), "healthy").took(*took)
+        }
+        Notice::Unhealthy { service, number } => Said::new(Mark::Bad, format!("{service}-{number}"), "unhealthy")
+            .hint(format!("see why with `hoist logs {service}` or `hoist why {service}`")),
+        Notice::Exited { service, number, code, restart_in } => exited(service, *number, *code, *restart_in),
+        Notice::Changed { service, paths } => {
+            Said::new(Mark::News, service, format!("changed: {}", paths_in_words(paths, directory)))
+        }
+        Notice::Orphans { names } => {
+            Said::new(Mark::Warning, "", format!("not in the manifest: {}", quoted(names.iter())))
+                .hint("remove them with `--remove-orphans`")
+        }
+        Notice::ServiceFailed { service, needed_by, reason, .. } => {
+            let words = match needed_by.as_slice() {
+                [] => reason.clone(),
+                names => format!("{reason}; needed by {}", quoted(names.iter())),
+            };
+            Said::new(Mark::Bad, service, words)
+        }
+        Notice::Up { running: 0, took } => Said::new(Mark::Good, "", "done, nothing is left running").took(*took),
+        Notice::Up { running, took } => {
+            Said::new(Mark::Good, "", format!("{running} {} up", plural(*running, "container"))).took(*took)
+        }
+        Notice::Stopping => Said::new(Mark::News, "", "stopping; ctrl-c again kills"),
+        Notice::Killing => Said::new(Mark::Warning, "", "killing"),
+        Notice::EngineLost { reason } => {
+            Said::new(Mark::Warning, "", format!("the engine does not answer: {reason}; waiting for it"))
+        }
+        Notice::EngineBack => Said::new(Mark::Good, "", "the engine answers again"),
+        Notice::TimedOut { services } => {
+            let mut said = Said::new(Mark::Bad, "", format!("not ready in time: {}", quoted(services.iter())));
+            said.hint = services.first().map(|service| format!("see why with `hoist why {service}`"));
+            said
+        }
+    })
+}
+
+fn failed(operation: &Operation, reason: &str, output: &[String], still_running: bool) -> Said {
+    let words = match operation {
+        Operation::Build { .. } => format!("build failed: {reason}"),
+        Operation::Pull { .. } => format!("cannot pull the image: {reason}"),
+        other => format!("cannot {}: {reason}", other.verb()),
+    };
+    let mut said = Said::new(Mark::Bad, subject(operation), words);
+    said.output = output.to_vec();
+    said.note = still_running.then(|| "the old container still runs".into());
+    said
+}
+
+fn exited(service: &str, number: u32, code: i64, restart_in: Option<Duration>) -> Said {
+    let mark = if code == 0 { Mark::News } else { Mark::Bad };
+    let words = match restart_in {
+        Some(wait) if wait.is_zero() => format!("exited with code {code}, starts again"),
+        Some(wait) => format!("exited with code {code}, starts again in {}", seconds(wait)),
+        None => format!("exited with code {code}"),
+    };
+    Said::new(mark, format!("{service}-{number}"), words)
+}
+
+/// What an operation is done to, in a word or two.
+pub(super) fn subject(operation: &Operation) -> String {
+    match operation {
+        Operation::Pull { service } | Operation::Build { service, .. } | Operation::Sync { service, .. } => {
+            service.clone()
+        }
+        other => other.subject(),
+    }
+}
+
+/// What is being done, while it is: `starting`.
+pub(super) fn present(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } | Operation::Create { .. } => "creating",
+        Operation::Pull { .. } => "pulling",
+        Operation::Build { .. } => "building",
+        Operation::Start { .. } => "starting",
+        Operation::Exchange { .. } => "replacing",
+        Operation::Rename { .. } => "renaming",
+        Operation::Restart { .. } => "restarting",
+        Operation::Stop { .. } => "stopping",
+        Operation::Remove { .. }
+        | Operation::RemoveNetwork { .. }
+        | Operation::RemoveVolume { .. }
+        | Operation::RemoveImage { .. } => "removing",
+        Operation::Sync { .. } => "syncing",
+    }
+}
+
+fn past(operation: &Operation) -> String {
+    match operation {
+        Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } | Operation::Create { .. } => "created".into(),
+        Operation::Pull { .. } => "image pulled".into(),
+        Operation::Build { .. } => "image built".into(),
+        Operation::Start { .. } => "started".into(),
+        Operation::Exchange { .. } => "replaced".into(),
+        Operation::Rename { .. } => "renamed".into(),
+        Operation::Restart { .. } => "restarted".into(),
+        Operation::Stop { .. } => "stopped".into(),
+        Operation::Remove { .. }
+        | Operation::RemoveNetwork { .. }
+        | Operation::RemoveVolume { .. }
+        | Operation::RemoveImage { .. } => "removed".into(),
+        Operation::Sync { files, exec, .. } => {
+            let count = files.copied.len() + files.deleted.len();
+            let then = if exec.is_some() { ", command run" } else { "" };
+            format!("{count} {} synced{then}", plural(count, "file"))
+        }
+    }
+}
+
+fn noun(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Build { .. } => "build",
+        Operation::Pull { .. } => "pull",
+        Operation::Sync { .. } => "sync",
+        other => present(other),
+    }
+}
+
+/// The cause in words, unless it goes without saying.
+fn telling(cause: &Cause) -> Option<String> {
+    match cause {
+        Cause::Missing | Cause::NotRunning | Cause::Asked | Cause::Stopping => None,
+        cause => Some(cause.to_string()),
+    }
+}
+
+fn paths_in_words(paths: &BTreeSet<PathBuf>, directory: &Path) -> String {
+    const SHOWN: usize = 2;
+    let shown: Vec<String> = paths
+        .iter()
+        .take(SHOWN)
+        .map(|path| format!("`{}`", path.strip_prefix(directory).unwrap_or(path).display()))
+        .collect();
+    match paths.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// Names in backticks, separated by commas.
+pub(super) fn quoted<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The word for so many.
+pub(super) fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}
+
+/// A duration for people: `0.42 s`, `12.3 s`, `2 min 05 s`.
+#[must_use]
+pub(crate) fn seconds(duration: Duration) -> String {
+    let value = duration.as_secs_f64();
+    if value < 9.995 {
+        format!("{value:.2} s")
+    } else if value < 59.95 {
+        format!("{value:.1} s")
+    } else {
+        let whole = duration.as_secs();
+        format!("{} min {:02} s", whole / 60, whole % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use super::{Mark, said, seconds};
+    use crate::plan::operation::{Cause, Operation};
+    use crate::reconcile::notice::Notice;
+
+    fn words(notice: &Notice, cause: Option<&Cause>) -> String {
+        let said = said(notice, cause, Path::new("/work")).expect("this notice is worth a line");
+        format!("{}|{}|{}", said.subject, said.words, said.cause.unwrap_or_default())
+    }
+
+    fn start() -> Operation {
+        Operation::Start { service: "users".into(), number: 1, container: "c".into() }
+    }
+
+    #[test]
+    fn a_cause_is_told_only_when_it_is_news() {
+        let done = Notice::Done { operation: start(), took: Duration::from_millis(420) };
+        assert_eq!(words(&done, Some(&Cause::Missing)), "users-1|started|");
+        assert_eq!(words(&done, Some(&Cause::ConfigChanged)), "users-1|started|configuration changed");
+    }
+
+    #[test]
+    fn a_failed_build_says_that_the_old_container_still_runs() {
+        let notice = Notice::Failed {
+            operation: Operation::Build { service: "users".into(), generation: 2 },
+            reason: "`RUN make` exited with code 2".into(),
+            output: vec!["main.c:1: error".into()],
+            still_running: true,
+        };
+        let said = said(&notice, None, Path::new("/")).expect("a failure is said");
+        assert_eq!(said.mark, Mark::Bad);
+        assert_eq!(said.words, "build failed: `RUN make` exited with code 2");
+        assert_eq!(said.output, ["main.c:1: error"]);
+        assert_eq!(said.note.as_deref(), Some("the old container still runs"));
+    }
+
+    #[test]
+    fn changed_paths_are_relative_to_the_project_and_few() {
+        let paths: BTreeSet<PathBuf> = ["/work/a/x.js", "/work/a/y.js", "/work/a/z.js"].map(PathBuf::from).into();
+        let notice = Notice::Changed { service: "users".into(), paths };
+        assert_eq!(words(&notice, None), "users|changed: `a/x.js`, `a/y.js` and 1 more|");
+    }
+
+    #[test]
+    fn a_failed_service_names_who_needs_it() {
+        let notice = Notice::ServiceFailed {
+            service: "db".into(),
+            needed_by: vec!["api".into(), "web".into()],
+            reason: "exited with code 1".into(),
+            container: None,
+        };
+        assert_eq!(words(&notice, None), "db|exited with code 1; needed by `api`, `web`|");
+    }
+
+    #[test]
+    fn durations_get_coarser_as_they_grow() {
+        assert_eq!(seconds(Duration::from_millis(420)), "0.42 s");
+        assert_eq!(seconds(Duration::from_millis(12_340)), "12.3 s");
+        assert_eq!(seconds(Duration::from_secs(125)), "2 min 05 s");
+    }
+}
