@@ -3,6 +3,7 @@
 
 mod build;
 mod completions;
+pub mod config;
 mod cp;
 mod down;
 mod error;
@@ -11,12 +12,14 @@ mod global;
 mod graph;
 mod help;
 mod kill;
+pub mod load;
 mod logs;
 mod plan;
 mod ps;
 mod pull;
 mod restart;
 mod run;
+pub mod schema;
 mod start;
 mod stop;
 mod up;

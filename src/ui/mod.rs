@@ -5,6 +5,7 @@ mod flight;
 mod json;
 mod lines;
 mod printer;
+pub mod problems;
 pub mod table;
 mod text;
 mod words;

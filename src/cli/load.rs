@@ -1,0 +1,70 @@
+//! The file system and the process's environment for the manifest: the one place where `manifest` meets the disk.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::manifest::{self, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, Request};
+
+/// Loads a project from the disk.
+///
+/// # Errors
+/// Every problem found, when there is an error among them.
+pub fn load(request: &Request) -> Result<Loaded, Failure> {
+    manifest::load(request, &FileSystem)
+}
+
+/// The disk.
+struct FileSystem;
+
+impl Loader for FileSystem {
+    fn read(&self, path: &Path) -> Result<String, ReadError> {
+        let reader: Box<dyn io::Read> = if path == Path::new("-") {
+            Box::new(io::stdin())
+        } else {
+            if path.is_dir() {
+                return Err(ReadError::Directory);
+            }
+            Box::new(fs::File::open(path).map_err(|error| read_error(&error))?)
+        };
+        let mut bytes = Vec::new();
+        reader.take(MAX_FILE_SIZE + 1).read_to_end(&mut bytes).map_err(|error| read_error(&error))?;
+        if bytes.len() as u64 > MAX_FILE_SIZE {
+            return Err(ReadError::TooLarge);
+        }
+        String::from_utf8(bytes).map_err(|_| ReadError::NotText)
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn real_path(&self, path: &Path) -> PathBuf {
+        let mut missing = Vec::new();
+        let mut present = path;
+        loop {
+            if let Ok(real) = fs::canonicalize(present) {
+                return missing.iter().rev().fold(real, |path, name| path.join(name));
+            }
+            match (present.parent(), present.file_name()) {
+                (Some(parent), Some(name)) => {
+                    missing.push(name);
+                    present = parent;
+                }
+                _ => return path.to_path_buf(),
+            }
+        }
+    }
+}
+
+fn read_error(error: &io::Error) -> ReadError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Missing,
+        io::ErrorKind::IsADirectory => ReadError::Directory,
+        _ => ReadError::System(error.to_string()),
+    }
+}

@@ -1,0 +1,163 @@
+//! What is wrong with a manifest, as data with its places. `ui` draws it; nothing here words colours or prints.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How much a problem matters; the worst sorts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The manifest cannot be used.
+    Error,
+    /// It can be used, but hardly means what was meant.
+    Warning,
+}
+
+/// Something wrong with a manifest or a file that it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong: lower case, no final dot, values in backticks.
+    pub message: String,
+    /// Where; `None` when it is no place in a file (no manifest found, a bad flag).
+    pub place: Option<Place>,
+    /// Words under the caret.
+    pub label: Option<String>,
+    /// More places that explain it, each with its words.
+    pub related: Vec<Related>,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// Another place that explains a problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Related {
+    /// Where.
+    pub place: Place,
+    /// What is there.
+    pub label: String,
+}
+
+/// A piece of a file that was read. Line and column are counted from the text by [`Sources::position`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Place {
+    /// The number of the file in [`Sources`].
+    pub file: u32,
+    /// The first byte.
+    pub start: u32,
+    /// The byte after the last one.
+    pub end: u32,
+}
+
+/// The files that were read, so that places can be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+/// One file that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// How it is shown: relative to the current folder when it lies in there.
+    pub shown: String,
+    /// Its text.
+    pub text: Arc<str>,
+    /// The folder that relative paths written in it start from, absolute.
+    pub base: Arc<str>,
+}
+
+/// A place for people: 1-based, the column counted in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
+}
+
+impl Problem {
+    /// An error without a place.
+    #[must_use]
+    pub fn error(message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, message.into())
+    }
+
+    /// A warning without a place.
+    #[must_use]
+    pub fn warning(message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, message.into())
+    }
+
+    fn new(severity: Severity, message: String) -> Self {
+        Self { severity, message, place: None, label: None, related: Vec::new(), hint: None }
+    }
+
+    /// The same, at a place.
+    #[must_use]
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// The same, with words under the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// The same, with another place that explains it.
+    #[must_use]
+    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.related.push(Related { place, label: label.into() });
+        self
+    }
+
+    /// The same, with the next step.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Whether the manifest cannot be used because of it.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+impl Place {
+    /// The bytes as a range.
+    #[must_use]
+    pub fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+impl Sources {
+    /// Keeps a file and gives its number.
+    pub fn add(&mut self, source: Source) -> u32 {
+        self.files.push(source);
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The file with this number.
+    #[must_use]
+    pub fn get(&self, file: u32) -> Option<&Source> {
+        self.files.get(file as usize)
+    }
+
+    /// Where a place begins, for people; `None` when the file is not known.
+    #[must_use]
+    pub fn position(&self, place: Place) -> Option<Position> {
+        let text = &self.get(place.file)?.text;
+        let before = text.get(..place.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        Some(Position { line, column: before[line_start..].chars().count() + 1 })
+    }
+}

@@ -1,0 +1,73 @@
+//! Problems of a manifest, drawn under the lines that they are about.
+
+use std::collections::HashSet;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::manifest::problem::{Problem, Severity, Sources};
+
+/// Draws problems, the most severe first, then by file and place, each once. Ends in a line end unless empty.
+#[must_use]
+pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    let mut sorted: Vec<&Problem> = problems.iter().collect();
+    sorted.sort_by_key(|problem| (problem.severity, problem.place));
+    let mut seen = HashSet::new();
+    let mut text = String::new();
+    for problem in sorted.into_iter().filter(|problem| seen.insert((problem.place, problem.message.as_str()))) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(&renderer.render(&groups(problem, sources)));
+        text.push('\n');
+    }
+    text
+}
+
+fn groups<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Group<'a>> {
+    let level = match problem.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let mut group = Group::with_title(level.primary_title(problem.message.as_str()));
+    for snippet in snippets(problem, sources) {
+        group = group.element(snippet);
+    }
+    let mut groups = vec![group];
+    if let Some(hint) = &problem.hint {
+        groups.push(Group::with_title(Level::HELP.with_name("hint").secondary_title(hint.as_str())));
+    }
+    groups
+}
+
+/// One piece of source for each file that has a place of the problem, the problem's own first.
+fn snippets<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let Some(primary) = problem.place else { return Vec::new() };
+    let mut files = vec![primary.file];
+    for related in &problem.related {
+        if !files.contains(&related.place.file) {
+            files.push(related.place.file);
+        }
+    }
+    let draw = |file: u32| {
+        let source = sources.get(file)?;
+        let mut snippet = Snippet::source(&*source.text).path(source.shown.as_str());
+        if primary.file == file {
+            let annotation = AnnotationKind::Primary.span(within(primary.range(), &source.text));
+            snippet = snippet.annotation(annotation.label(problem.label.as_deref()));
+        }
+        for related in problem.related.iter().filter(|related| related.place.file == file) {
+            let annotation = AnnotationKind::Context.span(within(related.place.range(), &source.text));
+            snippet = snippet.annotation(annotation.label(related.label.as_str()));
+        }
+        Some(snippet)
+    };
+    files.into_iter().filter_map(draw).collect()
+}
+
+/// The range cut to the text and to whole characters, because a wrong one must not end the program.
+fn within(range: std::ops::Range<usize>, text: &str) -> std::ops::Range<usize> {
+    let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let start = floor(range.start);
+    start..floor(range.end).max(start)
+}
