@@ -1,13 +1,12 @@
 //! What a plan is made of: operations, what each is for, and what keeps it back. All of it prints itself as text, which
 //! is what `hoist plan` and `hoist why` show and what tests compare.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::observed::ContainerId;
+pub use crate::change::SyncFiles;
 use crate::project::{Condition, Hook};
 
 /// One thing that an engine can be told to do. The fields name what it is done to, never how.
@@ -129,15 +128,6 @@ pub enum Operation {
         /// The reference.
         image: String,
     },
-}
-
-/// The files of one sync.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
-pub struct SyncFiles {
-    /// From the host to the container.
-    pub copied: BTreeSet<(PathBuf, String)>,
-    /// Paths inside the container.
-    pub deleted: BTreeSet<String>,
 }
 
 /// A command after a sync. Ordered by its words alone.

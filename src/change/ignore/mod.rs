@@ -65,8 +65,7 @@ impl Patterns {
     /// # Errors
     /// The first pattern that Docker would refuse: a lone `!`, an unclosed `[`, a `\` at the end.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::new(text.lines().filter(|line| !line.starts_with('#')))
+        Self::new(lines(text))
     }
 
     /// The patterns given one by one, as in a watch rule's `ignore`: `#` begins no comment.
@@ -85,6 +84,20 @@ impl Patterns {
         Ok(Self { patterns })
     }
 
+    /// The patterns that are well-formed, and what is wrong with the others; for callers that cannot refuse.
+    #[must_use]
+    pub fn new_leniently<'text>(patterns: impl IntoIterator<Item = &'text str>) -> (Self, Vec<PatternError>) {
+        let mut compiled = Self::default();
+        let mut errors = Vec::new();
+        for written in patterns {
+            match Pattern::compile(written) {
+                Ok(pattern) => compiled.patterns.extend(pattern),
+                Err(error) => errors.push(error),
+            }
+        }
+        (compiled, errors)
+    }
+
     /// Whether there is no pattern at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -96,6 +109,12 @@ impl Patterns {
     #[must_use]
     pub fn excludes(&self, relative: &str) -> bool {
         self.deciding(relative).is_some_and(|index| !self.patterns[index].keeps)
+    }
+
+    /// Whether a path is among those that the patterns mean, when they are a list of what to take.
+    #[must_use]
+    pub fn includes(&self, relative: &str) -> bool {
+        self.excludes(relative)
     }
 
     /// Whether a `!` pattern may keep something below a folder that is left out, so that a walk has to go in.
@@ -119,6 +138,11 @@ impl Patterns {
         }
         self.patterns.iter().rposition(|pattern| pattern.matcher.matches(relative))
     }
+}
+
+/// The lines of an ignore file that are patterns, or empty.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.strip_prefix('\u{feff}').unwrap_or(text).lines().filter(|line| !line.starts_with('#'))
 }
 
 impl Pattern {

@@ -1,0 +1,358 @@
+//! The watch rules of a project, written and inferred, and what they make of a set of changed paths.
+//!
+//! It is told paths and the texts of ignore files; it looks at neither.
+//! Source: the [Compose Develop Specification](https://github.com/compose-spec/compose-spec/blob/main/develop.md).
+
+mod paths;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::ignore::{PatternError, Patterns, lines};
+use super::noise::is_noise;
+use super::{Change, PathState, SyncFiles};
+use crate::project::{Build, BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
+use paths::{clean, in_container, relative};
+
+/// The rules of all services that run.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    all: Vec<Rule>,
+    /// Positions in `all` by the path that they watch.
+    by_root: BTreeMap<PathBuf, Vec<usize>>,
+    ignore_files: BTreeSet<PathBuf>,
+    manifest: BTreeSet<PathBuf>,
+    problems: Vec<RuleProblem>,
+}
+
+/// The ignore file that a service's build goes by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoreFile {
+    /// Its path, absolute.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+}
+
+/// A pattern that says nothing, in a rule or an ignore file; it is left out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("service `{service}`: {error}")]
+pub struct RuleProblem {
+    /// The service.
+    pub service: String,
+    /// What is wrong.
+    pub error: PatternError,
+}
+
+#[derive(Debug, Clone)]
+struct Rule {
+    service: String,
+    /// The file or folder that is watched, absolute.
+    root: PathBuf,
+    action: WatchAction,
+    initial: bool,
+    ignore: Patterns,
+    include: Patterns,
+    context: Option<Arc<Context>>,
+    binds: Arc<Vec<Bind>>,
+    /// Leaves alone what the container sees through a bind mount: a rebuild would bring nothing, would take the place of
+    /// the program's own reload, and would never end where the container writes there.
+    spares_bound: bool,
+}
+
+/// A build context and what its ignore file leaves out.
+#[derive(Debug)]
+struct Context {
+    folder: PathBuf,
+    ignored: Patterns,
+}
+
+/// A path of the host that a container shows.
+#[derive(Debug)]
+struct Bind {
+    source: PathBuf,
+    target: String,
+}
+
+/// Where the ignore file of a build can be; the first that is there counts.
+#[must_use]
+pub fn ignore_file_candidates(build: &Build) -> Vec<PathBuf> {
+    let BuildContext::Local(folder) = &build.context else { return Vec::new() };
+    let of_folder = clean(&folder.join(".dockerignore"));
+    match dockerfile(build) {
+        Some(mut dockerfile) => {
+            dockerfile.as_mut_os_string().push(".dockerignore");
+            vec![dockerfile, of_folder]
+        }
+        None => vec![of_folder],
+    }
+}
+
+impl Rules {
+    /// The rules of a project's services, given the ignore file of each that has one.
+    #[must_use]
+    pub fn new(project: &Project, ignore_files: &BTreeMap<String, IgnoreFile>) -> Self {
+        let mut rules = Self {
+            manifest: project.files.iter().chain(&project.environment_files).map(|file| clean(file)).collect(),
+            ..Self::default()
+        };
+        for service in project.services.values() {
+            rules.add_service(service, ignore_files.get(&service.name));
+        }
+        rules
+    }
+
+    /// What is wrong with patterns; they were left out.
+    #[must_use]
+    pub fn problems(&self) -> &[RuleProblem] {
+        &self.problems
+    }
+
+    /// Every file and folder that has to be watched, whether or not it is there. Some may lie below others.
+    #[must_use]
+    pub fn roots(&self) -> BTreeSet<&Path> {
+        let others = self.ignore_files.iter().chain(&self.manifest);
+        self.by_root.keys().chain(others).map(PathBuf::as_path).collect()
+    }
+
+    /// Whether nothing below a folder can concern any service, apart from what is a root itself.
+    #[must_use]
+    pub fn prunes(&self, directory: &Path) -> bool {
+        self.covering(directory).all(|rule| rule.prunes(directory))
+    }
+
+    /// Whether a changed path means anything at all.
+    #[must_use]
+    pub fn concerns(&self, path: &Path) -> bool {
+        self.covering(path).any(|rule| rule.matches(path)) || self.means_reload(path)
+    }
+
+    /// Whether a changed path is a file that these rules were made from (a manifest, its variables, an ignore file), so
+    /// that they have to be made anew.
+    #[must_use]
+    pub fn means_reload(&self, path: &Path) -> bool {
+        self.ignore_files.contains(path) || self.manifest.contains(path)
+    }
+
+    /// Whether a changed path is one of the manifest's files.
+    #[must_use]
+    pub fn is_manifest(&self, path: &Path) -> bool {
+        self.manifest.contains(path)
+    }
+
+    /// What a set of changed paths means for each service that it concerns.
+    #[must_use]
+    pub fn affected(&self, paths: &BTreeMap<PathBuf, PathState>) -> BTreeMap<String, Change> {
+        let mut changes: BTreeMap<String, Change> = BTreeMap::new();
+        for (path, state) in paths {
+            for rule in self.covering(path).filter(|rule| rule.matches(path)) {
+                let change = changes.entry(rule.service.clone()).or_default();
+                change.paths.insert(path.clone());
+                rule.apply(path, *state, change);
+            }
+        }
+        changes.values_mut().for_each(Change::simplify);
+        changes
+    }
+
+    /// The folders whose files are copied before the first change, because rules with `initial_sync` say so.
+    #[must_use]
+    pub fn initial_roots(&self) -> BTreeSet<&Path> {
+        self.all.iter().filter(|rule| rule.initial).map(|rule| rule.root.as_path()).collect()
+    }
+
+    /// What is copied before the first change, given the files below [`Rules::initial_roots`].
+    #[must_use]
+    pub fn initial(&self, files: &BTreeSet<PathBuf>) -> BTreeMap<String, SyncFiles> {
+        let mut syncs: BTreeMap<String, SyncFiles> = BTreeMap::new();
+        for path in files {
+            for rule in self.covering(path).filter(|rule| rule.initial && rule.matches(path)) {
+                let mut change = Change::default();
+                rule.apply(path, PathState::Present, &mut change);
+                syncs.entry(rule.service.clone()).or_default().copied.append(&mut change.sync.copied);
+            }
+        }
+        syncs
+    }
+
+    /// The rules whose root is the path or above it.
+    fn covering(&self, path: &Path) -> impl Iterator<Item = &Rule> {
+        path.ancestors().filter_map(|root| self.by_root.get(root)).flatten().map(|index| &self.all[*index])
+    }
+
+    fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>) {
+        let context = service.build.as_ref().and_then(|build| self.context(service, build, ignore_file));
+        let binds = Arc::new(binds(service));
+        for written in &service.watch {
+            let rule = Rule {
+                service: service.name.clone(),
+                root: clean(&written.path),
+                action: written.action.clone(),
+                initial: is_initial(written),
+                ignore: self.patterns(service, written.ignore.iter().map(String::as_str)),
+                include: self.patterns(service, written.include.iter().map(String::as_str)),
+                context: context.clone(),
+                binds: Arc::clone(&binds),
+                spares_bound: false,
+            };
+            self.add(rule);
+        }
+        if service.watch.is_empty()
+            && let (Some(build), Some(context)) = (&service.build, context)
+        {
+            self.infer(service, build, &context, &binds);
+        }
+    }
+
+    /// The context rebuilds the image, and so do the two files that say how, which the ignore file may well name.
+    fn infer(&mut self, service: &Service, build: &Build, context: &Arc<Context>, binds: &Arc<Vec<Bind>>) {
+        let rebuild = |root: PathBuf, context: Option<Arc<Context>>| Rule {
+            service: service.name.clone(),
+            root,
+            action: WatchAction::Rebuild,
+            initial: false,
+            ignore: Patterns::default(),
+            include: Patterns::default(),
+            spares_bound: context.is_some(),
+            context,
+            binds: Arc::clone(binds),
+        };
+        self.add(rebuild(context.folder.clone(), Some(Arc::clone(context))));
+        for file in dockerfile(build).into_iter().chain(ignore_file_candidates(build)) {
+            self.add(rebuild(file, None));
+        }
+    }
+
+    fn add(&mut self, rule: Rule) {
+        self.by_root.entry(rule.root.clone()).or_default().push(self.all.len());
+        self.all.push(rule);
+    }
+
+    fn context(&mut self, service: &Service, build: &Build, file: Option<&IgnoreFile>) -> Option<Arc<Context>> {
+        let BuildContext::Local(folder) = &build.context else { return None };
+        self.ignore_files.extend(ignore_file_candidates(build));
+        let ignored = self.patterns(service, file.into_iter().flat_map(|file| lines(&file.text)));
+        Some(Arc::new(Context { folder: clean(folder), ignored }))
+    }
+
+    fn patterns<'text>(&mut self, service: &Service, written: impl Iterator<Item = &'text str>) -> Patterns {
+        let (patterns, errors) = Patterns::new_leniently(written);
+        let problems = errors.into_iter().map(|error| RuleProblem { service: service.name.clone(), error });
+        self.problems.extend(problems);
+        patterns
+    }
+}
+
+impl Rule {
+    fn matches(&self, path: &Path) -> bool {
+        let Ok(below) = path.strip_prefix(&self.root) else { return false };
+        if self.is_spared(path) {
+            return false;
+        }
+        if below.as_os_str().is_empty() {
+            return !self.context_ignores(path);
+        }
+        let relative = relative(below);
+        !is_noise(below)
+            && (self.include.is_empty() || self.include.includes(&relative))
+            && !self.ignore.excludes(&relative)
+            && !self.context_ignores(path)
+    }
+
+    fn prunes(&self, directory: &Path) -> bool {
+        let Ok(below) = directory.strip_prefix(&self.root) else { return true };
+        if below.as_os_str().is_empty() {
+            return false;
+        }
+        is_noise(below)
+            || self.is_spared(directory)
+            || self.ignore.prunes(&relative(below))
+            || self.context.as_ref().is_some_and(|context| {
+                directory.strip_prefix(&context.folder).is_ok_and(|below| context.ignored.prunes(&relative(below)))
+            })
+    }
+
+    fn context_ignores(&self, path: &Path) -> bool {
+        self.context.as_ref().is_some_and(|context| {
+            path.strip_prefix(&context.folder).is_ok_and(|below| context.ignored.excludes(&relative(below)))
+        })
+    }
+
+    fn is_spared(&self, path: &Path) -> bool {
+        self.spares_bound && self.binds.iter().any(|bind| path.starts_with(&bind.source))
+    }
+
+    fn apply(&self, path: &Path, state: PathState, change: &mut Change) {
+        match &self.action {
+            WatchAction::Rebuild => change.rebuild = true,
+            WatchAction::Restart => change.restart = true,
+            WatchAction::Sync { target } => self.sync(path, state, target, change),
+            WatchAction::SyncRestart { target } => {
+                self.sync(path, state, target, change);
+                change.restart = true;
+            }
+            WatchAction::SyncExec { target, exec } => {
+                self.sync(path, state, target, change);
+                if !change.exec.contains(exec) {
+                    change.exec.push(exec.clone());
+                }
+            }
+        }
+    }
+
+    fn sync(&self, path: &Path, state: PathState, target: &str, change: &mut Change) {
+        let Ok(below) = path.strip_prefix(&self.root) else { return };
+        let inside = in_container(target, below);
+        let is_bound = self
+            .binds
+            .iter()
+            .any(|bind| path.strip_prefix(&bind.source).is_ok_and(|below| in_container(&bind.target, below) == inside));
+        match state {
+            _ if is_bound => {}
+            PathState::Present => {
+                change.sync.copied.insert((path.to_owned(), inside));
+            }
+            PathState::Gone => {
+                change.sync.deleted.insert(inside);
+            }
+        }
+    }
+}
+
+impl Change {
+    fn simplify(&mut self) {
+        if self.rebuild {
+            let paths = std::mem::take(&mut self.paths);
+            *self = Self { rebuild: true, paths, ..Self::default() };
+        }
+        // What one rule takes away another may bring: the copies come last.
+        for (_, inside) in &self.sync.copied {
+            self.sync.deleted.remove(inside);
+        }
+        self.sync.deleted = paths::without_descendants(std::mem::take(&mut self.sync.deleted));
+    }
+}
+
+fn is_initial(rule: &WatchRule) -> bool {
+    rule.initial_sync && matches!(rule.action, WatchAction::Sync { .. } | WatchAction::SyncRestart { .. })
+}
+
+fn dockerfile(build: &Build) -> Option<PathBuf> {
+    match &build.context {
+        BuildContext::Local(folder) if build.dockerfile_inline.is_none() => {
+            Some(clean(&folder.join(&build.dockerfile)))
+        }
+        BuildContext::Local(_) | BuildContext::Remote(_) => None,
+    }
+}
+
+fn binds(service: &Service) -> Vec<Bind> {
+    let binds = service.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Bind { path, .. } => Some(Bind { source: clean(path), target: mount.target.clone() }),
+        MountSource::Volume { .. } | MountSource::Anonymous { .. } | MountSource::Tmpfs { .. } => None,
+    });
+    binds.collect()
+}

@@ -1,0 +1,224 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{IgnoreFile, Rules, ignore_file_candidates};
+use crate::change::{Change, PathState};
+use crate::project::{Build, BuildContext, Hook, Mount, MountSource, Project, Service, WatchAction, WatchRule};
+
+fn build(context: &str, dockerfile: &str) -> Build {
+    Build {
+        context: BuildContext::Local(PathBuf::from(context)),
+        dockerfile: dockerfile.to_owned(),
+        dockerfile_inline: None,
+        args: BTreeMap::new(),
+        target: None,
+    }
+}
+
+fn service(name: &str, build: impl Into<Option<Build>>, watch: Vec<WatchRule>) -> Service {
+    Service { name: name.to_owned(), build: build.into(), watch, ..Service::default() }
+}
+
+fn rule(path: &str, action: WatchAction) -> WatchRule {
+    WatchRule { path: PathBuf::from(path), action, ignore: Vec::new(), include: Vec::new(), initial_sync: false }
+}
+
+fn sync(path: &str, target: &str) -> WatchRule {
+    rule(path, WatchAction::Sync { target: target.to_owned() })
+}
+
+fn bind(source: &str, target: &str) -> Mount {
+    let source =
+        MountSource::Bind { path: PathBuf::from(source), create_host_path: false, propagation: None, selinux: None };
+    Mount { target: target.to_owned(), read_only: false, source }
+}
+
+fn rules(services: Vec<Service>, ignore_file: &str) -> Rules {
+    let ignores = services.iter().filter_map(|service| {
+        let path = ignore_file_candidates(service.build.as_ref()?).pop()?;
+        Some((service.name.clone(), IgnoreFile { path, text: ignore_file.to_owned() }))
+    });
+    let ignores = ignores.collect();
+    let project = Project {
+        name: "shop".to_owned(),
+        directory: PathBuf::from("/p"),
+        files: vec![PathBuf::from("/p/compose.yaml")],
+        environment_files: Vec::new(),
+        services: services.into_iter().map(|service| (service.name.clone(), service)).collect(),
+        disabled: BTreeMap::new(),
+        networks: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        secrets: BTreeMap::new(),
+        configs: BTreeMap::new(),
+    };
+    Rules::new(&project, &ignores)
+}
+
+fn affected(rules: &Rules, present: &[&str], gone: &[&str]) -> BTreeMap<String, Change> {
+    let present = present.iter().map(|path| (PathBuf::from(path), PathState::Present));
+    let gone = gone.iter().map(|path| (PathBuf::from(path), PathState::Gone));
+    rules.affected(&present.chain(gone).collect())
+}
+
+/// Who is rebuilt by a change of one file.
+fn rebuilt(rules: &Rules, path: &str) -> Vec<String> {
+    let changes = affected(rules, &[path], &[]);
+    changes.into_iter().filter(|(_, change)| change.rebuild).map(|(service, _)| service).collect()
+}
+
+#[test]
+fn a_service_without_rules_is_rebuilt_by_its_context_alone() {
+    let users = service("users", build("/p/users", "Dockerfile"), Vec::new());
+    let orders = service("orders", build("/p/orders", "Dockerfile"), Vec::new());
+    let rules = rules(vec![users, orders, service("db", None, Vec::new())], "");
+    assert_eq!(rebuilt(&rules, "/p/users/src/main.js"), ["users"]);
+    assert_eq!(rebuilt(&rules, "/p/orders/a"), ["orders"]);
+    assert!(affected(&rules, &["/p/README.md", "/p/usersx"], &[]).is_empty());
+}
+
+#[test]
+fn what_the_ignore_file_version_control_or_an_editor_owns_never_triggers() {
+    let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "node_modules\n*.log\n!keep.log\n");
+    for path in ["node_modules/x/index.js", "a.log", ".git/index", ".main.js.swp", "src/main.js~", "src/.git/HEAD"] {
+        assert!(rebuilt(&rules, &format!("/p/a/{path}")).is_empty(), "{path}");
+    }
+    assert_eq!(rebuilt(&rules, "/p/a/keep.log"), ["a"]);
+    assert!(rules.prunes(Path::new("/p/a/node_modules")));
+    assert!(rules.prunes(Path::new("/p/a/.git")));
+    assert!(!rules.prunes(Path::new("/p/a/src")));
+    assert!(!rules.prunes(Path::new("/p/a")));
+}
+
+#[test]
+fn the_dockerfile_and_the_ignore_file_trigger_even_when_ignored() {
+    let rules = rules(vec![service("a", build("/p/a", "../docker/a.Dockerfile"), Vec::new())], "*\n");
+    for path in ["/p/docker/a.Dockerfile", "/p/docker/a.Dockerfile.dockerignore", "/p/a/.dockerignore"] {
+        assert_eq!(rebuilt(&rules, path), ["a"], "{path}");
+        assert!(rules.roots().contains(Path::new(path)), "{path}");
+    }
+    assert!(rules.means_reload(Path::new("/p/a/.dockerignore")));
+    assert!(!rules.means_reload(Path::new("/p/docker/a.Dockerfile")));
+}
+
+#[test]
+fn a_file_that_a_bind_mount_shows_rebuilds_nothing_by_itself() {
+    let mut a = service("a", build("/p/a", "Dockerfile"), Vec::new());
+    a.mounts = vec![bind("/p/a/src", "/app/src")];
+    let rules = rules(vec![a], "");
+    assert!(rebuilt(&rules, "/p/a/src/main.js").is_empty());
+    assert!(rules.prunes(Path::new("/p/a/src")));
+    assert_eq!(rebuilt(&rules, "/p/a/package.json"), ["a"]);
+}
+
+#[test]
+fn the_dockerfile_rebuilds_although_the_whole_context_is_bind_mounted() {
+    let mut a = service("a", build("/p", "Dockerfile"), Vec::new());
+    a.mounts = vec![bind("/p", "/app")];
+    assert_eq!(rebuilt(&rules(vec![a], ""), "/p/Dockerfile"), ["a"]);
+}
+
+#[test]
+fn synced_paths_keep_their_place_below_the_target() {
+    let a =
+        service("a", build("/p", "Dockerfile"), vec![sync("/p/web", "/app/web/"), sync("/p/x.conf", "/etc/y.conf")]);
+    let changes = affected(&rules(vec![a], ""), &["/p/web/a/b.js", "/p/x.conf", "/p/other"], &["/p/web/gone.js"]);
+    let change = &changes["a"];
+    assert_eq!(
+        change.sync.copied,
+        BTreeSet::from([
+            (PathBuf::from("/p/web/a/b.js"), "/app/web/a/b.js".to_owned()),
+            (PathBuf::from("/p/x.conf"), "/etc/y.conf".to_owned()),
+        ])
+    );
+    assert_eq!(change.sync.deleted, BTreeSet::from(["/app/web/gone.js".to_owned()]));
+    assert!(!change.rebuild && !change.restart);
+    assert_eq!(change.paths.len(), 3);
+}
+
+#[test]
+fn of_a_removed_folder_only_the_folder_is_deleted() {
+    let a = service("a", None, vec![sync("/p/web", "/app")]);
+    let changes = affected(&rules(vec![a], ""), &["/p/web/ab"], &["/p/web/a", "/p/web/a/b", "/p/web/a/b/c"]);
+    assert_eq!(changes["a"].sync.deleted, BTreeSet::from(["/app/a".to_owned()]));
+}
+
+#[test]
+fn a_rebuild_stands_alone() {
+    let rebuild = rule("/p/package.json", WatchAction::Rebuild);
+    let a = service("a", build("/p", "Dockerfile"), vec![sync("/p/src", "/app"), rebuild]);
+    let rules = rules(vec![a], "");
+    let changes = affected(&rules, &["/p/package.json", "/p/src/a"], &[]);
+    assert!(changes["a"].rebuild);
+    assert!(changes["a"].sync.is_empty());
+    assert_eq!(changes["a"].paths.len(), 2);
+    assert!(affected(&rules, &["/p/Dockerfile"], &[]).is_empty(), "written rules replace the inferred one");
+}
+
+#[test]
+fn restarts_and_hooks_come_with_their_files_and_hooks_only_once() {
+    let hook = Hook { command: vec!["reload".to_owned()], ..Hook::default() };
+    let exec = WatchAction::SyncExec { target: "/app".to_owned(), exec: hook.clone() };
+    let restart = WatchAction::SyncRestart { target: "/etc".to_owned() };
+    let a = service("a", None, vec![rule("/p/src", exec), rule("/p/etc", restart), rule("/p/x", WatchAction::Restart)]);
+    let rules = rules(vec![a], "");
+    let change = &affected(&rules, &["/p/src/a", "/p/src/b"], &[])["a"];
+    assert_eq!((change.restart, &change.exec, change.sync.copied.len()), (false, &vec![hook], 2));
+    let change = &affected(&rules, &["/p/etc/a"], &[])["a"];
+    assert_eq!((change.restart, change.exec.len(), change.sync.copied.len()), (true, 0, 1));
+    let change = &affected(&rules, &["/p/x/a"], &[])["a"];
+    assert!(change.restart && change.sync.is_empty());
+}
+
+#[test]
+fn patterns_of_a_rule_are_anchored_at_its_path() {
+    let mut written = sync("/p/src", "/app");
+    written.ignore = vec!["*.tmp".to_owned(), "gen/".to_owned()];
+    written.include = vec!["**/*.js".to_owned(), "**/*.tmp".to_owned(), "gen".to_owned()];
+    let rules = rules(vec![service("a", build("/p", "Dockerfile"), vec![written])], "src/secret\n");
+    let is_synced = |path: &str| !affected(&rules, &[path], &[]).is_empty();
+    assert!(is_synced("/p/src/a.js"));
+    assert!(is_synced("/p/src/deep/a.tmp"), "a star stays in its folder");
+    assert!(!is_synced("/p/src/a.tmp"));
+    assert!(!is_synced("/p/src/gen/a.js"));
+    assert!(!is_synced("/p/src/a.css"));
+    assert!(!is_synced("/p/src/secret/a.js"));
+    assert!(rules.prunes(Path::new("/p/src/gen")) && rules.prunes(Path::new("/p/src/secret")));
+}
+
+#[test]
+fn a_file_that_a_bind_mount_already_shows_at_its_target_is_not_synced() {
+    let restart = WatchAction::SyncRestart { target: "/app".to_owned() };
+    let mut a = service("a", None, vec![rule("/p/src", restart)]);
+    a.mounts = vec![bind("/p/src/lib", "/app/lib"), bind("/p/src/other", "/elsewhere")];
+    let changes = affected(&rules(vec![a], ""), &["/p/src/lib/a.js", "/p/src/other/b.js"], &[]);
+    let copied: Vec<_> = changes["a"].sync.copied.iter().map(|(_, inside)| inside.as_str()).collect();
+    assert_eq!(copied, ["/app/other/b.js"]);
+    assert!(changes["a"].restart);
+}
+
+#[test]
+fn the_first_sync_takes_what_the_rules_that_ask_for_it_match() {
+    let mut written = sync("/p/src", "/app");
+    written.initial_sync = true;
+    written.ignore = vec!["*.log".to_owned()];
+    let rules = rules(vec![service("a", None, vec![written, sync("/p/other", "/other")])], "");
+    assert_eq!(rules.initial_roots(), BTreeSet::from([Path::new("/p/src")]));
+    let files = ["/p/src/a.js", "/p/src/a.log", "/p/other/b"].map(PathBuf::from).into();
+    let copied = &rules.initial(&files)["a"].copied;
+    assert_eq!(copied, &BTreeSet::from([(PathBuf::from("/p/src/a.js"), "/app/a.js".to_owned())]));
+}
+
+#[test]
+fn a_pattern_that_docker_refuses_is_reported_and_left_out() {
+    let rules = rules(vec![service("a", build("/p", "Dockerfile"), Vec::new())], "[a\n*.log\n");
+    assert_eq!(rules.problems()[0].to_string(), "service `a`: `[a` is not an ignore pattern: a `[` is not closed");
+    assert!(rebuilt(&rules, "/p/a.log").is_empty());
+}
+
+#[test]
+fn the_manifest_is_watched_and_concerns_no_service() {
+    let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "");
+    let manifest = Path::new("/p/compose.yaml");
+    assert!(rules.roots().contains(manifest) && rules.concerns(manifest) && rules.is_manifest(manifest));
+    assert!(affected(&rules, &["/p/compose.yaml"], &[]).is_empty());
+}
