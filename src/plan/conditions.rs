@@ -6,7 +6,7 @@ use crate::project::{Condition, HealthTest, RestartPolicy, Service};
 
 /// How a dependency stands towards a condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// It holds.
     Met,
     /// It may come to hold.
@@ -16,7 +16,7 @@ pub(super) enum Standing {
 }
 
 /// How the containers of a service that nothing more is planned for stand towards a condition.
-pub(super) fn standing(situation: Situation<'_>, service: &Service, condition: Condition) -> Standing {
+pub(crate) fn standing(situation: Situation<'_>, service: &Service, condition: Condition) -> Standing {
     let replicas = replicas_of(situation.observed, &service.name);
     if (replicas.len() as u64) < u64::from(service.replicas) {
         return Standing::Waiting;
@@ -69,7 +69,7 @@ fn health_standing(situation: Situation<'_>, service: &Service, container: &Cont
 }
 
 /// Whether the manifest itself gives the service a healthcheck.
-pub(super) fn has_own_healthcheck(service: &Service) -> bool {
+pub(crate) fn has_own_healthcheck(service: &Service) -> bool {
     service
         .healthcheck
         .as_ref()

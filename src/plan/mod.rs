@@ -4,12 +4,12 @@
 //! performs the entries without holds, `hoist plan` prints all of them, `hoist why` prints the holds, and there is no
 //! stored plan that could go stale. Nothing here does anything.
 
-mod conditions;
+pub(crate) mod conditions;
 pub mod goal;
 pub mod observed;
 pub mod operation;
 mod replicas;
-mod services;
+pub(crate) mod services;
 pub mod spec;
 mod teardown;
 
@@ -18,13 +18,16 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::change::SyncFiles;
 use crate::graph::Graph;
-use crate::project::{Project, config_hash};
+use crate::project::{Hook, Project, config_hash};
 use goal::Goal;
 use observed::{ContainerId, Observed};
-use operation::{Cause, Hold, Operation, Subject, SyncFiles, SyncHook};
+use operation::{Cause, Hold, Operation, Subject};
 
+pub(crate) use conditions::is_restarted;
 pub use replicas::{Replica, replicas_of};
+pub(crate) use services::orphans;
 
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
@@ -75,8 +78,8 @@ pub struct PendingSync {
     pub files: SyncFiles,
     /// Restart the containers afterwards.
     pub restart: bool,
-    /// Run this in the containers afterwards.
-    pub exec: Option<SyncHook>,
+    /// Run these in the containers afterwards.
+    pub exec: Vec<Hook>,
 }
 
 impl Facts {

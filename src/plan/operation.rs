@@ -10,7 +10,7 @@ pub use crate::change::SyncFiles;
 use crate::project::{Condition, Hook};
 
 /// One thing that an engine can be told to do. The fields name what it is done to, never how.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "operation", rename_all = "kebab-case")]
 pub enum Operation {
     /// Make a network of the project, by key.
@@ -111,7 +111,7 @@ pub enum Operation {
         /// What is copied and what is deleted.
         files: SyncFiles,
         /// What is run afterwards.
-        exec: Option<SyncHook>,
+        exec: Vec<Hook>,
     },
     /// Remove a network by name.
     RemoveNetwork {
@@ -128,22 +128,6 @@ pub enum Operation {
         /// The reference.
         image: String,
     },
-}
-
-/// A command after a sync. Ordered by its words alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SyncHook(pub Hook);
-
-impl PartialOrd for SyncHook {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for SyncHook {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.command.cmp(&other.0.command)
-    }
 }
 
 /// What an operation is done to. No two operations on the same subject are ever under way together.

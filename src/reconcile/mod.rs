@@ -1,3 +1,462 @@
 //! The state of a run and the one function that moves it.
+//!
+//! [`step`] takes what happened and returns what to do. It does no I/O, reads no clock (`now` is the time since the run
+//! began) and prints nothing (it returns notices). Whatever happens, it ends by planning afresh: so a start, a saved
+//! file, a crash and a shutdown are all the same thing.
 
+mod answer;
+mod changes;
+mod containers;
+mod ending;
+pub mod event;
 pub mod notice;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::change::rules::Rules;
+use crate::change::settle::Settle;
+use crate::change::{PathState, SyncFiles};
+use crate::graph::Graph;
+use crate::plan::goal::{Goal, Until, Up};
+use crate::plan::observed::{Container, ContainerId, Health, Observed};
+use crate::plan::operation::{Hold, Operation};
+use crate::plan::{Facts, PendingSync, Plan, Situation, orphans, plan, replicas_of};
+use crate::project::{Condition, HealthTest, Project};
+use ending::{Ending, Readiness};
+use event::{Action, Event, Ticket};
+use notice::Notice;
+
+/// How long a run that ends by itself waits for an engine that does not answer.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a run is about.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// What the manifest asks for.
+    pub project: Arc<Project>,
+    /// What the run is to bring about.
+    pub goal: Goal,
+    /// What saved files lead to; `None` when nothing is watched.
+    pub rules: Option<Rules>,
+    /// The digests of the builds' inputs as they lie on disk.
+    pub inputs: BTreeMap<String, String>,
+    /// The files that rules with `initial_sync` bring into the containers before the first save.
+    pub initial_syncs: BTreeMap<String, SyncFiles>,
+    /// Pass on the containers' output.
+    pub follow: bool,
+}
+
+/// The state of a run.
+#[derive(Debug, Clone)]
+pub struct State {
+    project: Arc<Project>,
+    graph: Graph,
+    goal: Goal,
+    rules: Option<Rules>,
+    follow: bool,
+    observed: Observed,
+    facts: Facts,
+    listing: Listing,
+    /// Whether a first listing has been seen.
+    has_stock: bool,
+    phase: Phase,
+    in_flight: BTreeMap<Ticket, InFlight>,
+    next_ticket: u64,
+    changes: BTreeMap<PathBuf, PathState>,
+    settle: Settle,
+    probes: BTreeSet<ContainerId>,
+    followed: BTreeMap<ContainerId, u64>,
+    started: BTreeMap<ContainerId, Duration>,
+    back_offs: BTreeMap<(String, u32), containers::BackOff>,
+    lost_since: Option<Duration>,
+}
+
+/// Whether what is observed can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// A full listing has been asked for; nothing is begun until it is there.
+    Awaited {
+        /// Something was answered meanwhile, which the listing may not show: it must be asked for again.
+        outdated: bool,
+    },
+    /// It is what the engine said last.
+    Current,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Not everything that was asked for has been up yet.
+    Starting,
+    /// Everything was up once.
+    Up,
+    /// It is coming to its end.
+    Ending(Ending),
+    /// It is over.
+    Over,
+}
+
+/// An operation that was begun and has not been answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct InFlight {
+    operation: Operation,
+    began: Duration,
+    cancelled: bool,
+    sync: Option<PendingSync>,
+}
+
+impl State {
+    /// A run before anything has happened, and what to do first.
+    ///
+    /// # Errors
+    /// The project's dependency cycles.
+    pub fn new(setup: Setup) -> Result<(Self, Vec<Action>), Vec<Vec<String>>> {
+        let graph = Graph::new(&setup.project)?;
+        let pending = |files| PendingSync { files, ..PendingSync::default() };
+        let syncs = setup.initial_syncs.into_iter().map(|(service, files)| (service, pending(files))).collect();
+        let facts = Facts { inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
+        let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);
+        let state = Self {
+            project: setup.project,
+            graph,
+            goal,
+            rules: setup.rules,
+            follow: setup.follow,
+            observed: Observed::default(),
+            facts,
+            listing: Listing::Awaited { outdated: false },
+            has_stock: false,
+            phase: Phase::Starting,
+            in_flight: BTreeMap::new(),
+            next_ticket: 1,
+            changes: BTreeMap::new(),
+            settle: Settle::default(),
+            probes: BTreeSet::new(),
+            followed: BTreeMap::new(),
+            started: BTreeMap::new(),
+            back_offs: BTreeMap::new(),
+            lost_since: None,
+        };
+        Ok((state, vec![Action::Observe]))
+    }
+
+    /// A run that has only looked and does nothing: for those who show what is left to do.
+    ///
+    /// # Errors
+    /// The project's dependency cycles.
+    pub fn looking(setup: Setup, observed: Observed) -> Result<Self, Vec<Vec<String>>> {
+        let (mut state, _) = Self::new(setup)?;
+        state.observed = observed;
+        state.has_stock = true;
+        state.take_stock(&mut Vec::new());
+        Ok(state)
+    }
+
+    /// All that is left to do.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        match &self.phase {
+            Phase::Over => Plan::default(),
+            Phase::Ending(ending) => match &ending.stop {
+                Some(goal) => plan(Situation { goal, ..self.situation() }),
+                None => Plan::default(),
+            },
+            Phase::Starting | Phase::Up => plan(self.situation()),
+        }
+    }
+
+    /// When [`step`] wants to be called with [`Event::Woken`], whatever else happens.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Duration> {
+        let settled = if self.changes.is_empty() { None } else { self.settle.deadline() };
+        let back_off = self.back_offs.values().filter_map(|back_off| back_off.until).min();
+        let patience = self.lost_since.filter(|_| !self.is_attached()).map(|since| since + ENGINE_PATIENCE);
+        let timeout = match (&self.phase, self.up().map(|up| &up.until)) {
+            (Phase::Starting, Some(Until::Ready { timeout })) => *timeout,
+            _ => None,
+        };
+        [settled, back_off, patience, timeout].into_iter().flatten().min()
+    }
+
+    /// What is observed, for those who show it.
+    #[must_use]
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    fn situation(&self) -> Situation<'_> {
+        Situation {
+            project: &self.project,
+            graph: &self.graph,
+            goal: &self.goal,
+            observed: &self.observed,
+            facts: &self.facts,
+        }
+    }
+
+    fn up(&self) -> Option<&Up> {
+        match &self.goal {
+            Goal::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// Whether the run lasts until somebody ends it.
+    fn is_attached(&self) -> bool {
+        self.up().is_some_and(|up| matches!(up.until, Until::Interrupted { .. }))
+    }
+
+    fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending(_) | Phase::Over)
+    }
+
+    /// The services that the run is about.
+    fn scope(&self) -> BTreeSet<String> {
+        match &self.goal {
+            Goal::Up(Up { services, .. })
+            | Goal::Start { services }
+            | Goal::Restart { services, .. }
+            | Goal::Stop { services, .. } => services.clone(),
+            Goal::Down(down) if down.services.is_empty() => {
+                self.project.services.keys().chain(self.project.disabled.keys()).cloned().collect()
+            }
+            Goal::Down(down) => down.services.clone(),
+        }
+    }
+}
+
+/// A restart of a service takes those along that ask for it with `depends_on.restart: true`.
+fn with_restarted_dependents(project: &Project, graph: &Graph, goal: Goal) -> Goal {
+    let Goal::Restart { mut services, grace, no_deps } = goal else { return goal };
+    if !no_deps {
+        let named: Vec<String> = services.iter().cloned().collect();
+        for name in named {
+            let wants = |dependent: &&str| {
+                project.services[*dependent].depends_on.get(&name).is_some_and(|dependency| dependency.restart)
+            };
+            services.extend(graph.dependents(&name).into_iter().filter(wants).map(str::to_owned));
+        }
+    }
+    Goal::Restart { services, grace, no_deps }
+}
+
+/// Moves the run by one event.
+#[must_use]
+pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
+    if state.phase == Phase::Over {
+        return Vec::new();
+    }
+    let mut actions = Vec::new();
+    match event {
+        Event::Observed(observed) => state.take_listing(observed, now, &mut actions),
+        Event::Container { id, container } => state.take_container(&id, container.map(|it| *it), now, &mut actions),
+        Event::Answered { ticket, answer } => state.take_answer(ticket, answer, now, &mut actions),
+        Event::ProbePassed { container } => state.take_probe(&container, now, &mut actions),
+        Event::Changed(paths) => state.take_changes(paths, now),
+        Event::Interrupted { code } => state.take_interrupt(code, &mut actions),
+        Event::EngineLost { reason } => state.lose_engine(reason, now, &mut actions),
+        Event::Reconnected => state.ask_for_listing(&mut actions),
+        Event::Woken => {}
+    }
+    state.pass_deadlines(now, &mut actions);
+    state.settle(now, &mut actions);
+    actions
+}
+
+impl State {
+    /// Plans afresh and begins, cancels, probes, follows or ends accordingly.
+    fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.cancel_what_is_void(actions);
+        let plan = self.plan();
+        if self.listing == Listing::Current && self.lost_since.is_none() {
+            self.begin(&plan, now, actions);
+        }
+        self.probe(&plan, actions);
+        self.follow(actions);
+        self.conclude(&plan, now, actions);
+    }
+
+    fn begin(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
+        for entry in plan.runnable() {
+            let target = entry.operation.target();
+            // Two entries of one plan can be about the same thing; the second has its turn in a later plan.
+            if !self.facts.busy.insert(target) {
+                continue;
+            }
+            let ticket = Ticket(self.next_ticket);
+            self.next_ticket += 1;
+            let sync = match &entry.operation {
+                Operation::Sync { service, .. } => self.facts.syncs.remove(service),
+                _ => None,
+            };
+            let operation = entry.operation.clone();
+            actions.push(Action::Tell(Notice::Began { operation: operation.clone(), cause: entry.cause.clone() }));
+            actions.push(Action::Perform { ticket, operation: operation.clone() });
+            self.in_flight.insert(ticket, InFlight { operation, began: now, cancelled: false, sync });
+        }
+    }
+
+    /// A build whose sources have changed since is void, and so is any build, pull or sync of a run that ends.
+    fn cancel_what_is_void(&mut self, actions: &mut Vec<Action>) {
+        let ending = self.is_ending();
+        for (ticket, flight) in &mut self.in_flight {
+            let void = match &flight.operation {
+                Operation::Build { service, generation } => ending || *generation < self.facts.generation(service),
+                Operation::Pull { .. } | Operation::Sync { .. } => ending,
+                _ => false,
+            };
+            if void && !flight.cancelled {
+                flight.cancelled = true;
+                actions.push(Action::Cancel { ticket: *ticket });
+            }
+        }
+    }
+
+    /// Has the healthchecks run of those containers whose health somebody waits for.
+    fn probe(&mut self, plan: &Plan, actions: &mut Vec<Action>) {
+        let wanted = self.wanted_probes(plan);
+        for container in self.probes.difference(&wanted.keys().cloned().collect()) {
+            actions.push(Action::StopProbe { container: container.clone() });
+        }
+        for (container, service) in &wanted {
+            if !self.probes.contains(container) {
+                actions.push(Action::Probe { service: service.clone(), container: container.clone() });
+            }
+        }
+        self.probes = wanted.into_keys().collect();
+    }
+
+    fn wanted_probes(&self, plan: &Plan) -> BTreeMap<ContainerId, String> {
+        if self.is_ending() {
+            return BTreeMap::new();
+        }
+        let all = self.phase == Phase::Starting && self.up().is_some_and(|up| matches!(up.until, Until::Ready { .. }));
+        let waited_for = plan.entries.iter().flat_map(|entry| &entry.holds).filter_map(|hold| match hold {
+            Hold::Dependency { service, condition: Condition::Healthy } => Some(service.clone()),
+            _ => None,
+        });
+        let services: BTreeSet<String> = if all { self.scope() } else { waited_for.collect() };
+        let mut wanted = BTreeMap::new();
+        for service in services {
+            let runs_command = self.project.services.get(&service).is_some_and(|service| {
+                service
+                    .healthcheck
+                    .as_ref()
+                    .is_some_and(|check| matches!(check.test, HealthTest::Command(_) | HealthTest::Shell(_)))
+            });
+            if !runs_command {
+                continue;
+            }
+            for replica in replicas_of(&self.observed, &service).values() {
+                let container = replica.current;
+                let unknown = !matches!(container.health, Health::Healthy | Health::Unhealthy);
+                if container.state.is_running() && unknown && !self.facts.healthy.contains(&container.id) {
+                    wanted.insert(container.id.clone(), service.clone());
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Passes on the output of every container of the run that runs, once for each of its starts.
+    fn follow(&mut self, actions: &mut Vec<Action>) {
+        if !self.follow || self.phase == Phase::Over {
+            return;
+        }
+        let scope = self.scope();
+        for container in self.observed.containers.values() {
+            let ran = container.state.is_running() || self.started.contains_key(&container.id);
+            if container.one_off || !ran || !scope.contains(&container.service) {
+                continue;
+            }
+            if self.followed.get(&container.id) == Some(&container.started_at) {
+                continue;
+            }
+            self.followed.insert(container.id.clone(), container.started_at);
+            let since = self.started.contains_key(&container.id).then_some(container.started_at);
+            actions.push(Action::Follow {
+                service: container.service.clone(),
+                number: container.number,
+                container: container.id.clone(),
+                since,
+            });
+        }
+    }
+
+    fn take_listing(&mut self, observed: Observed, now: Duration, actions: &mut Vec<Action>) {
+        if self.listing == (Listing::Awaited { outdated: true }) {
+            self.listing = Listing::Awaited { outdated: false };
+            actions.push(Action::Observe);
+            return;
+        }
+        if self.lost_since.take().is_some() {
+            actions.push(Action::Tell(Notice::EngineBack));
+        }
+        self.listing = Listing::Current;
+        let before = std::mem::replace(&mut self.observed, observed);
+        if !self.has_stock {
+            self.has_stock = true;
+            self.take_stock(actions);
+            return;
+        }
+        for (id, old) in before.containers {
+            let new = self.observed.containers.get(&id).cloned();
+            self.compare_container(&old, new.as_ref(), now, actions);
+        }
+    }
+
+    /// Notes what is there when the run begins and has to be dealt with once.
+    fn take_stock(&mut self, actions: &mut Vec<Action>) {
+        let scope = self.scope();
+        let force = self.up().is_some_and(|up| up.force_recreate);
+        let is_wanted = |container: &&Container| match &self.goal {
+            Goal::Up(_) | Goal::Start { .. } => force || !container.state.is_running(),
+            Goal::Restart { .. } => true,
+            Goal::Stop { .. } | Goal::Down(_) => false,
+        };
+        let containers = self.observed.containers.values();
+        let in_scope = containers.filter(|container| scope.contains(&container.service) && !container.one_off);
+        self.facts.pending = in_scope.filter(is_wanted).map(|container| container.id.clone()).collect();
+        let names: Vec<String> = orphans(self.situation()).map(|container| container.name.clone()).collect();
+        if self.up().is_some_and(|up| !up.remove_orphans) && !names.is_empty() {
+            actions.push(Action::Tell(Notice::Orphans { names }));
+        }
+    }
+
+    fn lose_engine(&mut self, reason: String, now: Duration, actions: &mut Vec<Action>) {
+        if self.lost_since.is_none() {
+            self.lost_since = Some(now);
+            actions.push(Action::Tell(Notice::EngineLost { reason }));
+        }
+        self.ask_for_listing(actions);
+    }
+
+    fn ask_for_listing(&mut self, actions: &mut Vec<Action>) {
+        match self.listing {
+            Listing::Current => {
+                self.listing = Listing::Awaited { outdated: false };
+                actions.push(Action::Observe);
+            }
+            Listing::Awaited { .. } => self.listing = Listing::Awaited { outdated: true },
+        }
+    }
+
+    /// Does what the passing of time alone brings about.
+    fn pass_deadlines(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.pass_back_offs(now);
+        if !self.changes.is_empty() && self.settle.deadline().is_some_and(|deadline| now >= deadline) {
+            self.take_settled_changes(actions);
+        }
+        let lost = self.lost_since.is_some_and(|since| now >= since + ENGINE_PATIENCE);
+        if lost && !self.is_attached() && !self.is_ending() {
+            self.finish(1, actions);
+        }
+    }
+
+    fn readiness(&self) -> Readiness {
+        ending::readiness(self.situation(), &self.scope())
+    }
+}

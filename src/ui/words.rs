@@ -190,7 +190,7 @@ fn past(operation: &Operation) -> String {
         | Operation::RemoveImage { .. } => "removed".into(),
         Operation::Sync { files, exec, .. } => {
             let count = files.copied.len() + files.deleted.len();
-            let then = if exec.is_some() { ", command run" } else { "" };
+            let then = if exec.is_empty() { "" } else { ", command run" };
             format!("{count} {} synced{then}", plural(count, "file"))
         }
     }

@@ -1,0 +1,159 @@
+//! What the end of an operation changes.
+
+use std::time::Duration;
+
+use super::event::{Action, Answer, Failure, Outcome, Ticket};
+use super::notice::Notice;
+use super::{InFlight, Listing, State};
+use crate::plan::observed::{Container, Image, ObservedNetwork, ObservedVolume};
+use crate::plan::operation::Operation;
+use crate::plan::{replicas_of, spec};
+
+impl State {
+    pub(super) fn take_answer(&mut self, ticket: Ticket, answer: Answer, now: Duration, actions: &mut Vec<Action>) {
+        let Some(flight) = self.in_flight.remove(&ticket) else { return };
+        self.facts.busy.remove(&flight.operation.target());
+        if let Listing::Awaited { outdated } = &mut self.listing {
+            *outdated = true;
+        }
+        match answer {
+            Answer::Done(outcome) => self.take_success(&flight, outcome, now, actions),
+            Answer::Cancelled => self.take_cancellation(flight, actions),
+            Answer::Failed(_) if flight.cancelled => self.take_cancellation(flight, actions),
+            Answer::Failed(failure) => self.take_failure(flight, failure, now, actions),
+        }
+    }
+
+    fn take_success(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        let operation = &flight.operation;
+        let took = now.saturating_sub(flight.began);
+        let unchanged = match (operation, &outcome) {
+            (Operation::Build { service, .. }, Outcome::Image(image)) => self.is_same_image(service, image),
+            _ => false,
+        };
+        self.apply(operation, outcome, now);
+        if let Some(pending) = &flight.sync
+            && pending.restart
+            && let Operation::Sync { containers, .. } = operation
+        {
+            self.facts.restarts.extend(containers.iter().cloned());
+        }
+        let notice = match operation {
+            Operation::Build { service, .. } if unchanged => Notice::ImageUnchanged { service: service.clone(), took },
+            _ => Notice::Done { operation: operation.clone(), took },
+        };
+        actions.push(Action::Tell(notice));
+    }
+
+    /// Whether a build gave what the service's containers run already.
+    fn is_same_image(&self, service: &str, image: &Image) -> bool {
+        let replicas = replicas_of(&self.observed, service);
+        !replicas.is_empty()
+            && replicas.values().all(|replica| {
+                self.observed.images.get(&replica.current.image_id).is_some_and(|it| it.identity == image.identity)
+            })
+    }
+
+    /// Brings what is observed up to date with what was just done.
+    fn apply(&mut self, operation: &Operation, outcome: Outcome, now: Duration) {
+        match (operation, outcome) {
+            (Operation::CreateNetwork { key }, _) => {
+                if let Some(network) = self.project.networks.get(key) {
+                    let labels = spec::network(&self.project, key, network).labels;
+                    let made = ObservedNetwork { id: String::new(), labels };
+                    self.observed.networks.insert(network.name.clone(), made);
+                }
+            }
+            (Operation::CreateVolume { key }, _) => {
+                if let Some(volume) = self.project.volumes.get(key) {
+                    let labels = spec::volume(&self.project, key, volume).labels;
+                    self.observed.volumes.insert(volume.name.clone(), ObservedVolume { labels });
+                }
+            }
+            (Operation::RemoveNetwork { name }, _) => drop(self.observed.networks.remove(name)),
+            (Operation::RemoveVolume { name }, _) => drop(self.observed.volumes.remove(name)),
+            (Operation::RemoveImage { image }, _) => drop(self.observed.images.remove(image)),
+            (Operation::Pull { service }, Outcome::Image(image)) => self.insert_image(service, image),
+            (Operation::Build { service, generation }, Outcome::Image(image)) => {
+                self.facts.built.insert(service.clone(), *generation);
+                self.insert_image(service, image);
+            }
+            (Operation::Exchange { old, .. }, Outcome::Container(container)) => {
+                self.forget(old);
+                self.insert_started(*container, now);
+            }
+            (Operation::Start { .. } | Operation::Restart { .. }, Outcome::Container(container)) => {
+                self.insert_started(*container, now);
+            }
+            (_, Outcome::Container(container)) => {
+                self.observed.containers.insert(container.id.clone(), *container);
+            }
+            (Operation::Stop { container, .. } | Operation::Remove { container, .. }, Outcome::Nothing) => {
+                self.forget(container);
+            }
+            _ => {}
+        }
+    }
+
+    fn insert_image(&mut self, service: &str, image: Image) {
+        if let Some(service) = self.project.services.get(service) {
+            self.observed.images.insert(self.project.image_of(service), image.clone());
+            self.observed.images.insert(image.id.clone(), image);
+        }
+    }
+
+    fn insert_started(&mut self, container: Container, now: Duration) {
+        let id = container.id.clone();
+        self.facts.pending.remove(&id);
+        self.facts.restarts.remove(&id);
+        self.facts.healthy.remove(&id);
+        self.started.insert(id.clone(), now);
+        self.observed.containers.insert(id, container);
+    }
+
+    pub(super) fn forget(&mut self, id: &str) {
+        self.observed.containers.remove(id);
+        self.facts.pending.remove(id);
+        self.facts.restarts.remove(id);
+        self.facts.healthy.remove(id);
+        self.started.remove(id);
+        self.followed.remove(id);
+    }
+
+    fn take_cancellation(&mut self, flight: InFlight, actions: &mut Vec<Action>) {
+        // Files that were not copied still have to be, together with those that have changed since.
+        if let (Operation::Sync { service, .. }, Some(pending)) = (&flight.operation, flight.sync) {
+            self.put_back(service, pending);
+        }
+        actions.push(Action::Tell(Notice::Cancelled { operation: flight.operation }));
+    }
+
+    fn take_failure(&mut self, flight: InFlight, failure: Failure, now: Duration, actions: &mut Vec<Action>) {
+        if failure.unreachable {
+            if let (Operation::Sync { service, .. }, Some(pending)) = (&flight.operation, flight.sync) {
+                self.put_back(service, pending);
+            }
+            self.lose_engine(failure.reason, now, actions);
+            return;
+        }
+        // How far it came is for the engine to say.
+        self.ask_for_listing(actions);
+        let target = flight.operation.target();
+        let still_running = flight.operation.service().is_some_and(|service| {
+            replicas_of(&self.observed, service).values().any(|replica| replica.current.state.is_running())
+        });
+        // A sync is not tried again by itself: its files are gone from the plan, and the next save brings newer ones.
+        if !matches!(flight.operation, Operation::Sync { .. }) {
+            self.facts.failures.insert(target, failure.reason.clone());
+        }
+        if let Operation::Restart { container, .. } = &flight.operation {
+            self.facts.restarts.remove(container);
+        }
+        actions.push(Action::Tell(Notice::Failed {
+            operation: flight.operation,
+            reason: failure.reason,
+            output: failure.output,
+            still_running,
+        }));
+    }
+}

@@ -1,0 +1,143 @@
+//! What can happen to a run and what it can want done: the two closed lists at the edge of the pure core.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::change::PathState;
+use crate::plan::observed::{Container, ContainerId, Image, Observed};
+use crate::plan::operation::Operation;
+
+use super::notice::Notice;
+
+/// The number of an operation that was begun. It is answered exactly once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The engine was asked for everything; answers [`Action::Observe`].
+    Observed(Observed),
+    /// Something happened to one container, which was then looked at; `None` when it is gone.
+    Container {
+        /// Its id.
+        id: ContainerId,
+        /// How it is.
+        container: Option<Box<Container>>,
+    },
+    /// An operation has ended.
+    Answered {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        answer: Answer,
+    },
+    /// A container's healthcheck command succeeded when hoist ran it.
+    ProbePassed {
+        /// The container.
+        container: ContainerId,
+    },
+    /// Files were saved, removed or renamed.
+    Changed(BTreeMap<PathBuf, PathState>),
+    /// The person, or the system, wants the run to end.
+    Interrupted {
+        /// The exit code that says so: 130 for Ctrl-C, 143 for SIGTERM.
+        code: u8,
+    },
+    /// The engine does not answer any more.
+    EngineLost {
+        /// Its last words.
+        reason: String,
+    },
+    /// The engine's events come again; what happened meanwhile shows only in a full listing.
+    Reconnected,
+    /// The time that [`super::State::wake_at`] asked for has come.
+    Woken,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done.
+    Done(Outcome),
+    /// It is not.
+    Failed(Failure),
+    /// It was called off.
+    Cancelled,
+}
+
+/// What an operation left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// An image was built or pulled.
+    Image(Image),
+    /// The container as it is now.
+    Container(Box<Container>),
+    /// Nothing that needs to be known beyond that it is done.
+    Nothing,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// In words for people.
+    pub reason: String,
+    /// The last lines of output, of a build.
+    pub output: Vec<String>,
+    /// The engine did not answer at all, so that nothing is known about the thing itself.
+    pub unreachable: bool,
+}
+
+/// Something to be done at the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Carry out an operation and answer its ticket.
+    Perform {
+        /// The ticket.
+        ticket: Ticket,
+        /// The operation.
+        operation: Operation,
+    },
+    /// Call an operation off; it still answers.
+    Cancel {
+        /// The ticket.
+        ticket: Ticket,
+    },
+    /// Ask the engine for everything, again and again until it answers.
+    Observe,
+    /// Run a container's healthcheck command now and then until it succeeds.
+    Probe {
+        /// The service whose healthcheck it is.
+        service: String,
+        /// The container.
+        container: ContainerId,
+    },
+    /// Stop doing that.
+    StopProbe {
+        /// The container.
+        container: ContainerId,
+    },
+    /// Pass on a container's output until it exits.
+    Follow {
+        /// The service.
+        service: String,
+        /// The container's number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
+        /// From this moment on: nanoseconds since 1970 on the engine's clock; `None` is from now.
+        since: Option<u64>,
+    },
+    /// Kill a container at once.
+    Kill {
+        /// The container.
+        container: ContainerId,
+    },
+    /// Tell the person.
+    Tell(Notice),
+    /// The run is over.
+    End {
+        /// The exit code.
+        code: u8,
+    },
+}
