@@ -3,6 +3,8 @@
 //! `docker` speaks the Docker Engine API through bollard to any engine that serves it; `memory` is an engine of maps for
 //! tests and passes the same contract suite. An engine carries out what it is told and decides nothing.
 
+mod context;
+mod discovery;
 pub mod docker;
 pub mod memory;
 
