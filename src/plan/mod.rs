@@ -5,6 +5,8 @@
 //! stored plan that could go stale. Nothing here does anything.
 
 pub(crate) mod conditions;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod goal;
 pub mod observed;
 pub mod operation;
@@ -12,6 +14,8 @@ mod replicas;
 pub(crate) mod services;
 pub mod spec;
 mod teardown;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
