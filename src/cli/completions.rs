@@ -1,11 +1,10 @@
 //! `hoist completions`: a script for a shell.
 
-use std::io::{self, Write as _};
-
 use clap::Args;
 use clap_complete::Shell;
 
 use super::error::Error;
+use super::output::print_bytes;
 
 /// Print the script that makes a shell complete `hoist`
 #[derive(Debug, Args)]
@@ -19,6 +18,6 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Error> {
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut super::command(), "hoist", &mut script);
-    io::stdout().write_all(&script).map_err(Error::io("write the script"))?;
+    print_bytes(&script)?;
     Ok(0)
 }

@@ -2,8 +2,97 @@
 
 use std::fmt::Write as _;
 
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::error::Error;
+use super::global::Global;
+use super::output::print;
+use super::session;
 use crate::manifest::Loaded;
 use crate::project::config_hash;
+
+/// Show the manifest as it is understood
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// How to print the whole of it
+    #[arg(long, value_name = "FORMAT", default_value = "yaml", hide_default_value = true)]
+    format: Format,
+    /// Print the services' names
+    #[arg(long, group = "fact")]
+    services: bool,
+    /// Print the volumes' names
+    #[arg(long, group = "fact")]
+    volumes: bool,
+    /// Print the networks' names
+    #[arg(long, group = "fact")]
+    networks: bool,
+    /// Print the images
+    #[arg(long, group = "fact")]
+    images: bool,
+    /// Print the profiles
+    #[arg(long, group = "fact")]
+    profiles: bool,
+    /// Print the configuration hash of a service, or of all for `*`
+    #[arg(long, value_name = "SERVICE", group = "fact")]
+    hash: Option<String>,
+    /// Print the variables that the manifest is read with
+    #[arg(long, group = "fact")]
+    environment: bool,
+    /// Print nothing but problems
+    #[arg(short, long, group = "fact")]
+    quiet: bool,
+    /// Leave `$` variables as they are written
+    #[arg(long)]
+    no_interpolate: bool,
+    /// Write to a file
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    output: Option<PathBuf>,
+}
+
+/// How the whole model is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// As YAML.
+    Yaml,
+    /// As JSON.
+    Json,
+}
+
+/// Runs the command.
+pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let loaded = session::load_as(global, &[], !arguments.no_interpolate)?;
+    let file = arguments.output.clone();
+    if let Some(name) = arguments.hash.as_ref().filter(|name| *name != "*") {
+        session::check_services(std::slice::from_ref(name), loaded.project.services.keys())?;
+    }
+    let text = print_config(&loaded, &output(arguments));
+    match file {
+        Some(file) => std::fs::write(&file, text).map_err(Error::io(format!("write `{}`", file.display())))?,
+        None => print(&text)?,
+    }
+    Ok(0)
+}
+
+fn output(arguments: Arguments) -> Output {
+    let facts = [
+        (arguments.services, Output::Services),
+        (arguments.volumes, Output::Volumes),
+        (arguments.networks, Output::Networks),
+        (arguments.images, Output::Images),
+        (arguments.profiles, Output::Profiles),
+        (arguments.environment, Output::Environment),
+        (arguments.quiet, Output::Quiet),
+    ];
+    let whole = match arguments.format {
+        Format::Yaml => Output::Yaml,
+        Format::Json => Output::Json,
+    };
+    let hash = arguments.hash.map(|name| Output::Hash(vec![name]));
+    hash.or_else(|| facts.into_iter().find_map(|(asked, fact)| asked.then_some(fact))).unwrap_or(whole)
+}
 
 /// What `config` prints.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,11 @@
 
 use clap::{Args, ValueEnum};
 
+use super::drive::{View, drive};
 use super::error::Error;
 use super::global::Global;
+use super::{remnant, session};
+use crate::plan::goal::{Down, Goal, RemoveImages};
 
 /// Stop and remove containers and networks
 #[derive(Debug, Args)]
@@ -26,8 +29,22 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let docker = session::connect(global).await?;
+    let project = remnant::project(global, &docker, &arguments.services).await?;
+    session::check_services(&arguments.services, project.services.keys())?;
+    let goal = Goal::Down(Down {
+        services: arguments.services.into_iter().collect(),
+        volumes: arguments.volumes,
+        images: match arguments.rmi {
+            None => RemoveImages::None,
+            Some(Rmi::Local) => RemoveImages::Local,
+            Some(Rmi::All) => RemoveImages::All,
+        },
+        remove_orphans: arguments.remove_orphans,
+        grace: session::grace(arguments.timeout),
+    });
+    drive(docker, project, goal, View::brief(global)).await
 }
 
 /// Which images go.

@@ -45,6 +45,9 @@ pub(super) enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// The reader of standard output went away, which ends the command without a word.
+    #[error("standard output was closed")]
+    Closed,
     /// The run came to nothing.
     #[error("{message}")]
     Failed {
@@ -84,6 +87,7 @@ impl Error {
         match self {
             Self::Usage { .. } | Self::UnknownService { .. } | Self::Manifest { .. } => 2,
             Self::Engine { .. } | Self::Io { .. } | Self::Failed { .. } => 1,
+            Self::Closed => 0,
         }
     }
 
@@ -100,7 +104,7 @@ impl Error {
             Self::Engine { source: EngineError::Unreachable { .. }, .. } => {
                 Some("start Docker, Podman or Colima, or name the engine's address with `--engine`".into())
             }
-            Self::Manifest { .. } | Self::Engine { .. } | Self::Io { .. } => None,
+            Self::Manifest { .. } | Self::Engine { .. } | Self::Io { .. } | Self::Closed => None,
         }
     }
 }
@@ -108,12 +112,18 @@ impl Error {
 /// The candidate most like a misspelt word, when one is like it.
 #[must_use]
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a String>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let allowed = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate.as_str()))
-        .filter(|(likeness, _)| *likeness >= 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
+        .map(|candidate| {
+            let lower = candidate.to_lowercase();
+            let edits = strsim::damerau_levenshtein(&word, &lower);
+            (edits, strsim::jaro_winkler(&word, &lower), candidate.as_str())
+        })
+        .filter(|(edits, likeness, _)| *edits <= allowed || *likeness >= 0.88)
+        .max_by(|a, b| a.1.total_cmp(&b.1))
+        .map(|(_, _, candidate)| candidate)
 }
 
 /// Names for a sentence: `a`, `b` and 3 more.
@@ -151,5 +161,6 @@ mod tests {
     #[test]
     fn nothing_is_near_to_a_word_that_is_like_none() {
         assert_eq!(nearest("postgres", &names(&["a", "b"])), None);
+        assert_eq!(nearest("wbe", &names(&["db", "web"])), Some("web"));
     }
 }

@@ -1,9 +1,13 @@
 //! `hoist kill`: sends a signal to containers.
 
 use clap::Args;
+use futures_util::future::join_all;
 
 use super::error::Error;
 use super::global::Global;
+use super::session;
+use crate::engine::Engine as _;
+use crate::engine::docker::Docker;
 
 /// Send a signal to containers, at once
 #[derive(Debug, Args)]
@@ -20,6 +24,52 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let signal = signal(&arguments.signal)?;
+    let name = session::project_name(global)?;
+    let docker = session::connect(global).await?;
+    let mut containers = session::containers(&docker, &name, &arguments.services).await?;
+    containers.retain(|container| container.state.is_running());
+    if containers.is_empty() {
+        anstream::eprintln!("nothing of `{name}` is running");
+    }
+    let kills = containers.iter().map(|container| async {
+        let killed = docker.kill_container(&container.id, &signal).await;
+        killed.map_err(Error::engine(format!("send {signal} to `{}`", container.name)))?;
+        anstream::eprintln!("sent {signal} to {}", container.name);
+        Ok(())
+    });
+    join_all(kills).await.into_iter().collect::<Result<(), Error>>()?;
+    if arguments.remove_orphans {
+        remove_orphans(global, &docker).await?;
+    }
+    Ok(0)
+}
+
+/// A signal's name or number, as engines take it.
+fn signal(text: &str) -> Result<String, Error> {
+    let wrong =
+        text.is_empty() || !text.chars().all(|character| character.is_ascii_alphanumeric() || "+-".contains(character));
+    if wrong {
+        return Err(Error::usage(format!("`{text}` is not a signal")));
+    }
+    match text.parse::<u8>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            let upper = text.to_ascii_uppercase();
+            Ok(if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") })
+        }
+    }
+}
+
+async fn remove_orphans(global: &Global, docker: &Docker) -> Result<(), Error> {
+    let project = session::load(global, &[])?.project;
+    let known = |name: &String| project.services.contains_key(name) || project.disabled.contains_key(name);
+    let containers = session::containers(docker, &project.name, &[]).await?;
+    for orphan in containers.iter().filter(|container| !known(&container.service)) {
+        let removed = docker.remove_container(&orphan.id, false).await;
+        removed.map_err(Error::engine(format!("remove `{}`", orphan.name)))?;
+        anstream::eprintln!("removed {}", orphan.name);
+    }
+    Ok(())
 }

@@ -6,20 +6,25 @@ mod completions;
 pub mod config;
 mod cp;
 mod down;
+mod drive;
 mod error;
 mod exec;
 mod global;
 mod graph;
 mod help;
+mod images;
 mod kill;
 pub mod load;
 mod logs;
+mod output;
 mod plan;
 mod ps;
 mod pull;
+mod remnant;
 mod restart;
 mod run;
 pub mod schema;
+mod session;
 mod start;
 mod stop;
 mod up;
@@ -65,6 +70,8 @@ enum Command {
     Plan(plan::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
+    Config(config::Arguments),
+    Schema(schema::Arguments),
     Completions(completions::Arguments),
 }
 
@@ -102,9 +109,13 @@ fn is_command(word: &str) -> bool {
 
 fn run(cli: Cli) -> Result<u8, Error> {
     let Cli { global, command } = cli;
-    if let Command::Completions(arguments) = command {
-        return completions::run(&arguments);
-    }
+    // These need no engine, and a runtime costs time to start.
+    let command = match command {
+        Command::Config(arguments) => return config::run(&global, arguments),
+        Command::Schema(_) => return schema::run(),
+        Command::Completions(arguments) => return completions::run(&arguments),
+        command => command,
+    };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
     let code = runtime.block_on(perform(global, command));
@@ -132,7 +143,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
         Command::Graph(arguments) => graph::run(&global, arguments).await,
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Config(_) | Command::Schema(_) | Command::Completions(_) => unreachable!("done without a runtime"),
     }
 }
 
@@ -158,9 +169,10 @@ fn report(error: &Error) {
         anstyle::AnsiColor::Red.on_default().effects(anstyle::Effects::BOLD),
         anstyle::AnsiColor::Cyan.on_default().effects(anstyle::Effects::BOLD),
     );
-    if let Error::Manifest { report } = error {
-        anstream::eprintln!("{report}");
-        return;
+    match error {
+        Error::Manifest { report } => return anstream::eprint!("{report}"),
+        Error::Closed => return,
+        _ => {}
     }
     anstream::eprintln!("{red}error{red:#}: {error}");
     if let Some(hint) = error.hint() {
@@ -177,9 +189,7 @@ fn set_colours(when: When) {
             console::set_colors_enabled_stderr(true);
         }
         When::Never => {
-            anstream::ColorChoice::Never.write_global();
-            console::set_colors_enabled(false);
-            console::set_colors_enabled_stderr(false);
+            session::no_colour();
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use clap::Args;
 
+use super::drive::{View, drive};
 use super::error::Error;
 use super::global::Global;
+use super::{remnant, session};
+use crate::plan::goal::Goal;
 
 /// Stop containers without removing them
 #[derive(Debug, Args)]
@@ -17,6 +20,10 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let docker = session::connect(global).await?;
+    let project = remnant::project(global, &docker, &arguments.services).await?;
+    let services = session::select(&project, &arguments.services)?;
+    let goal = Goal::Stop { services, grace: session::grace(arguments.timeout) };
+    drive(docker, project, goal, View::brief(global)).await
 }

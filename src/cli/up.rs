@@ -2,8 +2,13 @@
 
 use clap::{Args, ValueEnum};
 
+use super::drive::{self, View, drive};
 use super::error::Error;
 use super::global::Global;
+use super::session;
+use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
+use crate::project::Project;
+use crate::ui::Style;
 
 /// Create and start services, show their logs and watch their files
 #[derive(Debug, Args)]
@@ -77,8 +82,91 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let mut project = session::load(global, &arguments.services)?.project;
+    scale(&mut project, &arguments)?;
+    let goal = goal(&project, &arguments)?;
+    let view = view(global, &project, &arguments)?;
+    let docker = session::connect(global).await?;
+    drive(docker, project, Goal::Up(goal), view).await
+}
+
+fn is_detached(arguments: &Arguments) -> bool {
+    arguments.detach || arguments.wait
+}
+
+fn scale(project: &mut Project, arguments: &Arguments) -> Result<(), Error> {
+    for (name, replicas) in &arguments.scale {
+        session::check_services(std::slice::from_ref(name), project.services.keys())?;
+        let Some(service) = project.services.get_mut(name) else { continue };
+        if let (Some(container), 2..) = (&service.container_name, *replicas) {
+            return Err(Error::Usage {
+                message: format!("`{name}` cannot have {replicas} containers: all would be named `{container}`"),
+                hint: Some("remove `container_name` from the manifest".into()),
+            });
+        }
+        service.replicas = *replicas;
+    }
+    Ok(())
+}
+
+/// What `up` is asked for.
+pub(super) fn goal(project: &Project, arguments: &Arguments) -> Result<Up, Error> {
+    let services = if arguments.no_deps {
+        session::select(project, &arguments.services)?
+    } else {
+        session::select_with_dependencies(project, &arguments.services)?
+    };
+    if let Some(name) = &arguments.exit_code_from {
+        session::check_services(std::slice::from_ref(name), &services)?;
+    }
+    let build = match (arguments.build, arguments.no_build) {
+        (true, _) => BuildPolicy::Always,
+        (_, true) => BuildPolicy::Never,
+        _ => BuildPolicy::Needed,
+    };
+    let until = if arguments.wait {
+        Until::Ready { timeout: session::grace(arguments.wait_timeout) }
+    } else if arguments.detach {
+        Until::Started
+    } else {
+        Until::Interrupted {
+            abort_on_exit: arguments.abort_on_container_exit || arguments.exit_code_from.is_some(),
+            abort_on_failure: arguments.abort_on_container_failure,
+            exit_code_from: arguments.exit_code_from.clone(),
+        }
+    };
+    Ok(Up {
+        services,
+        build,
+        force_recreate: arguments.force_recreate,
+        no_recreate: arguments.no_recreate,
+        remove_orphans: arguments.remove_orphans,
+        grace: session::grace(arguments.timeout),
+        until,
+    })
+}
+
+fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<View, Error> {
+    let named: Vec<String> = arguments.attach.iter().chain(&arguments.no_attach).cloned().collect();
+    session::check_services(&named, project.services.keys())?;
+    let mut options = drive::options(global);
+    options.prefix = !arguments.no_log_prefix;
+    options.hidden = project
+        .services
+        .keys()
+        .filter(|name| !arguments.attach.is_empty() && !arguments.attach.contains(name))
+        .chain(&arguments.no_attach)
+        .cloned()
+        .collect();
+    if arguments.no_color {
+        session::no_colour();
+    }
+    if arguments.format == Format::Json {
+        (options.style, options.json_on_stdout) = (Style::Json, true);
+    }
+    let attached = !is_detached(arguments);
+    Ok(View { watch: attached && !arguments.no_watch, follow_logs: attached, options })
 }
 
 /// How the command prints.

@@ -10,7 +10,7 @@ pub mod table;
 mod text;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::engine::Progress;
@@ -80,8 +80,16 @@ pub struct Options {
     pub style: Style,
     /// Whether a container's output begins with its service.
     pub prefix: bool,
+    /// The services whose output is not shown.
+    pub hidden: BTreeSet<String>,
     /// Whether JSON goes to standard output instead of standard error.
     pub json_on_stdout: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { style: Style::Plain, prefix: true, hidden: BTreeSet::new(), json_on_stdout: false }
+    }
 }
 
 /// What the printing task knows of the project, to lay out its columns before it has seen every name.

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::flight::{Flights, laid_out};
 use super::lines::Prefixes;
 use super::words::{Mark, Said, present, said, subject};
-use super::{Message, Options, QUEUE, Scene, Style, json, text};
+use super::{Line, Message, Options, QUEUE, Scene, Style, json, text};
 use crate::engine::Progress;
 use crate::plan::operation::Operation;
 use crate::reconcile::notice::Notice;
@@ -125,17 +125,8 @@ impl Paper {
         }
         match message {
             Message::Notice(notice) => self.notice(notice),
-            Message::Line(line) => {
-                self.flush_error();
-                self.prefixes.append(&mut self.out, line);
-            }
-            Message::Lines(lines) => {
-                self.flush_error();
-                for line in lines {
-                    self.prefixes.append(&mut self.out, line);
-                    self.flush_when_full();
-                }
-            }
+            Message::Line(line) => self.lines(std::slice::from_ref(line)),
+            Message::Lines(lines) => self.lines(lines),
             Message::LastLines { lines, .. } => {
                 let quotation = text::quotation(lines, self.options.style == Style::Terminal);
                 self.say(&quotation);
@@ -143,6 +134,17 @@ impl Paper {
             Message::Progress { service, progress } => self.progress(service, progress),
         }
         self.flush_when_full();
+    }
+
+    fn lines(&mut self, lines: &[Line]) {
+        self.flush_error();
+        for line in lines {
+            if self.options.hidden.contains(&line.service) {
+                continue;
+            }
+            self.prefixes.append(&mut self.out, line);
+            self.flush_when_full();
+        }
     }
 
     fn notice(&mut self, notice: &Notice) {

@@ -1,0 +1,177 @@
+//! What most commands begin with: the project, the engine, the services that were named.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::error::Error;
+use super::global::Global;
+use super::load;
+use crate::engine::docker::Docker;
+use crate::graph::Graph;
+use crate::manifest::{Loaded, Request};
+use crate::plan::observed::Container;
+use crate::project::Project;
+use crate::ui::problems;
+
+/// Loads the manifest and shows what is doubtful about it. The profiles of the services named are switched on.
+pub(super) fn load(global: &Global, services: &[String]) -> Result<Loaded, Error> {
+    load_as(global, services, true)
+}
+
+/// Loads the manifest, with its variables replaced or not.
+pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -> Result<Loaded, Error> {
+    let current_directory = std::env::current_dir().map_err(Error::io("find the current folder"))?;
+    let request = Request {
+        files: global.files.clone(),
+        project_directory: global.project_directory.clone(),
+        project_name: global.project_name.clone(),
+        profiles: global.profiles.clone(),
+        env_files: global.env_files.clone(),
+        current_directory,
+        environment: environment(),
+        services: services.to_vec(),
+        interpolate,
+    };
+    let colour = console::colors_enabled_stderr();
+    match load::load(&request) {
+        Ok(loaded) => {
+            anstream::eprint!("{}", problems::render(&loaded.warnings, &loaded.sources, colour));
+            Ok(loaded)
+        }
+        Err(failure) => Err(Error::Manifest { report: problems::render(&failure.problems, &failure.sources, colour) }),
+    }
+}
+
+/// The process's variables, without those that are not text.
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// The project's name, for commands that need nothing else of the manifest: with `-p` they need no manifest at all.
+pub(super) fn project_name(global: &Global) -> Result<String, Error> {
+    match &global.project_name {
+        Some(name) if global.files.is_empty() => checked_name(name),
+        _ => Ok(load(global, &[])?.project.name),
+    }
+}
+
+fn checked_name(name: &str) -> Result<String, Error> {
+    let letter = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let inside = |character: char| letter(character) || character == '_' || character == '-';
+    if name.starts_with(letter) && name.chars().all(inside) {
+        return Ok(name.to_owned());
+    }
+    Err(Error::Usage {
+        message: format!("`{name}` is not a project name"),
+        hint: Some("use lower-case letters, digits, `-` and `_`, beginning with a letter or digit".into()),
+    })
+}
+
+/// Finds the engine.
+pub(super) async fn connect(global: &Global) -> Result<Docker, Error> {
+    Docker::connect(global.engine.as_deref()).await.map_err(Error::engine("reach a container engine"))
+}
+
+/// The services named, or all; an error for one that is not among them.
+pub(super) fn select(project: &Project, named: &[String]) -> Result<BTreeSet<String>, Error> {
+    check_services(named, project.services.keys())?;
+    Ok(if named.is_empty() { project.services.keys().cloned().collect() } else { named.iter().cloned().collect() })
+}
+
+/// The services named, or all, and with them everything that they need.
+pub(super) fn select_with_dependencies(project: &Project, named: &[String]) -> Result<BTreeSet<String>, Error> {
+    let selected = select(project, named)?;
+    Ok(graph(project)?.with_dependencies(selected.iter().map(String::as_str)))
+}
+
+/// The dependency graph. A manifest with a cycle does not load, so there is none here.
+pub(super) fn graph(project: &Project) -> Result<Graph, Error> {
+    Graph::new(project).map_err(|cycles| {
+        let named: Vec<String> = cycles.iter().map(|cycle| format!("`{}`", cycle.join(" → "))).collect();
+        Error::usage(format!("services depend on each other: {}", named.join(", ")))
+    })
+}
+
+/// An error for the first of these services that is not among those known.
+pub(super) fn check_services<'a>(named: &[String], known: impl IntoIterator<Item = &'a String>) -> Result<(), Error> {
+    let known: BTreeSet<&String> = known.into_iter().collect();
+    match named.iter().find(|name| !known.contains(name)) {
+        None => Ok(()),
+        Some(name) => Err(Error::UnknownService { name: name.clone(), known: known.into_iter().cloned().collect() }),
+    }
+}
+
+/// The project's containers in one listing, those of `run` left out, of the services named or of all.
+pub(super) async fn containers(docker: &Docker, project: &str, services: &[String]) -> Result<Vec<Container>, Error> {
+    let mut containers = docker.list_containers(Some(project)).await.map_err(Error::engine("list containers"))?;
+    containers.retain(|container| !container.one_off);
+    check_services(services, containers.iter().map(|container| &container.service))?;
+    containers.retain(|container| services.is_empty() || services.contains(&container.service));
+    Ok(containers)
+}
+
+/// The running container of a service: the one with this number, or the first.
+pub(super) async fn running(
+    docker: &Docker,
+    project: &str,
+    service: &str,
+    number: Option<u32>,
+) -> Result<Container, Error> {
+    let of_service = of_service(docker, project, service).await?;
+    let stopped = of_service.iter().find(|container| number.is_none_or(|number| container.number == number)).cloned();
+    let found = of_service
+        .into_iter()
+        .find(|container| container.state.is_running() && number.is_none_or(|number| container.number == number));
+    found.ok_or_else(|| match (stopped, number) {
+        (Some(container), _) => Error::Failed {
+            message: format!("`{}` is not running: it is {}", container.name, container.state.as_str()),
+            hint: Some(format!("start it with `hoist up -d {service}`")),
+        },
+        (None, Some(number)) => Error::failed(format!("`{service}` has no container with number {number}")),
+        (None, None) => Error::failed(format!("`{service}` has no container")),
+    })
+}
+
+/// All containers of one service, by number.
+pub(super) async fn of_service(docker: &Docker, project: &str, service: &str) -> Result<Vec<Container>, Error> {
+    let mut containers = docker.list_containers(Some(project)).await.map_err(Error::engine("list containers"))?;
+    containers.retain(|container| !container.one_off);
+    if !containers.iter().any(|container| container.service == service) {
+        let known: BTreeSet<String> = containers.into_iter().map(|container| container.service).collect();
+        return Err(Error::Failed {
+            message: format!("`{service}` has no container"),
+            hint: Some(match super::error::nearest(service, &known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("start it with `hoist up -d {service}`"),
+            }),
+        });
+    }
+    containers.retain(|container| container.service == service);
+    containers.sort_by_key(|container| container.number);
+    Ok(containers)
+}
+
+/// Seconds of the command line as a duration.
+pub(super) fn grace(seconds: Option<u64>) -> Option<Duration> {
+    seconds.map(Duration::from_secs)
+}
+
+/// Colours nothing from here on, as `--no-color` asks.
+pub(super) fn no_colour() {
+    anstream::ColorChoice::Never.write_global();
+    console::set_colors_enabled(false);
+    console::set_colors_enabled_stderr(false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::checked_name;
+
+    #[test]
+    fn a_project_name_is_lower_case() {
+        assert!(checked_name("shop-2_x").is_ok());
+        for wrong in ["", "Shop", "-shop", "_shop", "a.b", "a b"] {
+            assert!(checked_name(wrong).is_err(), "`{wrong}` was taken");
+        }
+    }
+}
