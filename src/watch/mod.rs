@@ -1,0 +1,113 @@
+//! Watches the folders of a project and hands over sets of changed paths. The only module that knows `notify`.
+//!
+//! It keeps one watch for each folder that the rules do not leave out, so that ignored folders cost nothing. What
+//! changed is kept as a set until somebody takes it: nothing overflows and nothing is dropped, and when the system says
+//! that its own queue ran over, everything is compared with what was remembered. It never decides what a change means.
+
+mod error;
+mod ignore_files;
+mod index;
+pub mod tar;
+mod walk;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use crate::change::PathState;
+use crate::change::rules::Rules;
+
+pub use error::WatchError;
+pub use ignore_files::read_ignore_files;
+pub use walk::files_below;
+use worker::{Mode, Shared, Worker};
+
+/// A running watch. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Begins to watch what the rules name. Changes from the moment on at which this returns are reported.
+    ///
+    /// # Errors
+    /// Only when no thread can be had. Over the system's limits it looks for changes itself, once a second, and says so
+    /// through [`Watch::degraded`].
+    pub async fn start(rules: Arc<Rules>) -> Result<Self, WatchError> {
+        Self::start_as(rules, Mode::Events).await
+    }
+
+    /// As [`Watch::start`], for file systems that report no changes: looks once a second.
+    ///
+    /// # Errors
+    /// As [`Watch::start`].
+    pub async fn start_polling(rules: Arc<Rules>) -> Result<Self, WatchError> {
+        Self::start_as(rules, Mode::Polling).await
+    }
+
+    async fn start_as(rules: Arc<Rules>, mode: Mode) -> Result<Self, WatchError> {
+        let shared = Arc::new(Shared::default());
+        let (ready, is_ready) = oneshot::channel();
+        let worker = Worker::new(Arc::clone(&shared), mode);
+        let thread = std::thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || worker.run(rules, ready))
+            .map_err(|error| WatchError::Failed { message: error.to_string() })?;
+        // Made before the wait, so that a caller who gives up stops the thread.
+        let watch = Self { shared, thread: Some(thread) };
+        is_ready.await.map_err(|_| WatchError::Failed { message: "the watching thread ended".to_owned() })?;
+        Ok(watch)
+    }
+
+    /// Waits until something changed and takes everything that did. Nothing is lost when the wait is given up.
+    pub async fn changed(&self) -> BTreeMap<PathBuf, PathState> {
+        loop {
+            let notified = self.shared.notify.notified();
+            let changed = self.take();
+            if !changed.is_empty() {
+                return changed;
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes what has changed so far, without waiting.
+    #[must_use]
+    pub fn take(&self) -> BTreeMap<PathBuf, PathState> {
+        std::mem::take(&mut *self.shared.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Goes on with other rules. Files that come into view are not reported; what changed in between is.
+    pub fn replace(&self, rules: Arc<Rules>) {
+        self.shared.touch(|touched| touched.rules = Some(rules));
+    }
+
+    /// Why changes are found by looking once a second, when they are.
+    #[must_use]
+    pub fn degraded(&self) -> Option<WatchError> {
+        self.shared.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many folders the system watches for this.
+    #[must_use]
+    pub fn watched_folders(&self) -> usize {
+        self.shared.watched.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.touch(|touched| touched.stop = true);
+        if let Some(thread) = self.thread.take() {
+            // The thread's end is at most one walk away; its panic would have been reported where it happened.
+            drop(thread.join());
+        }
+    }
+}
