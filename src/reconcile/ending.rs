@@ -124,9 +124,10 @@ impl State {
     /// Ends the run, or moves it to its next phase, when there is nothing left to do.
     pub(super) fn conclude(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
         if let Phase::Ending(ending) = &self.phase {
-            let nothing_left = ending.stop.is_none() || plan.entries.is_empty() || plan.is_stuck();
-            let out_of_reach = self.lost_since.is_some() && ending.interrupts > 0;
-            if out_of_reach || self.in_flight.is_empty() && nothing_left && self.listing == Listing::Current {
+            let out_of_reach = self.lost_since.is_some() && (ending.interrupts > 0 || ending.stop.is_none());
+            let stopped = plan.entries.is_empty() || plan.is_stuck();
+            let nothing_left = ending.stop.is_none() || stopped && self.listing == Listing::Current;
+            if out_of_reach || self.in_flight.is_empty() && nothing_left {
                 let code = self.final_code(ending.code);
                 self.phase = Phase::Over;
                 actions.push(Action::End { code });
@@ -139,13 +140,13 @@ impl State {
         }
         if plan.is_stuck() && self.phase == Phase::Starting {
             self.tell_root_failures(plan, actions);
-            self.end_with(1, actions);
+            self.finish(1, actions);
             return;
         }
         match self.up().map(|up| up.until.clone()) {
             None | Some(Until::Started) if plan.entries.is_empty() => {
                 self.tell_up(now, actions);
-                self.end_with(0, actions);
+                self.finish(0, actions);
             }
             Some(Until::Ready { .. }) => self.conclude_ready(plan, now, actions),
             Some(Until::Interrupted { .. }) => self.conclude_attached(plan, now, actions),
@@ -157,11 +158,11 @@ impl State {
         match self.readiness() {
             Readiness::Failed(service, reason) => {
                 self.tell_failure(&service, Vec::new(), reason, actions);
-                self.end_with(1, actions);
+                self.finish(1, actions);
             }
             Readiness::Ready if plan.entries.is_empty() => {
                 self.tell_up(now, actions);
-                self.end_with(0, actions);
+                self.finish(0, actions);
             }
             Readiness::Ready | Readiness::Waiting(_) => self.time_out(now, actions),
         }
@@ -176,9 +177,6 @@ impl State {
             };
             actions.push(Action::Tell(Notice::TimedOut { services }));
             self.finish(1, actions);
-            let plan = self.plan();
-            self.cancel_what_is_void(actions);
-            self.conclude(&plan, now, actions);
         }
     }
 
@@ -188,7 +186,7 @@ impl State {
             self.tell_up(now, actions);
         }
         if self.phase == Phase::Up && plan.entries.is_empty() && self.has_all_exited() {
-            self.end_with(0, actions);
+            self.finish(0, actions);
         }
     }
 
@@ -204,21 +202,6 @@ impl State {
         let over = own.iter().all(|container| matches!(container.state, ContainerState::Exited(_)));
         let failed = own.iter().any(|container| matches!(container.state, ContainerState::Exited(code) if code != 0));
         over && (self.rules.is_none() || !failed)
-    }
-
-    fn end_with(&mut self, code: u8, actions: &mut Vec<Action>) {
-        self.finish(code, actions);
-        if let Phase::Ending(Ending { stop: None, .. }) = &self.phase {
-            self.phase = Phase::Over;
-            actions.push(Action::End { code });
-            return;
-        }
-        let plan = self.plan();
-        if plan.entries.is_empty() {
-            let code = self.final_code(code);
-            self.phase = Phase::Over;
-            actions.push(Action::End { code });
-        }
     }
 
     /// The code of the container that `--exit-code-from` names, else the run's own.

@@ -10,6 +10,8 @@ mod containers;
 mod ending;
 pub mod event;
 pub mod notice;
+#[cfg(test)]
+mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -276,7 +278,12 @@ impl State {
         }
         self.probe(&plan, actions);
         self.follow(actions);
+        let was_ending = self.is_ending();
         self.conclude(&plan, now, actions);
+        // A run that has just begun to end has another plan: what runs is to be stopped.
+        if !was_ending && matches!(self.phase, Phase::Ending(_)) {
+            self.settle(now, actions);
+        }
     }
 
     fn begin(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
