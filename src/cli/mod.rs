@@ -9,6 +9,7 @@ mod down;
 mod drive;
 mod error;
 mod exec;
+pub mod export;
 mod global;
 mod graph;
 mod help;

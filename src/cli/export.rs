@@ -1,0 +1,292 @@
+//! `hoist export`: the project as Kubernetes objects, into a folder or onto standard output.
+//!
+//! Reads the files that the objects are to hold, writes only inside the folder named, removes nothing, and leaves files
+//! that are as they should be untouched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::export::{
+    self, Export, Fate, File, Kind, Object, Options, SecretValues, Violation, WriteError, wanted_files,
+};
+use crate::project::Project;
+
+/// The most of a file that is read, in bytes: more does not fit into an object.
+const FILE_LIMIT: u64 = 1024 * 1024;
+
+/// By this the files of an earlier export are known.
+const MARK: &str = "app.kubernetes.io/managed-by: hoist";
+
+/// Write the project in another system's words
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// For whom.
+    #[command(subcommand)]
+    pub target: Target,
+}
+
+/// Whom the project is exported for.
+#[derive(Debug, Subcommand)]
+pub enum Target {
+    /// Write Kubernetes objects, a file each, and say what could not be carried over
+    Kubernetes(Kubernetes),
+}
+
+/// Write Kubernetes objects, a file each, and say what could not be carried over
+#[derive(Debug, Args)]
+pub struct Kubernetes {
+    /// The folder to write to; files that are no objects of the project stay
+    #[arg(short, long, value_name = "DIR", default_value = "k8s")]
+    pub output: PathBuf,
+    /// Write all objects to standard output instead
+    #[arg(long, conflicts_with = "output")]
+    pub stdout: bool,
+    /// Put this before the names of images that the project builds: `registry.example.com/team`
+    #[arg(long, value_name = "PREFIX")]
+    pub registry: Option<String>,
+    /// What to put into Secrets: a placeholder, or the values of this machine
+    #[arg(long, value_name = "WHAT", default_value = "placeholder", hide_possible_values = true)]
+    pub secrets: Secrets,
+}
+
+/// What goes into Secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Secrets {
+    /// A word that says that the value is still to be supplied.
+    Placeholder,
+    /// The values of this machine.
+    Values,
+}
+
+impl From<Secrets> for SecretValues {
+    fn from(secrets: Secrets) -> Self {
+        match secrets {
+            Secrets::Placeholder => Self::Placeholder,
+            Secrets::Values => Self::Values,
+        }
+    }
+}
+
+/// What an export has to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// For standard output: the objects, or nothing.
+    pub stdout: String,
+    /// For standard error: what was written, what could not be carried over, what is to be supplied.
+    pub stderr: String,
+}
+
+/// Why nothing was exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The objects break rules of Kubernetes, which is a mistake of hoist.
+    #[error("the objects would not be accepted; this is a mistake of hoist:{}", listed(.0))]
+    Violations(Vec<Violation>),
+    /// An object could not be written as YAML.
+    #[error(transparent)]
+    Yaml(#[from] WriteError),
+    /// The system refused something.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What: `write`.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+fn listed(violations: &[Violation]) -> String {
+    violations.iter().fold(String::new(), |mut text, violation| {
+        let _ = write!(text, "\n  {violation}");
+        text
+    })
+}
+
+/// Exports a project to a folder, or as text for standard output.
+///
+/// # Errors
+/// When the system refuses to read or write, or when the objects break a rule; then nothing is written.
+pub fn kubernetes(project: &Project, arguments: &Kubernetes) -> Result<Said, ExportError> {
+    let secrets = arguments.secrets.into();
+    let options = Options { registry: arguments.registry.clone(), secrets, files: read_files(project, secrets) };
+    let export = export::kubernetes(project, &options);
+    let violations = export::check(&export.objects, &export.external);
+    if !violations.is_empty() {
+        return Err(ExportError::Violations(violations));
+    }
+    let mut stderr = String::new();
+    let mut stdout = String::new();
+    if arguments.stdout {
+        stdout = export::stream(&export.objects)?;
+    } else {
+        let written = write_folder(&arguments.output, &export.objects, secrets)?;
+        let folder = arguments.output.display();
+        let count = export.objects.len();
+        let _ = writeln!(stderr, "{count} objects in `{folder}`, {written} files changed");
+        for left in left_over(&arguments.output, &export.objects) {
+            let _ = writeln!(stderr, "left from before, no longer of the project: `{}`", left.display());
+        }
+    }
+    stderr.push_str(&report(&export));
+    Ok(Said { stdout, stderr })
+}
+
+/// Reads the files that the objects are to hold.
+fn read_files(project: &Project, secrets: SecretValues) -> BTreeMap<PathBuf, File> {
+    wanted_files(project, secrets)
+        .into_iter()
+        .map(|path| {
+            let file = read_file(&path).unwrap_or(File::Missing);
+            (path, file)
+        })
+        .collect()
+}
+
+fn read_file(path: &Path) -> io::Result<File> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Ok(File::Folder);
+    }
+    // Opening a pipe would wait for somebody to write to it.
+    if !metadata.is_file() {
+        return Ok(File::Special);
+    }
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Ok(File::TooLarge);
+    }
+    Ok(File::Content { bytes, executable: is_executable(&metadata) })
+}
+
+#[cfg(unix)]
+fn is_executable(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn is_executable(_: &fs::Metadata) -> bool {
+    false
+}
+
+/// Writes a file for each object and returns how many were not as they should be.
+fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Result<usize, ExportError> {
+    let failed = |action, path: &Path| {
+        let path = path.to_path_buf();
+        move |source| ExportError::Io { action, path, source }
+    };
+    // All texts first: an object that cannot be written leaves the folder as it was.
+    let texts: Vec<String> = objects.iter().map(export::document).collect::<Result<_, _>>()?;
+    fs::create_dir_all(folder).map_err(failed("create", folder))?;
+    let mut changed = 0;
+    for (object, text) in objects.iter().zip(texts) {
+        let path = folder.join(object.file_name());
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        if !is_link && fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
+            continue;
+        }
+        let private = object.kind() == Kind::Secret && secrets == SecretValues::Values;
+        replace(&path, text.as_bytes(), private).map_err(failed("write", &path))?;
+        changed += 1;
+    }
+    Ok(changed)
+}
+
+/// Puts a whole new file in the place of what is there: nobody reads half of one, and a link is replaced, not followed.
+fn replace(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
+    let mut name = std::ffi::OsString::from(".hoist-");
+    name.push(path.file_name().unwrap_or_default());
+    let temporary = path.with_file_name(name);
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let written = (|| {
+        let mut file = create(&temporary, private)?;
+        file.write_all(bytes)?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn create(path: &Path, private: bool) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if private {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    options.open(path)
+}
+
+/// Files of an earlier export that are no longer of the project, and that `kubectl apply -f DIR` would apply all the
+/// same. They are not removed: somebody may have made them his own.
+fn left_over(folder: &Path, objects: &[Object]) -> BTreeSet<PathBuf> {
+    let current: BTreeSet<String> = objects.iter().map(Object::file_name).collect();
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
+    entries
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.ends_with(".yaml") && !current.contains(name.as_ref())
+        })
+        .map(|entry| entry.path())
+        .filter(|path| {
+            fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) && begins_with_mark(path).unwrap_or(false)
+        })
+        .collect()
+}
+
+fn begins_with_mark(path: &Path) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(4096).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).contains(MARK))
+}
+
+/// What could not be carried over and what is to be supplied, for people. Keys with the same reason stand together.
+#[must_use]
+pub fn report(export: &Export) -> String {
+    let mut text = String::new();
+    for fate in [Fate::Dropped, Fate::Approximated] {
+        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for loss in export.losses.iter().filter(|loss| loss.fate == fate) {
+            reasons.entry(&loss.reason).or_default().push(&loss.key);
+        }
+        if !reasons.is_empty() {
+            let _ = writeln!(text, "{}:", fate.as_str());
+        }
+        let mut reasons: Vec<_> = reasons.into_iter().collect();
+        reasons.sort_by(|a, b| a.1.cmp(&b.1));
+        for (reason, keys) in reasons {
+            let _ = writeln!(text, "  {}: {reason}", keys.join(", "));
+        }
+    }
+    let mut objects: BTreeMap<(Kind, &str), Vec<&str>> = BTreeMap::new();
+    for supply in &export.supplies {
+        objects.entry((supply.kind, &supply.object)).or_default().extend(supply.key.as_deref());
+    }
+    if !objects.is_empty() {
+        text.push_str("to be supplied before the objects are applied:\n");
+    }
+    for ((kind, name), keys) in objects {
+        let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
+        let _ = writeln!(text, "  {} `{name}`{keys}", kind.as_str());
+    }
+    text
+}

@@ -1,0 +1,355 @@
+//! Files of the manifest inside objects: `configs`, `secrets`, and single files that are bound into a container.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ConfigMapVolumeSource, KeyToPath, Secret, SecretVolumeSource, Volume, VolumeMount,
+};
+
+use crate::project::{FileGrant, FileObject, FileSource, Mount, MountSource, Project, Service};
+
+use super::name::{data_key, files_object, label};
+use super::secrecy::is_secret_file;
+use super::workload::{Parts, metadata};
+use super::{Context, Export, Kind, Object, PLACEHOLDER, Reference, SecretValues, Supply, service_key};
+
+/// The most that a `ConfigMap` or Secret holds, in bytes.
+pub(super) const OBJECT_LIMIT: usize = 1024 * 1024;
+
+/// What the edge found at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum File {
+    /// A file small enough for an object.
+    Content {
+        /// All of it.
+        bytes: Vec<u8>,
+        /// Whether anybody may execute it.
+        executable: bool,
+    },
+    /// A file of more than 1 MiB.
+    TooLarge,
+    /// A folder.
+    Folder,
+    /// A socket, a device or the like.
+    Special,
+    /// Nothing, or nothing that can be read.
+    Missing,
+}
+
+/// The files whose content an export needs, absolute. Secrets are asked for only when their values are to be written.
+#[must_use]
+pub fn wanted_files(project: &Project, secrets: SecretValues) -> BTreeSet<PathBuf> {
+    let mut wanted = BTreeSet::new();
+    for service in project.services.values() {
+        for mount in &service.mounts {
+            if let MountSource::Bind { path, .. } = &mount.source {
+                wanted.insert(path.clone());
+            }
+        }
+        let mut granted: Vec<&FileObject> =
+            service.configs.iter().filter_map(|grant| project.configs.get(&grant.key)).collect();
+        if secrets == SecretValues::Values {
+            granted.extend(service.secrets.iter().filter_map(|grant| project.secrets.get(&grant.key)));
+        }
+        for object in granted {
+            if let FileSource::File(path) = &object.source {
+                wanted.insert(path.clone());
+            }
+        }
+    }
+    wanted
+}
+
+/// Writes the objects of the configs and secrets that services are given.
+pub(super) fn shared(context: &Context<'_>, export: &mut Export) {
+    let project = context.project;
+    let granted = |grants: fn(&Service) -> &Vec<FileGrant>| -> BTreeSet<&str> {
+        project.services.values().flat_map(grants).map(|grant| grant.key.as_str()).collect()
+    };
+    for key in granted(|service| &service.configs) {
+        if let (Some(object), Some(name)) = (project.configs.get(key), context.names.configs.get(key)) {
+            match content(context, Sort::Config, object) {
+                Content::Known(bytes) => {
+                    let entries = BTreeMap::from([(data_key(key), bytes)]);
+                    export.objects.push(config_map(context, name, None, entries));
+                }
+                Content::External => external(Kind::ConfigMap, key, object, export),
+                Content::Absent(reason) => export.dropped(format!("configs.{key}"), reason),
+            }
+        }
+    }
+    for key in granted(|service| &service.secrets) {
+        if let (Some(object), Some(name)) = (project.secrets.get(key), context.names.secrets.get(key)) {
+            match content(context, Sort::Secret, object) {
+                Content::Known(bytes) => {
+                    if context.options.secrets == SecretValues::Placeholder {
+                        export.supplies.push(Supply {
+                            kind: Kind::Secret,
+                            object: name.clone(),
+                            key: Some(data_key(key)),
+                        });
+                    }
+                    let entries = BTreeMap::from([(data_key(key), bytes)]);
+                    export.objects.push(secret(context, name, None, entries));
+                }
+                Content::External => external(Kind::Secret, key, object, export),
+                Content::Absent(reason) => export.dropped(format!("secrets.{key}"), reason),
+            }
+        }
+    }
+}
+
+/// What somebody else makes is referred to by the name that it has outside.
+fn external(kind: Kind, key: &str, object: &FileObject, export: &mut Export) {
+    let name = label(&object.name);
+    export.external.insert(Reference { kind, name: name.clone() });
+    export.supplies.push(Supply { kind, object: name, key: Some(data_key(key)) });
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Config,
+    Secret,
+}
+
+enum Content {
+    Known(Vec<u8>),
+    External,
+    Absent(&'static str),
+}
+
+fn content(context: &Context<'_>, sort: Sort, object: &FileObject) -> Content {
+    if object.source == FileSource::External {
+        return Content::External;
+    }
+    if sort == Sort::Secret && context.options.secrets == SecretValues::Placeholder {
+        return Content::Known(PLACEHOLDER.as_bytes().to_vec());
+    }
+    match &object.source {
+        FileSource::Content(text) => bounded(text.as_bytes()),
+        FileSource::Environment { value, .. } => bounded(value.as_bytes()),
+        FileSource::External => Content::External,
+        FileSource::File(path) => match context.options.files.get(path) {
+            Some(File::Content { bytes, .. }) => bounded(bytes),
+            Some(File::TooLarge) => Content::Absent(TOO_LARGE),
+            Some(File::Folder) => Content::Absent("it is a folder, and an object holds single files"),
+            Some(File::Special) => Content::Absent("it is not a plain file"),
+            Some(File::Missing) | None => Content::Absent("its file cannot be read"),
+        },
+    }
+}
+
+const TOO_LARGE: &str = "it is larger than the 1 MiB that an object holds; put it into the image or on a volume";
+
+fn bounded(bytes: &[u8]) -> Content {
+    if bytes.len() > OBJECT_LIMIT { Content::Absent(TOO_LARGE) } else { Content::Known(bytes.to_vec()) }
+}
+
+/// Mounts the configs and secrets that a service is given.
+pub(super) fn grants(context: &Context<'_>, service: &Service, parts: &mut Parts, export: &mut Export) {
+    let project = context.project;
+    let sorts = [
+        (Sort::Config, "configs", &service.configs, &project.configs, &context.names.configs),
+        (Sort::Secret, "secrets", &service.secrets, &project.secrets, &context.names.secrets),
+    ];
+    for (sort, attribute, grants, objects, names) in sorts {
+        for grant in grants {
+            let (Some(object), Some(name)) = (objects.get(&grant.key), names.get(&grant.key)) else { continue };
+            let manifest_key = service_key(service, &format!("{attribute}.{}", grant.key));
+            let name = match content(context, sort, object) {
+                Content::Known(bytes) => {
+                    parts.digest(&BTreeMap::from([(grant.key.clone(), bytes)]));
+                    name.clone()
+                }
+                Content::External => label(&object.name),
+                Content::Absent(_) => {
+                    export.dropped(manifest_key, format!("`{attribute}.{}` could not be carried over", grant.key));
+                    continue;
+                }
+            };
+            if grant.uid.is_some() || grant.gid.is_some() {
+                export.dropped(manifest_key.clone(), "a mounted file belongs to root; only its mode can be chosen");
+            }
+            let key = data_key(&grant.key);
+            let item = KeyToPath { path: key.clone(), key: key.clone(), mode: Some(mode(grant.mode.unwrap_or(0o444))) };
+            let volume = match sort {
+                Sort::Config => config_volume(&name, vec![item]),
+                Sort::Secret => secret_volume(&name, vec![item]),
+            };
+            let mount = single_file(&grant.target, key);
+            parts.mount(&manifest_key, &format!("{attribute}-{name}"), volume, mount, export);
+        }
+    }
+}
+
+/// Mounts the single files that are bound into a service: a `ConfigMap` or Secret holds their content. Everything else
+/// that is bound is of use only where the folder is.
+pub(super) fn binds(context: &Context<'_>, service: &Service, parts: &mut Parts, export: &mut Export) {
+    let mut plain = Bundle::new(Sort::Config);
+    let mut confidential = Bundle::new(Sort::Secret);
+    for mount in &service.mounts {
+        let MountSource::Bind { path, .. } = &mount.source else { continue };
+        let key = service_key(service, &format!("volumes.{}", mount.target));
+        let (bytes, executable) = match context.options.files.get(path) {
+            Some(File::Content { bytes, executable }) => (bytes, *executable),
+            other => {
+                export.dropped(key, absent_bind(path, other));
+                continue;
+            }
+        };
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+        let bundle = if is_secret_file(&file_name, bytes) { &mut confidential } else { &mut plain };
+        if bundle.size + bytes.len() > OBJECT_LIMIT {
+            export.dropped(key, "together with the service's other files it is more than the 1 MiB of an object");
+            continue;
+        }
+        if !mount.read_only {
+            export.approximated(key, "a copy of the file is mounted, and it cannot be written");
+        }
+        bundle.add(&file_name, bytes, executable, mount);
+    }
+    let name = files_object(&context.names.service(&service.name));
+    plain.write(context, service, &name, parts, export);
+    confidential.write(context, service, &name, parts, export);
+}
+
+fn absent_bind(path: &Path, found: Option<&File>) -> &'static str {
+    if path.ends_with("docker.sock") || path.ends_with("podman.sock") {
+        return "a cluster's nodes have no engine socket for pods";
+    }
+    match found {
+        Some(File::TooLarge) => TOO_LARGE,
+        Some(File::Folder) => "a folder of this machine, for development only; what is needed belongs into the image",
+        Some(File::Special) => "a socket or device of this machine",
+        Some(File::Content { .. } | File::Missing) | None => "nothing that can be read is there",
+    }
+}
+
+/// The bound files of a service that go into one object.
+struct Bundle<'a> {
+    sort: Sort,
+    size: usize,
+    entries: BTreeMap<String, Vec<u8>>,
+    items: Vec<KeyToPath>,
+    mounts: Vec<(&'a str, String)>,
+}
+
+impl<'a> Bundle<'a> {
+    fn new(sort: Sort) -> Self {
+        Self { sort, size: 0, entries: BTreeMap::new(), items: Vec::new(), mounts: Vec::new() }
+    }
+
+    fn add(&mut self, file_name: &str, bytes: &[u8], executable: bool, mount: &'a Mount) {
+        let plain = data_key(file_name);
+        let mut key = plain.clone();
+        let mut number = 2;
+        while self.entries.get(&key).is_some_and(|taken| taken != bytes) {
+            key = format!("{number}-{plain}");
+            number += 1;
+        }
+        if self.entries.insert(key.clone(), bytes.to_vec()).is_none() {
+            self.size += bytes.len();
+            let mode = executable.then(|| mode(0o755));
+            self.items.push(KeyToPath { key: key.clone(), path: key.clone(), mode });
+        }
+        self.mounts.push((&mount.target, key));
+    }
+
+    fn write(self, context: &Context<'_>, service: &Service, name: &str, parts: &mut Parts, export: &mut Export) {
+        if self.entries.is_empty() {
+            return;
+        }
+        let (volume, base) = match self.sort {
+            Sort::Config => (config_volume(name, self.items), "files"),
+            Sort::Secret => (secret_volume(name, self.items), "secret-files"),
+        };
+        for (target, key) in self.mounts {
+            let manifest_key = service_key(service, &format!("volumes.{target}"));
+            parts.mount(&manifest_key, base, volume.clone(), single_file(target, key), export);
+        }
+        parts.digest(&self.entries);
+        export.objects.push(match (self.sort, context.options.secrets) {
+            (Sort::Config, _) => config_map(context, name, Some(service), self.entries),
+            (Sort::Secret, SecretValues::Values) => secret(context, name, Some(service), self.entries),
+            (Sort::Secret, SecretValues::Placeholder) => {
+                let hidden: BTreeMap<String, Vec<u8>> =
+                    self.entries.into_keys().map(|key| (key, PLACEHOLDER.as_bytes().to_vec())).collect();
+                export.supplies.extend(hidden.keys().map(|key| Supply {
+                    kind: Kind::Secret,
+                    object: name.to_owned(),
+                    key: Some(key.clone()),
+                }));
+                secret(context, name, Some(service), hidden)
+            }
+        });
+    }
+}
+
+fn single_file(target: &str, key: String) -> VolumeMount {
+    VolumeMount { mount_path: target.to_owned(), sub_path: Some(key), read_only: Some(true), ..VolumeMount::default() }
+}
+
+fn config_volume(name: &str, items: Vec<KeyToPath>) -> Volume {
+    let source =
+        ConfigMapVolumeSource { name: name.to_owned(), items: Some(items), ..ConfigMapVolumeSource::default() };
+    Volume { config_map: Some(source), ..Volume::default() }
+}
+
+fn secret_volume(name: &str, items: Vec<KeyToPath>) -> Volume {
+    let source =
+        SecretVolumeSource { secret_name: Some(name.to_owned()), items: Some(items), ..SecretVolumeSource::default() };
+    Volume { secret: Some(source), ..Volume::default() }
+}
+
+/// Permissions as Kubernetes takes them: only the nine bits, so always in range.
+fn mode(mode: u32) -> i32 {
+    i32::try_from(mode & 0o777).unwrap_or(0o444)
+}
+
+/// A `ConfigMap`; what is not text goes into its `binaryData`.
+pub(super) fn config_map(
+    context: &Context<'_>,
+    name: &str,
+    service: Option<&Service>,
+    entries: BTreeMap<String, Vec<u8>>,
+) -> Object {
+    let (text, binary) = by_encoding(entries);
+    Object::ConfigMap(Box::new(ConfigMap {
+        metadata: metadata(context, name, service),
+        data: (!text.is_empty()).then_some(text),
+        binary_data: (!binary.is_empty()).then_some(binary),
+        immutable: None,
+    }))
+}
+
+/// A Secret; text stands in it as text (`stringData`), so that it can be filled in by hand.
+pub(super) fn secret(
+    context: &Context<'_>,
+    name: &str,
+    service: Option<&Service>,
+    entries: BTreeMap<String, Vec<u8>>,
+) -> Object {
+    let (text, binary) = by_encoding(entries);
+    Object::Secret(Box::new(Secret {
+        metadata: metadata(context, name, service),
+        string_data: (!text.is_empty()).then_some(text),
+        data: (!binary.is_empty()).then_some(binary),
+        type_: Some("Opaque".to_owned()),
+        immutable: None,
+    }))
+}
+
+type Encoded = (BTreeMap<String, String>, BTreeMap<String, ByteString>);
+
+fn by_encoding(entries: BTreeMap<String, Vec<u8>>) -> Encoded {
+    let mut encoded = Encoded::default();
+    for (key, bytes) in entries {
+        match String::from_utf8(bytes) {
+            Ok(text) => drop(encoded.0.insert(key, text)),
+            Err(error) => drop(encoded.1.insert(key, ByteString(error.into_bytes()))),
+        }
+    }
+    encoded
+}
