@@ -1,9 +1,21 @@
 //! `hoist plan`: what `up` would do and why, without doing it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::global::Global;
+use super::output::print;
+use super::session;
+use crate::engine::docker::Docker;
+use crate::engine::{Engine as _, Wanted};
+use crate::plan::Plan;
+use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
+use crate::project::Project;
+use crate::reconcile::{Setup, State};
 
 /// Show what `up` would do and why, without doing it
 #[derive(Debug, Args)]
@@ -17,8 +29,71 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let project = session::load(global, &arguments.services)?.project;
+    let services = session::select_with_dependencies(&project, &arguments.services)?;
+    let docker = session::connect(global).await?;
+    let state = look(&docker, project, services).await?;
+    let plan = state.plan();
+    let text = match arguments.format {
+        Format::Text if plan.entries.is_empty() => "nothing to do\n".to_owned(),
+        Format::Text => text(&plan),
+        Format::Json => {
+            let plan = serde_json::to_string_pretty(&plan);
+            plan.map_err(|error| Error::failed(format!("cannot write the plan: {error}")))? + "\n"
+        }
+    };
+    print(&text)?;
+    Ok(0)
+}
+
+/// What `up` would find for these services, and so what it would do.
+pub(super) async fn look(docker: &Docker, project: Project, services: BTreeSet<String>) -> Result<State, Error> {
+    let wanted = wanted(&project);
+    let observed = docker.observe(&project.name, &wanted).await.map_err(Error::engine("look at the engine"))?;
+    let goal = Goal::Up(Up {
+        services,
+        build: BuildPolicy::Needed,
+        force_recreate: false,
+        no_recreate: false,
+        remove_orphans: false,
+        grace: None,
+        until: Until::Started,
+    });
+    let setup = Setup {
+        project: Arc::new(project),
+        goal,
+        rules: None,
+        inputs: BTreeMap::new(),
+        initial_syncs: BTreeMap::new(),
+        follow: false,
+    };
+    State::looking(setup, observed).map_err(session::cycles)
+}
+
+/// What the project uses that may not carry its label.
+fn wanted(project: &Project) -> Wanted {
+    Wanted {
+        images: project.services.values().map(|service| project.image_of(service)).collect(),
+        networks: project.networks.values().map(|network| network.name.clone()).collect(),
+        volumes: project.volumes.values().map(|volume| volume.name.clone()).collect(),
+    }
+}
+
+/// A line for each operation: what, why, and what keeps it back.
+fn text(plan: &Plan) -> String {
+    let dim = console::Style::new().dim();
+    let width = plan.entries.iter().map(|entry| entry.operation.to_string().chars().count()).max().unwrap_or(0);
+    plan.entries.iter().fold(String::new(), |mut text, entry| {
+        let what = format!("{:<width$}", entry.operation.to_string());
+        let _ = write!(text, "{what}  {}", entry.cause);
+        for (place, hold) in entry.holds.iter().enumerate() {
+            let joint = if place == 0 { "; " } else { ", " };
+            let _ = write!(text, "{}", dim.apply_to(format!("{joint}{hold}")));
+        }
+        text.push('\n');
+        text
+    })
 }
 
 /// How the command prints.

@@ -84,12 +84,15 @@ pub(super) fn select_with_dependencies(project: &Project, named: &[String]) -> R
     Ok(graph(project)?.with_dependencies(selected.iter().map(String::as_str)))
 }
 
-/// The dependency graph. A manifest with a cycle does not load, so there is none here.
+/// The dependency graph.
 pub(super) fn graph(project: &Project) -> Result<Graph, Error> {
-    Graph::new(project).map_err(|cycles| {
-        let named: Vec<String> = cycles.iter().map(|cycle| format!("`{}`", cycle.join(" → "))).collect();
-        Error::usage(format!("services depend on each other: {}", named.join(", ")))
-    })
+    Graph::new(project).map_err(cycles)
+}
+
+/// Dependency cycles as an error. A manifest that has some does not load, so they are not met here.
+pub(super) fn cycles(cycles: Vec<Vec<String>>) -> Error {
+    let named: Vec<String> = cycles.iter().map(|cycle| format!("`{}`", cycle.join(" → "))).collect();
+    Error::usage(format!("services depend on each other: {}", named.join(", ")))
 }
 
 /// An error for the first of these services that is not among those known.
