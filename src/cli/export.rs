@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::error::Error;
+use super::global::Global;
+use super::output::print;
+use super::session;
 use crate::export::{
     self, Export, Fate, File, Kind, Object, Options, SecretValues, Violation, WriteError, wanted_files,
 };
@@ -24,39 +28,39 @@ const MARK: &str = "app.kubernetes.io/managed-by: hoist";
 
 /// Write the project in another system's words
 #[derive(Debug, Args)]
-pub struct Arguments {
+pub(super) struct Arguments {
     /// For whom.
     #[command(subcommand)]
-    pub target: Target,
+    target: Target,
 }
 
 /// Whom the project is exported for.
 #[derive(Debug, Subcommand)]
-pub enum Target {
+enum Target {
     /// Write Kubernetes objects, a file each, and say what could not be carried over
     Kubernetes(Kubernetes),
 }
 
 /// Write Kubernetes objects, a file each, and say what could not be carried over
 #[derive(Debug, Args)]
-pub struct Kubernetes {
+struct Kubernetes {
     /// The folder to write to; files that are no objects of the project stay
     #[arg(short, long, value_name = "DIR", default_value = "k8s")]
-    pub output: PathBuf,
+    output: PathBuf,
     /// Write all objects to standard output instead
     #[arg(long, conflicts_with = "output")]
-    pub stdout: bool,
+    stdout: bool,
     /// Put this before the names of images that the project builds: `registry.example.com/team`
     #[arg(long, value_name = "PREFIX")]
-    pub registry: Option<String>,
+    registry: Option<String>,
     /// What to put into Secrets: a placeholder, or the values of this machine
     #[arg(long, value_name = "WHAT", default_value = "placeholder", hide_possible_values = true)]
-    pub secrets: Secrets,
+    secrets: Secrets,
 }
 
 /// What goes into Secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Secrets {
+enum Secrets {
     /// A word that says that the value is still to be supplied.
     Placeholder,
     /// The values of this machine.
@@ -72,70 +76,36 @@ impl From<Secrets> for SecretValues {
     }
 }
 
-/// What an export has to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// For standard output: the objects, or nothing.
-    pub stdout: String,
-    /// For standard error: what was written, what could not be carried over, what is to be supplied.
-    pub stderr: String,
-}
-
-/// Why nothing was exported.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// The objects break rules of Kubernetes, which is a mistake of hoist.
-    #[error("the objects would not be accepted; this is a mistake of hoist:{}", listed(.0))]
-    Violations(Vec<Violation>),
-    /// An object could not be written as YAML.
-    #[error(transparent)]
-    Yaml(#[from] WriteError),
-    /// The system refused something.
-    #[error("cannot {action} `{}`", path.display())]
-    Io {
-        /// What: `write`.
-        action: &'static str,
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-}
-
-fn listed(violations: &[Violation]) -> String {
-    violations.iter().fold(String::new(), |mut text, violation| {
-        let _ = write!(text, "\n  {violation}");
-        text
-    })
-}
-
-/// Exports a project to a folder, or as text for standard output.
-///
-/// # Errors
-/// When the system refuses to read or write, or when the objects break a rule; then nothing is written.
-pub fn kubernetes(project: &Project, arguments: &Kubernetes) -> Result<Said, ExportError> {
+/// Runs the command.
+pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let Target::Kubernetes(arguments) = arguments.target;
+    let project = session::load(global, &[])?.project;
     let secrets = arguments.secrets.into();
-    let options = Options { registry: arguments.registry.clone(), secrets, files: read_files(project, secrets) };
-    let export = export::kubernetes(project, &options);
+    let options = Options { registry: arguments.registry, secrets, files: read_files(&project, secrets) };
+    let export = export::kubernetes(&project, &options);
     let violations = export::check(&export.objects, &export.external);
     if !violations.is_empty() {
-        return Err(ExportError::Violations(violations));
+        return Err(unacceptable(&violations));
     }
-    let mut stderr = String::new();
-    let mut stdout = String::new();
     if arguments.stdout {
-        stdout = export::stream(&export.objects)?;
+        print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
     } else {
-        let written = write_folder(&arguments.output, &export.objects, secrets)?;
-        let folder = arguments.output.display();
-        let count = export.objects.len();
-        let _ = writeln!(stderr, "{count} objects in `{folder}`, {written} files changed");
-        for left in left_over(&arguments.output, &export.objects) {
-            let _ = writeln!(stderr, "left from before, no longer of the project: `{}`", left.display());
-        }
+        write_folder(&arguments.output, &export.objects, secrets)?;
     }
-    stderr.push_str(&report(&export));
-    Ok(Said { stdout, stderr })
+    anstream::eprint!("{}", report(&export));
+    Ok(0)
+}
+
+fn unacceptable(violations: &[Violation]) -> Error {
+    let message = violations.iter().fold("a cluster would refuse the objects".to_owned(), |mut text, violation| {
+        let _ = write!(text, "\n  {violation}");
+        text
+    });
+    Error::Failed { message, hint: Some("this is a mistake of hoist; please report it with the manifest".into()) }
+}
+
+fn unwritable(error: &WriteError) -> Error {
+    Error::failed(error.to_string())
 }
 
 /// Reads the files that the objects are to hold.
@@ -177,14 +147,12 @@ fn is_executable(_: &fs::Metadata) -> bool {
     false
 }
 
-/// Writes a file for each object and returns how many were not as they should be.
-fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Result<usize, ExportError> {
-    let failed = |action, path: &Path| {
-        let path = path.to_path_buf();
-        move |source| ExportError::Io { action, path, source }
-    };
+/// Writes a file for each object, and says how many were not as they should be and which ones were left over.
+fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Result<(), Error> {
+    let failed = |action: &str, path: &Path| Error::io(format!("{action} `{}`", path.display()));
     // All texts first: an object that cannot be written leaves the folder as it was.
-    let texts: Vec<String> = objects.iter().map(export::document).collect::<Result<_, _>>()?;
+    let texts: Vec<String> =
+        objects.iter().map(export::document).collect::<Result<_, _>>().map_err(|error| unwritable(&error))?;
     fs::create_dir_all(folder).map_err(failed("create", folder))?;
     let mut changed = 0;
     for (object, text) in objects.iter().zip(texts) {
@@ -197,7 +165,11 @@ fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Res
         replace(&path, text.as_bytes(), private).map_err(failed("write", &path))?;
         changed += 1;
     }
-    Ok(changed)
+    anstream::eprintln!("{} objects in `{}`, {changed} changed", objects.len(), folder.display());
+    for left in left_over(folder, objects) {
+        anstream::eprintln!("left from an earlier export, not of the project now: `{}`", left.display());
+    }
+    Ok(())
 }
 
 /// Puts a whole new file in the place of what is there: nobody reads half of one, and a link is replaced, not followed.
@@ -260,8 +232,7 @@ fn begins_with_mark(path: &Path) -> io::Result<bool> {
 }
 
 /// What could not be carried over and what is to be supplied, for people. Keys with the same reason stand together.
-#[must_use]
-pub fn report(export: &Export) -> String {
+fn report(export: &Export) -> String {
     let mut text = String::new();
     for fate in [Fate::Dropped, Fate::Approximated] {
         let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

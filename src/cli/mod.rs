@@ -9,7 +9,7 @@ mod down;
 mod drive;
 mod error;
 mod exec;
-pub mod export;
+mod export;
 mod global;
 mod graph;
 mod help;
@@ -72,6 +72,7 @@ enum Command {
     Why(why::Arguments),
     Graph(graph::Arguments),
     Config(config::Arguments),
+    Export(export::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
 }
@@ -113,6 +114,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
     // These need no engine, and a runtime costs time to start.
     let command = match command {
         Command::Config(arguments) => return config::run(&global, arguments),
+        Command::Export(arguments) => return export::run(&global, arguments),
         Command::Schema(_) => return schema::run(),
         Command::Completions(arguments) => return completions::run(&arguments),
         command => command,
@@ -144,7 +146,9 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
         Command::Graph(arguments) => graph::run(&global, arguments).await,
-        Command::Config(_) | Command::Schema(_) | Command::Completions(_) => unreachable!("done without a runtime"),
+        Command::Config(_) | Command::Export(_) | Command::Schema(_) | Command::Completions(_) => {
+            unreachable!("done without a runtime")
+        }
     }
 }
 
