@@ -26,7 +26,7 @@ impl State {
     pub(super) fn take_settled_changes(&mut self, actions: &mut Vec<Action>) {
         let paths = std::mem::take(&mut self.changes);
         self.settle = Settle::default();
-        let Some(rules) = &self.rules else { return };
+        let Some(rules) = self.rules.clone() else { return };
         let scope = self.scope();
         for (service, change) in rules.affected(&paths) {
             if scope.contains(&service) {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::change::PathState;
+use crate::change::rules::Rules;
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::operation::Operation;
 
@@ -14,7 +16,7 @@ use super::notice::Notice;
 pub struct Ticket(pub u64);
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Event {
     /// The engine was asked for everything; answers [`Action::Observe`].
     Observed(Observed),
@@ -39,6 +41,8 @@ pub enum Event {
     },
     /// Files were saved, removed or renamed.
     Changed(BTreeMap<PathBuf, PathState>),
+    /// The files that the rules come from were saved, and this is what they say now.
+    RulesRead(Arc<Rules>),
     /// The person, or the system, wants the run to end.
     Interrupted {
         /// The exit code that says so: 130 for Ctrl-C, 143 for SIGTERM.

@@ -12,6 +12,8 @@ pub mod event;
 pub mod notice;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -42,7 +44,7 @@ pub struct Setup {
     /// What the run is to bring about.
     pub goal: Goal,
     /// What saved files lead to; `None` when nothing is watched.
-    pub rules: Option<Rules>,
+    pub rules: Option<Arc<Rules>>,
     /// The digests of the builds' inputs as they lie on disk.
     pub inputs: BTreeMap<String, String>,
     /// The files that rules with `initial_sync` bring into the containers before the first save.
@@ -57,7 +59,7 @@ pub struct State {
     project: Arc<Project>,
     graph: Graph,
     goal: Goal,
-    rules: Option<Rules>,
+    rules: Option<Arc<Rules>>,
     follow: bool,
     observed: Observed,
     facts: Facts,
@@ -261,6 +263,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
         Event::Interrupted { code } => state.take_interrupt(code, &mut actions),
         Event::EngineLost { reason } => state.lose_engine(reason, now, &mut actions),
         Event::Reconnected => state.ask_for_listing(&mut actions),
+        Event::RulesRead(rules) => state.rules = Some(rules),
         Event::Woken => {}
     }
     state.pass_deadlines(now, &mut actions);
@@ -436,6 +439,9 @@ impl State {
     fn lose_engine(&mut self, reason: String, now: Duration, actions: &mut Vec<Action>) {
         if self.lost_since.is_none() {
             self.lost_since = Some(now);
+            // Their output breaks off with the connection; it is taken up again from the moment of the return.
+            self.followed.clear();
+            self.started.clear();
             actions.push(Action::Tell(Notice::EngineLost { reason }));
         }
         self.ask_for_listing(actions);

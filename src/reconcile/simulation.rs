@@ -121,7 +121,7 @@ impl World {
         let setup = Setup {
             project: project.clone(),
             goal: Goal::Up(up(&project, until)),
-            rules: Some(Rules::new(&project, &BTreeMap::new())),
+            rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
             inputs: BTreeMap::new(),
             initial_syncs: BTreeMap::new(),
             follow: true,

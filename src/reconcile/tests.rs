@@ -1,0 +1,392 @@
+//! Transcripts: what happens, and what is then done, as text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{Action, Answer, Event, Failure, Outcome, Ticket};
+use super::notice::Notice;
+use super::{Setup, State, step};
+use crate::change::PathState;
+use crate::change::rules::Rules;
+use crate::plan::fixtures::{ServiceExt as _, container, image, prepared, project, service, up, with};
+use crate::plan::goal::{Goal, Until};
+use crate::plan::observed::{Container, ContainerState, Health, Image, Observed};
+use crate::project::{Condition, Project, RestartPolicy};
+
+struct Run {
+    project: Arc<Project>,
+    state: State,
+    now: Duration,
+}
+
+fn attached() -> Until {
+    Until::Interrupted { abort_on_exit: false, abort_on_failure: false, exit_code_from: None }
+}
+
+impl Run {
+    fn new(project: Project, until: Until) -> Self {
+        let project = Arc::new(project);
+        let setup = Setup {
+            project: project.clone(),
+            goal: Goal::Up(up(&project, until)),
+            rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
+            inputs: BTreeMap::new(),
+            initial_syncs: BTreeMap::new(),
+            follow: false,
+        };
+        let (state, first) = State::new(setup).expect("the tests' projects have no cycles");
+        assert_eq!(first, [Action::Observe]);
+        Self { project, state, now: Duration::ZERO }
+    }
+
+    /// A project in which everything runs.
+    fn running(project: Project) -> (Self, Vec<String>) {
+        let mut run = Self::new(project, attached());
+        let containers: Vec<Container> = run
+            .project
+            .services
+            .keys()
+            .map(|name| Container { health: Health::Healthy, ..run.container(name, ContainerState::Running) })
+            .collect();
+        let listing = with(prepared(&run.project), containers);
+        let done = run.on(Event::Observed(listing));
+        (run, done)
+    }
+
+    fn container(&self, service: &str, state: ContainerState) -> Container {
+        container(&self.project, service, 1, state)
+    }
+
+    fn at(&mut self, millis: u64) -> &mut Self {
+        self.now = Duration::from_millis(millis);
+        self
+    }
+
+    /// What is done about an event, without what is merely told unless it is the point.
+    fn on(&mut self, event: Event) -> Vec<String> {
+        step(&mut self.state, event, self.now).iter().filter_map(worded).collect()
+    }
+
+    fn done(&mut self, ticket: u64, outcome: Outcome) -> Vec<String> {
+        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Done(outcome) })
+    }
+
+    fn failed(&mut self, ticket: u64, reason: &str) -> Vec<String> {
+        let failure = Failure { reason: reason.into(), output: Vec::new(), unreachable: false };
+        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Failed(failure) })
+    }
+
+    fn became(&mut self, container: Container) -> Vec<String> {
+        self.on(Event::Container { id: container.id.clone(), container: Some(Box::new(container)) })
+    }
+
+    fn saved(&mut self, path: &str) -> Vec<String> {
+        self.on(Event::Changed([(path.into(), PathState::Present)].into()))
+    }
+
+    fn settled(&mut self) -> Vec<String> {
+        self.now = self.state.wake_at().expect("a burst has to settle");
+        self.on(Event::Woken)
+    }
+}
+
+fn worded(action: &Action) -> Option<String> {
+    Some(match action {
+        Action::Perform { ticket, operation } => format!("{}: {operation}", ticket.0),
+        Action::Cancel { ticket } => format!("cancel {}", ticket.0),
+        Action::Observe => "observe".into(),
+        Action::Probe { container, .. } => format!("probe {container}"),
+        Action::StopProbe { container } => format!("stop probing {container}"),
+        Action::Follow { container, .. } => format!("follow {container}"),
+        Action::Kill { container } => format!("kill {container}"),
+        Action::End { code } => format!("end with {code}"),
+        Action::Tell(Notice::ServiceFailed { service, needed_by, reason, .. }) => {
+            format!("{service} {reason}, needed by {needed_by:?}")
+        }
+        Action::Tell(Notice::ImageUnchanged { service, .. }) => format!("image of {service} unchanged"),
+        Action::Tell(Notice::Exited { service, code, restart_in, .. }) => {
+            format!("{service} exited with {code}, again in {restart_in:?}")
+        }
+        Action::Tell(Notice::TimedOut { services }) => format!("timed out: {services:?}"),
+        Action::Tell(Notice::EngineLost { .. }) => "engine lost".into(),
+        Action::Tell(Notice::EngineBack) => "engine back".into(),
+        Action::Tell(Notice::Failed { operation, still_running, .. }) => {
+            format!("failed: {operation}{}", if *still_running { ", still running" } else { "" })
+        }
+        Action::Tell(_) => return None,
+    })
+}
+
+fn built(service: &str, identity: &str) -> Outcome {
+    Outcome::Image(Image { id: format!("sha256:{identity}"), identity: identity.into(), ..image(service) })
+}
+
+fn now_a(container: &Container) -> Outcome {
+    Outcome::Container(Box::new(container.clone()))
+}
+
+#[test]
+fn a_detached_up_ends_when_everything_is_started() {
+    let mut run = Run::new(project([service("db"), service("api").needs("db", Condition::Started)]), Until::Started);
+    let listing = prepared(&run.project);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: create db-1", "2: create api-1"]);
+    let db = run.container("db", ContainerState::Created);
+    assert_eq!(run.done(1, now_a(&db)), ["3: start db-1"]);
+    let api = run.container("api", ContainerState::Created);
+    assert!(run.done(2, now_a(&api)).is_empty(), "the dependency does not run yet");
+    let db = run.container("db", ContainerState::Running);
+    assert_eq!(run.done(3, now_a(&db)), ["4: start api-1"]);
+    let api = run.container("api", ContainerState::Running);
+    assert_eq!(run.done(4, now_a(&api)), ["end with 0"]);
+}
+
+#[test]
+fn an_up_with_nothing_to_do_ends_at_once() {
+    let mut run = Run::new(project([service("db")]), Until::Started);
+    let listing = with(prepared(&run.project), [run.container("db", ContainerState::Running)]);
+    assert_eq!(run.on(Event::Observed(listing)), ["end with 0"]);
+}
+
+#[test]
+fn a_dependent_starts_the_moment_a_probe_passes_before_the_engine_has_noticed() {
+    let mut run =
+        Run::new(project([service("db").checked(), service("api").needs("db", Condition::Healthy)]), Until::Started);
+    let mut db = run.container("db", ContainerState::Running);
+    db.health = Health::Starting;
+    let listing = with(prepared(&run.project), [db, run.container("api", ContainerState::Created)]);
+    assert_eq!(run.on(Event::Observed(listing)), ["probe db-1"]);
+    let done = run.on(Event::ProbePassed { container: "db-1".into() });
+    assert_eq!(done, ["1: start api-1", "stop probing db-1"]);
+}
+
+#[test]
+fn waiting_ends_when_services_are_healthy_and_jobs_that_others_need_have_completed() {
+    let until = Until::Ready { timeout: None };
+    let services = [service("seed"), service("api").checked().needs("seed", Condition::Completed)];
+    let mut run = Run::new(project(services), until);
+    let mut api = run.container("api", ContainerState::Running);
+    api.health = Health::Starting;
+    let listing = with(prepared(&run.project), [run.container("seed", ContainerState::Running), api.clone()]);
+    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
+    api.health = Health::Healthy;
+    assert_eq!(run.became(api), ["stop probing api-1"]);
+    let seed = run.container("seed", ContainerState::Exited(0));
+    assert_eq!(run.became(seed), ["seed exited with 0, again in None", "end with 0"]);
+}
+
+#[test]
+fn waiting_fails_when_a_service_exits_that_should_run() {
+    let mut run = Run::new(project([service("api")]), Until::Ready { timeout: None });
+    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Created)]);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: start api-1"]);
+    let exited = run.container("api", ContainerState::Exited(0));
+    assert_eq!(run.done(1, now_a(&exited)), ["api exited with code 0, needed by []", "end with 1"]);
+}
+
+#[test]
+fn waiting_gives_up_when_its_time_is_over_and_names_who_was_not_ready() {
+    let mut run = Run::new(project([service("api").checked()]), Until::Ready { timeout: Some(Duration::from_secs(2)) });
+    let mut api = run.container("api", ContainerState::Running);
+    api.health = Health::Starting;
+    let listing = with(prepared(&run.project), [api]);
+    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
+    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(2)));
+    let done = run.at(2_000).on(Event::Woken);
+    assert_eq!(done, ["timed out: [\"api\"]", "stop probing api-1", "end with 1"]);
+}
+
+#[test]
+fn a_needed_service_that_fails_ends_the_start_and_says_who_needs_it() {
+    let services = [service("seed"), service("api").needs("seed", Condition::Completed), service("mail")];
+    let mut run = Run::new(project(services), Until::Started);
+    let containers = [
+        run.container("seed", ContainerState::Running),
+        run.container("api", ContainerState::Created),
+        run.container("mail", ContainerState::Running),
+    ];
+    let listing = with(prepared(&run.project), containers);
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    let seed = run.container("seed", ContainerState::Exited(3));
+    assert_eq!(
+        run.became(seed),
+        ["seed exited with 3, again in None", "seed exited with code 3, needed by [\"api\"]", "end with 1",]
+    );
+}
+
+#[test]
+fn a_save_settles_and_builds_and_replaces_only_its_service() {
+    let (mut run, done) = Run::running(project([service("api").built(), service("db")]));
+    assert!(done.is_empty(), "everything runs: {done:?}");
+    assert!(run.at(1_000).saved("/shop/api/main.js").is_empty(), "the burst may not be over");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert!(run.now <= Duration::from_millis(1_050), "acted {:?} after a save at 1 s", run.now);
+    assert_eq!(run.done(1, built("api", "newer")), ["2: create api-1"]);
+    let mut new = run.container("api", ContainerState::Created);
+    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    assert_eq!(run.done(2, now_a(&new)), ["3: replace api-1"]);
+    new.state = ContainerState::Running;
+    assert!(run.done(3, now_a(&new)).is_empty());
+    assert!(run.state.plan().entries.is_empty());
+}
+
+#[test]
+fn a_build_that_gives_the_same_image_replaces_nothing() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.saved("/shop/api/README.md");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged"]);
+}
+
+#[test]
+fn a_save_during_a_build_voids_it_and_builds_once_more() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    for _ in 0..10 {
+        assert!(run.saved("/shop/api/main.js").is_empty());
+    }
+    assert_eq!(run.settled(), ["cancel 1"]);
+    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled };
+    assert_eq!(run.on(cancelled), ["2: build image of api"]);
+}
+
+#[test]
+fn a_void_build_that_succeeds_all_the_same_is_followed_by_another() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["cancel 1"]);
+    assert_eq!(run.done(1, built("api", "half old")), ["2: build image of api"]);
+}
+
+#[test]
+fn ten_thousand_files_at_once_are_one_build() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    for batch in 0..10 {
+        let paths = (0..1_000).map(|file| (format!("/shop/api/{batch}/{file}.js").into(), PathState::Present));
+        assert!(run.at(batch * 10).on(Event::Changed(paths.collect())).is_empty());
+    }
+    assert_eq!(run.settled(), ["1: build image of api"]);
+}
+
+#[test]
+fn a_failed_build_keeps_what_runs_and_the_next_save_tries_again() {
+    let (mut run, _) = Run::running(project([service("api").built(), service("web").needs("api", Condition::Started)]));
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.failed(1, "exit code 1"), ["observe", "failed: build image of api, still running"]);
+    let listing = run.state.observed().clone();
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["2: build image of api"]);
+}
+
+#[test]
+fn ctrl_c_stops_dependents_first_a_second_one_kills_and_a_third_leaves() {
+    let services = [service("db"), service("api").needs("db", Condition::Started)];
+    let (mut run, _) = Run::running(project(services));
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["kill api-1", "kill db-1"]);
+    let api = run.container("api", ContainerState::Exited(137));
+    assert_eq!(run.done(1, now_a(&api)), ["2: stop db-1"]);
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["end with 130"]);
+}
+
+#[test]
+fn ctrl_c_ends_with_130_when_everything_has_stopped() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
+    let api = run.container("api", ContainerState::Exited(0));
+    assert_eq!(run.done(1, now_a(&api)), ["end with 130"]);
+}
+
+#[test]
+fn ctrl_c_during_a_build_cancels_it() {
+    let mut run = Run::new(project([service("api").built()]), attached());
+    let mut listing = prepared(&run.project);
+    listing.images.clear();
+    assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["cancel 1"]);
+    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled };
+    assert_eq!(run.on(cancelled), ["end with 130"]);
+}
+
+#[test]
+fn nothing_is_begun_while_the_engine_is_away_and_its_return_brings_a_new_listing() {
+    let services = [service("api").restart(RestartPolicy::Always)];
+    let (mut run, _) = Run::running(project(services));
+    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
+    assert!(run.on(Event::EngineLost { reason: "still closed".into() }).is_empty());
+    let stopped = with(prepared(&run.project), [run.container("api", ContainerState::Exited(255))]);
+    assert_eq!(run.on(Event::Observed(stopped.clone())), ["observe"], "what was lost twice is listed twice");
+    let done = run.on(Event::Observed(stopped));
+    assert_eq!(done, ["engine back", "api exited with 255, again in Some(1s)"]);
+    run.now = run.state.wake_at().expect("the pause ends");
+    assert_eq!(run.on(Event::Woken), ["1: start api-1"]);
+}
+
+#[test]
+fn a_run_that_ends_by_itself_waits_ten_seconds_for_the_engine() {
+    let mut run = Run::new(project([service("api")]), Until::Started);
+    assert_eq!(run.on(Event::EngineLost { reason: "refused".into() }), ["engine lost"]);
+    assert_eq!(run.at(10_000).on(Event::Woken), ["end with 1"]);
+}
+
+#[test]
+fn a_container_killed_from_outside_is_started_again_after_a_pause_that_grows() {
+    let services = [service("api").restart(RestartPolicy::Always)];
+    let (mut run, _) = Run::running(project(services));
+    let mut api = run.container("api", ContainerState::Exited(137));
+    assert_eq!(run.became(api.clone()), ["api exited with 137, again in Some(1s)"]);
+    assert_eq!(run.at(1_000).on(Event::Woken), ["1: start api-1"]);
+    api.state = ContainerState::Running;
+    assert!(run.done(1, now_a(&api)).is_empty());
+    api.state = ContainerState::Exited(1);
+    assert_eq!(run.became(api), ["api exited with 1, again in Some(2s)"]);
+}
+
+#[test]
+fn a_container_without_a_restart_policy_stays_down_until_a_save() {
+    let (mut run, _) = Run::running(project([service("api").built(), service("db")]));
+    let api = run.container("api", ContainerState::Exited(1));
+    assert_eq!(run.became(api), ["api exited with 1, again in None"]);
+    assert!(run.state.plan().entries.is_empty());
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged", "2: start api-1"]);
+}
+
+#[test]
+fn the_run_ends_when_the_last_container_has_exited_and_no_save_could_bring_it_back() {
+    let (mut run, _) = Run::running(project([service("job")]));
+    let job = run.container("job", ContainerState::Exited(0));
+    assert_eq!(run.became(job), ["job exited with 0, again in None", "end with 0"]);
+}
+
+#[test]
+fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
+    let until =
+        Until::Interrupted { abort_on_exit: true, abort_on_failure: false, exit_code_from: Some("test".into()) };
+    let mut run = Run::new(project([service("db"), service("test")]), until);
+    let containers = ["db", "test"].map(|name| run.container(name, ContainerState::Running));
+    let listing = with(prepared(&run.project), containers);
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    let test = run.container("test", ContainerState::Exited(7));
+    assert_eq!(run.became(test), ["test exited with 7, again in None", "1: stop db-1"]);
+    let db = run.container("db", ContainerState::Exited(143));
+    assert_eq!(run.done(1, now_a(&db)), ["end with 7"]);
+}
+
+#[test]
+fn an_answer_that_comes_before_a_listing_makes_the_listing_outdated() {
+    let (mut run, _) = Run::running(project([service("api").built(), service("db")]));
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.on(Event::Reconnected), ["observe"]);
+    assert!(run.done(1, built("api", "newer")).is_empty(), "nothing is begun on what may be stale");
+    let listing = run.state.observed().clone();
+    assert_eq!(run.on(Event::Observed(Observed::default())), ["observe"]);
+    assert_eq!(run.on(Event::Observed(listing)), ["2: create api-1"]);
+}
