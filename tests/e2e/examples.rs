@@ -1,0 +1,46 @@
+//! The examples of the repository, run as their first readers run them.
+
+use crate::support::{Project, free_port, http};
+
+#[test]
+fn the_shop_opens_sells_and_takes_a_new_customer_at_a_save() {
+    let port = free_port();
+    let project = Project::example("shop").with("SHOP_PORT", &port.to_string());
+    let session = project.start(&["up"]);
+    project.eventually("the shop is open", || {
+        session.assert_running();
+        http::get(port, "/").is_some_and(|page| page.contains("Copper kettle") && page.contains("Ada"))
+    });
+    http::post(port, "/orders", r#"{"user": 2, "sku": "lamp", "quantity": 1}"#).expect("the order is taken");
+    session.wait_for("to everyone: order 2");
+    let before = project.container("users");
+    let code = project.read("users/server.js");
+    project.write("users/server.js", &code.replace("Grace", "Barbara"));
+    project.eventually("the new name is served", || http::get(port, "/").is_some_and(|page| page.contains("Barbara")));
+    assert_eq!(project.container("users").id, before.id, "the file was copied in, nothing was built");
+    let code = project.read("inventory/server.js");
+    project.write("inventory/server.js", &code.replace("Copper kettle", "Steel kettle"));
+    project.eventually("the new item is served", || http::get(port, "/").is_some_and(|page| page.contains("Steel")));
+}
+
+#[test]
+fn the_ledger_is_filled_before_it_is_read_and_only_once() {
+    let port = free_port();
+    let project = Project::example("ledger").with("LEDGER_PORT", &port.to_string());
+    project.hoist(&["up", "-d", "--wait"]).success();
+    assert_eq!(http::get(port, "/").as_deref().map(str::trim), Some(r#"{"rent":-1800,"salary":3200}"#));
+    project.hoist(&["down"]).success();
+    project.hoist(&["up", "-d", "--wait"]).success();
+    assert_eq!(http::get(port, "/").as_deref().map(str::trim), Some(r#"{"rent":-1800,"salary":3200}"#));
+}
+
+#[test]
+fn every_example_plans_draws_and_exports() {
+    for example in ["shop", "ledger"] {
+        let project = Project::example(example);
+        project.hoist(&["config", "-q"]).success();
+        project.hoist(&["graph"]).success();
+        project.hoist(&["plan"]).success();
+        project.hoist(&["export", "kubernetes"]).success().says(&["kind: Deployment"]);
+    }
+}

@@ -1,0 +1,18 @@
+//! Scenarios: the built binary on a real engine. Each is a sentence of behaviour, a project, commands, and what the
+//! engine says afterwards.
+
+#![expect(clippy::print_stderr, reason = "what a scenario leaves out or did is said on standard error")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attached;
+mod commands;
+mod compose;
+mod configuration;
+mod down;
+mod examples;
+mod faults;
+mod information;
+mod up;
+mod watch;

@@ -1,0 +1,259 @@
+//! Saved files, and what follows from them.
+
+use rustix::process::Signal;
+
+use crate::support::session::Session;
+use crate::support::{Project, free_port, http};
+
+const SERVER: &str = "FROM hoist-test/busybox
+WORKDIR /app
+COPY . .
+CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/app\"]
+";
+
+/// A web server that is built from `web/`, and a neighbour that nothing should touch.
+fn served(rules: &str) -> (Project, u16) {
+    let port = free_port();
+    let project = Project::new(&format!(
+        "
+services:
+  web:
+    build: web
+    stop_signal: SIGKILL
+    ports: ['127.0.0.1:{port}:80']
+{rules}
+  neighbour: {{ build: neighbour, command: sleep 1000, stop_signal: SIGKILL }}
+"
+    ));
+    project.write("web/Dockerfile", SERVER);
+    project.write("web/page", "one");
+    project.write("web/.dockerignore", "ignored\nlogs/**\n");
+    project.write("neighbour/Dockerfile", "FROM hoist-test/busybox\nCOPY file /file\n");
+    project.write("neighbour/file", "");
+    (project, port)
+}
+
+fn shows(project: &Project, session: &Session, port: u16, text: &str) {
+    project.eventually(&format!("the page says `{text}`"), || {
+        session.assert_running();
+        http::get(port, "/page").as_deref() == Some(text)
+    });
+}
+
+#[test]
+fn a_saved_file_of_a_build_context_rebuilds_its_service_alone() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let (web, neighbour) = (project.container("web"), project.container("neighbour"));
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    let after = project.container("neighbour");
+    assert_eq!((after.id, after.started_at), (neighbour.id, neighbour.started_at));
+    assert_ne!(project.container("web").id, web.id);
+    project.write("web/page", "three");
+    shows(&project, &session, port, "three");
+    session.signal(Signal::INT);
+    assert_eq!(session.exit_code(), Some(130));
+}
+
+#[test]
+fn a_file_that_the_build_does_not_see_changes_nothing() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let web = project.container("web");
+    let mark = session.mark();
+    project.write("web/ignored", "1");
+    project.write("web/logs/today", "1");
+    project.write("web/.git/index", "1");
+    project.write("web/page.swp", "1");
+    project.write("web/.page.swp", "1");
+    project.write("web/page~", "1");
+    std::fs::remove_file(project.path("web/page.swp")).expect("remove a file");
+    // The sentinel: its rebuild comes after whatever the files above would have caused.
+    project.write("neighbour/file", "sentinel");
+    session.wait_from(mark, "neighbour");
+    project.eventually("the neighbour is replaced", || {
+        project.containers().iter().any(|one| one.service == "neighbour" && one.runs())
+            && project.hoist(&["exec", "-T", "neighbour", "cat", "/file"]).stdout == "sentinel"
+    });
+    assert_eq!(project.container("web").id, web.id, "{}", session.said());
+}
+
+#[test]
+fn a_failed_build_keeps_the_old_container_and_shows_the_compiler_s_words() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    let broken = format!("{SERVER}RUN echo the compiler says no && false\n");
+    project.write("web/Dockerfile", &broken);
+    session.wait_for("the compiler says no");
+    shows(&project, &session, port, "one");
+    assert_eq!(project.container("web").id, before.id);
+    project.write("web/Dockerfile", SERVER);
+    project.write("web/page", "repaired");
+    shows(&project, &session, port, "repaired");
+}
+
+#[test]
+fn a_change_during_a_build_leads_to_what_was_saved_last() {
+    let (project, port) = served("");
+    project.write("web/Dockerfile", &SERVER.replace("COPY . .", "COPY . .\nRUN sleep 1"));
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let mark = session.mark();
+    project.write("web/page", "two");
+    session.wait_from(mark, "web");
+    for word in ["three", "four", "five"] {
+        project.write("web/page", word);
+    }
+    shows(&project, &session, port, "five");
+    let last = project.container("web");
+    project.write("neighbour/file", "sentinel");
+    project.eventually("the sentinel is built", || {
+        project.hoist(&["exec", "-T", "neighbour", "cat", "/file"]).stdout == "sentinel"
+    });
+    assert_eq!(project.container("web").id, last.id, "nothing is built after the last: {}", session.said());
+}
+
+#[test]
+fn ten_thousand_changed_files_give_one_rebuild() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let mut replaced = vec![project.container("web").id];
+    let mark = session.mark();
+    for number in 0..10_000 {
+        project.write(&format!("web/src/{}/{number}", number % 100), "changed");
+    }
+    project.write("web/page", "switched");
+    project.eventually("the page is new", || {
+        session.assert_running();
+        let now = project.containers().into_iter().find(|one| one.service == "web" && one.runs());
+        replaced.extend(now.map(|one| one.id).filter(|id| !replaced.contains(id)).into_iter().collect::<Vec<_>>());
+        http::get(port, "/page").as_deref() == Some("switched")
+    });
+    project.write("neighbour/file", "sentinel");
+    project.eventually("the sentinel is built", || {
+        project.hoist(&["exec", "-T", "neighbour", "cat", "/file"]).stdout == "sentinel"
+    });
+    replaced.extend(Some(project.container("web").id).filter(|id| !replaced.contains(id)));
+    assert_eq!(replaced.len(), 2, "one replacement: {}", session.said());
+    assert!(session.mark() - mark < 500, "ten thousand files are not ten thousand lines");
+}
+
+#[test]
+fn sync_copies_files_into_the_running_container() {
+    let (project, port) =
+        served("    develop: { watch: [{ action: sync, path: ./web, target: /app, ignore: [private] }] }");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/private", "kept back");
+    project.write("web/deep/page", "new");
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    project.eventually("the new folder is there", || http::get(port, "/deep/page").as_deref() == Some("new"));
+    std::fs::remove_file(project.path("web/deep/page")).expect("remove a file");
+    project.eventually("what is removed is removed inside", || http::get(port, "/deep/page").is_none());
+    assert_eq!(http::get(port, "/private"), None);
+    let after = project.container("web");
+    assert_eq!((after.id, after.started_at), (before.id, before.started_at));
+}
+
+#[test]
+fn sync_and_restart_keeps_the_container_and_starts_its_process_again() {
+    let (project, port) = served("    develop: { watch: [{ action: sync+restart, path: ./web, target: /app }] }");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    project.eventually("it was restarted", || {
+        let now = project.container("web");
+        now.runs() && now.started_at > before.started_at && now.id == before.id
+    });
+}
+
+#[test]
+fn sync_and_exec_runs_the_command_after_the_copy() {
+    let (project, port) = served(
+        "    develop: { watch: [{ action: sync+exec, path: ./web, target: /app, exec: { command: cp /app/page /app/compiled } }] }",
+    );
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    project.write("web/page", "two");
+    project.eventually("the copy is new", || {
+        session.assert_running();
+        http::get(port, "/compiled").as_deref() == Some("two")
+    });
+}
+
+#[test]
+fn restart_restarts_and_copies_nothing() {
+    let (project, port) = served("    develop: { watch: [{ action: restart, path: ./web/page }] }");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/page", "two");
+    project.eventually("it was restarted", || {
+        let now = project.container("web");
+        now.runs() && now.started_at > before.started_at
+    });
+    assert_eq!(project.container("web").id, before.id);
+    shows(&project, &session, port, "one");
+}
+
+#[test]
+fn an_initial_sync_brings_what_changed_before_the_start() {
+    let (project, port) =
+        served("    develop: { watch: [{ action: sync, path: ./web, target: /app, initial_sync: true }] }");
+    project.hoist(&["build"]).success();
+    project.write("web/page", "newer than the image");
+    let session = project.start(&["up", "--no-build"]);
+    shows(&project, &session, port, "newer than the image");
+}
+
+#[test]
+fn rules_decide_by_path() {
+    let (project, port) = served(
+        "    develop:
+      watch:
+        - { action: sync, path: ./web, target: /app, ignore: [Dockerfile, settings] }
+        - { action: rebuild, path: ./web/settings }",
+    );
+    project.write("web/settings", "a");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/page", "synced");
+    shows(&project, &session, port, "synced");
+    assert_eq!(project.container("web").id, before.id);
+    project.write("web/settings", "b");
+    project.eventually("it was rebuilt", || http::get(port, "/settings").as_deref() == Some("b"));
+    assert_ne!(project.container("web").id, before.id);
+}
+
+#[test]
+fn without_watching_a_save_does_nothing() {
+    let (project, port) = served("");
+    let session = project.start(&["up", "--no-watch"]);
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/page", "two");
+    session.signal(Signal::INT);
+    assert_eq!(session.exit_code(), Some(130));
+    assert_eq!(project.container("web").id, before.id);
+}
+
+#[test]
+fn an_edited_manifest_or_not_the_run_goes_on() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    project.write("compose.yaml", "services: [this is no manifest");
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+}

@@ -1,0 +1,262 @@
+//! The engine as the docker CLI sees it: what is there, and what is to go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::process::{self, Output};
+use super::{BUSYBOX, DEADLINE, NODE};
+
+const PROJECT: &str = "com.docker.compose.project";
+
+/// An engine that answers.
+#[derive(Clone)]
+pub(crate) struct Engine {
+    /// Where it listens; `None` is where the docker CLI looks by itself.
+    host: Option<String>,
+}
+
+/// A container as the engine describes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Container {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// The service that it belongs to.
+    pub(crate) service: String,
+    /// `created`, `running`, `exited`, ….
+    pub(crate) status: String,
+    /// `starting`, `healthy`, `unhealthy`; empty without a healthcheck.
+    pub(crate) health: String,
+    /// The code that it exited with.
+    pub(crate) exit_code: i64,
+    /// The id of its image.
+    pub(crate) image: String,
+    /// When it started last.
+    pub(crate) started_at: DateTime<Utc>,
+    /// When it ended last.
+    pub(crate) finished_at: DateTime<Utc>,
+    /// All that the engine says.
+    pub(crate) raw: Value,
+}
+
+impl Engine {
+    /// The engine that the docker CLI finds, with the images that the scenarios run on.
+    pub(crate) fn shared() -> Self {
+        static READY: Once = Once::new();
+        let engine = Self { host: None };
+        READY.call_once(|| {
+            let version = engine.docker(&["version", "--format", "{{.Server.Version}}"]);
+            assert_eq!(version.code, Some(0), "no engine answers; `tests/setup/engine` starts one:\n{version}");
+            if engine.docker(&["image", "inspect", BUSYBOX, NODE]).code != Some(0) {
+                let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setup/images");
+                process::run(Command::new(script), DEADLINE).success();
+            }
+        });
+        engine
+    }
+
+    /// Runs the docker CLI.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("docker");
+        command.args(arguments);
+        self.point(&mut command);
+        process::run(command, DEADLINE)
+    }
+
+    /// Makes a command talk to this engine.
+    pub(crate) fn point(&self, command: &mut Command) {
+        if let Some(host) = &self.host {
+            command.env("DOCKER_HOST", host);
+        }
+    }
+
+    /// All containers of a project, by name.
+    pub(crate) fn containers(&self, project: &str) -> Vec<Container> {
+        let ids = self.ids(project, &["ps", "-aq", "--no-trunc"]);
+        if ids.is_empty() {
+            return Vec::new();
+        }
+        let mut arguments = vec!["container", "inspect"];
+        arguments.extend(ids.iter().map(String::as_str));
+        // One that goes away in between makes the command fail; the rest is printed all the same.
+        let output = self.docker(&arguments);
+        let described: Vec<Value> = serde_json::from_str(&output.stdout).unwrap_or_default();
+        let mut containers: Vec<_> = described.into_iter().filter_map(Container::read).collect();
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        containers
+    }
+
+    /// The names of a project's networks.
+    pub(crate) fn networks(&self, project: &str) -> Vec<String> {
+        self.ids(project, &["network", "ls", "--format", "{{.Name}}"])
+    }
+
+    /// The names of a project's volumes.
+    pub(crate) fn volumes(&self, project: &str) -> Vec<String> {
+        self.ids(project, &["volume", "ls", "--format", "{{.Name}}"])
+    }
+
+    /// The id of an image, or `None` when it is not there.
+    pub(crate) fn image(&self, reference: &str) -> Option<String> {
+        let output = self.docker(&["image", "inspect", "--format", "{{.Id}}", reference]);
+        (output.code == Some(0)).then(|| output.stdout.trim().to_owned())
+    }
+
+    /// The project's containers as a table, for people.
+    pub(crate) fn state(&self, project: &str) -> String {
+        let format = "{{.Names}}\t{{.State}}\t{{.Status}}\t{{.Image}}\t{{.Ports}}";
+        let table = self.docker(&["ps", "-a", "--filter", &of(project), "--format", format]);
+        format!("{}networks: {:?}\nvolumes: {:?}\n", table.stdout, self.networks(project), self.volumes(project))
+    }
+
+    /// The last lines of every container of a project, for people.
+    pub(crate) fn logs(&self, project: &str) -> String {
+        let containers = self.containers(project);
+        containers.iter().map(|one| self.docker(&["logs", "--tail", "100", &one.id]).to_string()).collect()
+    }
+
+    /// Removes all that carries a project's label, and the images that were built for it.
+    pub(crate) fn remove_project(&self, project: &str) {
+        for (list, remove) in [
+            (&["ps", "-aq"][..], &["rm", "-f", "-v"][..]),
+            (&["network", "ls", "-q"], &["network", "rm"]),
+            (&["volume", "ls", "-q"], &["volume", "rm", "-f"]),
+            (&["image", "ls", "-q"], &["image", "rm", "-f"]),
+        ] {
+            let ids = self.ids(project, list);
+            if !ids.is_empty() {
+                let arguments: Vec<&str> = remove.iter().copied().chain(ids.iter().map(String::as_str)).collect();
+                self.docker(&arguments);
+            }
+        }
+    }
+
+    fn ids(&self, project: &str, list: &[&str]) -> Vec<String> {
+        let filter = of(project);
+        let arguments: Vec<&str> = list.iter().copied().chain(["--filter", filter.as_str()]).collect();
+        self.docker(&arguments).stdout.lines().map(str::to_owned).collect()
+    }
+}
+
+fn of(project: &str) -> String {
+    format!("label={PROJECT}={project}")
+}
+
+impl Container {
+    fn read(raw: Value) -> Option<Self> {
+        let text = |pointer: &str| raw.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let time = |pointer: &str| text(pointer).parse::<DateTime<Utc>>().unwrap_or_default();
+        let labels = raw.pointer("/Config/Labels")?;
+        let service = labels.get("com.docker.compose.service").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(Self {
+            id: text("/Id"),
+            name: text("/Name").trim_start_matches('/').to_owned(),
+            service,
+            status: text("/State/Status"),
+            health: text("/State/Health/Status"),
+            exit_code: raw.pointer("/State/ExitCode").and_then(Value::as_i64).unwrap_or_default(),
+            image: text("/Image"),
+            started_at: time("/State/StartedAt"),
+            finished_at: time("/State/FinishedAt"),
+            raw,
+        })
+    }
+
+    /// Whether it runs.
+    pub(crate) fn runs(&self) -> bool {
+        self.status == "running"
+    }
+
+    /// A label of it.
+    pub(crate) fn label(&self, name: &str) -> &str {
+        self.raw["Config"]["Labels"][name].as_str().unwrap_or_default()
+    }
+}
+
+/// An engine of the scenario's own, that may be stopped and started.
+pub(crate) struct PrivateEngine {
+    folder: TempDir,
+    daemon: Option<Child>,
+}
+
+impl PrivateEngine {
+    /// Starts one with the busybox image; `None`, loudly, where that cannot be.
+    pub(crate) fn start() -> Option<Self> {
+        let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        let installed = Command::new("dockerd").arg("--version").stdout(Stdio::null()).status().is_ok();
+        if !root || !installed {
+            eprintln!("\n*** LEFT OUT: a private engine needs root and dockerd ***\n");
+            return None;
+        }
+        let folder = TempDir::with_prefix("hoist-engine-").expect("a temporary folder");
+        let mut engine = Self { folder, daemon: None };
+        engine.resume();
+        engine.load_busybox();
+        Some(engine)
+    }
+
+    /// How to reach it.
+    pub(crate) fn handle(&self) -> Engine {
+        Engine { host: Some(format!("unix://{}", self.path("engine.sock").display())) }
+    }
+
+    /// Starts its daemon again.
+    pub(crate) fn resume(&mut self) {
+        let log = fs::File::create(self.path("log")).expect("create a log");
+        let mut command = Command::new("dockerd");
+        command
+            .arg("--host")
+            .arg(format!("unix://{}", self.path("engine.sock").display()))
+            .arg("--data-root")
+            .arg(self.path("data"))
+            .arg("--exec-root")
+            .arg(self.path("run"))
+            .arg("--pidfile")
+            .arg(self.path("pid"))
+            .args(["--bridge", "none", "--iptables=false", "--shutdown-timeout", "2"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        self.daemon = Some(command.spawn().expect("start dockerd"));
+        let answers = process::poll(DEADLINE, || self.handle().docker(&["version"]).code == Some(0));
+        assert!(answers, "{}", fs::read_to_string(self.path("log")).unwrap_or_default());
+    }
+
+    /// Ends its daemon as a service manager would, containers with it.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let pid = daemon.id().to_string();
+            // It may have ended by itself.
+            let _ = Command::new("kill").arg(&pid).status();
+            if process::wait(&mut daemon, Duration::from_mins(1)).is_none() {
+                let _ = daemon.kill();
+                let _ = daemon.wait();
+            }
+        }
+    }
+
+    fn load_busybox(&self) {
+        let archive = self.path("busybox.tar");
+        let archive = archive.to_str().expect("a temporary path is text");
+        Engine::shared().docker(&["save", "-o", archive, BUSYBOX]).success();
+        self.handle().docker(&["load", "-i", archive]).success();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for PrivateEngine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
