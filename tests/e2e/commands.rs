@@ -114,7 +114,7 @@ fn run_is_a_container_beside_the_service_with_what_it_needs() {
     assert_eq!(project.container("web").label("com.docker.compose.oneoff"), "True");
     let up = project.hoist(&["up", "-d"]).success();
     assert_eq!(project.containers().len(), 3, "one-off containers are no replicas: {up}");
-    project.hoist(&["down"]).success();
+    project.hoist(&["down", "--remove-orphans"]).success();
     assert!(project.containers().is_empty());
 }
 

@@ -97,15 +97,17 @@ services:
     command: sh -c 'echo hello > /tmp/index.html; exec httpd -f -p 80 -h /tmp'
     stop_signal: SIGKILL
     networks: { front: { aliases: [www] } }
-  friend: { image: hoist-test/busybox, command: sleep 1000, stop_signal: SIGKILL, networks: [front] }
-  stranger: { image: hoist-test/busybox, command: sleep 1000, stop_signal: SIGKILL, networks: [back] }
+  friend: { image: hoist-test/node, command: sleep 1000, stop_signal: SIGKILL, networks: [front] }
+  stranger: { image: hoist-test/node, command: sleep 1000, stop_signal: SIGKILL, networks: [back] }
 networks: { front: , back: }
 ",
     );
     project.hoist(&["up", "-d"]).success();
     let fetch = |from: &str, host: &str| {
-        let url = format!("http://{host}/");
-        project.hoist(&["exec", "-T", from, "wget", "-q", "-T", "5", "-O", "-", &url])
+        // Not busybox's wget: a static program cannot load what looks names up.
+        let script =
+            format!("fetch('http://{host}/').then((page) => page.text()).then((text) => console.log(text.trim()))");
+        project.hoist(&["exec", "-T", from, "node", "-e", &script])
     };
     for host in ["web", "www"] {
         project.eventually("the page is served", || fetch("friend", host).stdout.trim() == "hello");

@@ -113,7 +113,7 @@ services:
 fn after_a_kill_in_the_middle_of_a_replacement_one_container_is_left() {
     let manifest = "
 services:
-  app: { image: hoist-test/busybox, command: sh -c 'trap : TERM; while :; do sleep 0.1; done', stop_grace_period: 2s, environment: { A: one } }
+  app: { image: hoist-test/busybox, command: sh -c 'trap true TERM; while :; do sleep 0.1; done', stop_grace_period: 2s, environment: { A: one } }
 ";
     let project = Project::new(manifest);
     project.hoist(&["up", "-d"]).success();

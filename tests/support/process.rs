@@ -122,10 +122,7 @@ fn collect(mut stream: impl Read + Send + 'static) -> thread::JoinHandle<String>
     thread::spawn(move || {
         let mut bytes = Vec::new();
         let read = stream.read_to_end(&mut bytes);
-        let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        if let Err(error) = read {
-            text += &format!("\n[{error}]");
-        }
-        text
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Err(error) = read { format!("{text}\n[{error}]") } else { text }
     })
 }

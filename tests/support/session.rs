@@ -60,7 +60,10 @@ impl Session {
                 return line.clone();
             }
             let left = end.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "`{text}` is not said by `{}`:\n{}", self.command, lines.join("\n"));
+            if left.is_zero() {
+                drop(lines);
+                panic!("`{text}` is not said by `{}`:\n{}", self.command, self.said());
+            }
             lines = self.output.more.wait_timeout(lines, left).expect("the readers do not panic").0;
         }
     }
