@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod cli;
+pub mod dispatch;
 pub mod engine;
 pub mod export;
 pub mod graph;

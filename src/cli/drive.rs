@@ -1,9 +1,11 @@
 //! Runs a goal to its end: the loop at work, the printing task beside it.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use super::error::Error;
 use super::global::{Global, Progress};
+use crate::dispatch::{self, Setup};
 use crate::engine::docker::Docker;
 use crate::plan::goal::Goal;
 use crate::project::Project;
@@ -48,7 +50,8 @@ fn is_lively() -> bool {
 /// Runs a goal to its end and returns the exit code.
 pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: View) -> Result<u8, Error> {
     let (messages, printer) = ui::start(&view.options, &Scene::of(&project));
-    drop((docker, project, goal, messages, view.watch, view.follow_logs));
+    let setup = Setup { project: Arc::new(project), goal, watch: view.watch, follow_logs: view.follow_logs, messages };
+    let ended = dispatch::run(docker, setup).await;
     printer.finish().await;
-    Err(Error::failed("this build of hoist cannot run projects yet"))
+    ended.map_err(|error| Error::failed(error.to_string()))
 }

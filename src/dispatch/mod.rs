@@ -1,0 +1,324 @@
+//! The loop: an event comes in, [`step`] says what to do, and it is begun. The loop spawns and cancels; it never waits
+//! for anything but the next event, so no build makes it deaf to Ctrl-C or to the next save.
+
+mod link;
+mod perform;
+mod prepare;
+mod probe;
+mod signals;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::change::PathState;
+use crate::change::rules::Rules;
+use crate::engine::{Engine, LogOptions};
+use crate::log;
+use crate::plan::goal::{Goal, Up};
+use crate::plan::observed::ContainerId;
+use crate::project::Project;
+use crate::reconcile::event::{Action, Event, Ticket};
+use crate::reconcile::notice::Notice;
+use crate::reconcile::{State, step};
+use crate::ui::Message;
+use crate::watch::Watch;
+
+pub use prepare::observe_once;
+use signals::Signals;
+
+/// How many events may wait for the loop; a task that has one more waits itself.
+const EVENTS: usize = 1024;
+/// How long the last lines of output may take to arrive once everything has stopped.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct Setup {
+    /// What the manifest asks for.
+    pub project: Arc<Project>,
+    /// What the run is to bring about.
+    pub goal: Goal,
+    /// Act on saved files.
+    pub watch: bool,
+    /// Pass on the containers' output.
+    pub follow_logs: bool,
+    /// Where notices, progress and output go.
+    pub messages: mpsc::Sender<Message>,
+}
+
+/// Why a run could not even begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// Services depend on each other in a circle.
+    #[error("services depend on each other in a circle: {}", .0.iter().map(|cycle| cycle.join(" → ")).collect::<Vec<_>>().join("; "))]
+    Cycles(Vec<Vec<String>>),
+    /// The signals of the system cannot be had.
+    #[error("cannot listen for signals: {0}")]
+    Signals(std::io::Error),
+    /// Files cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] crate::watch::WatchError),
+    /// What the images would be built from cannot be read.
+    #[error(transparent)]
+    Engine(#[from] crate::engine::EngineError),
+}
+
+/// Runs until the goal is reached or given up, and returns the exit code.
+///
+/// # Errors
+/// When the run cannot begin. What goes wrong later is told through `messages` and in the exit code.
+pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<u8, SetupError> {
+    let signals = Signals::new().map_err(SetupError::Signals)?;
+    let (run_setup, watch) = prepare::prepare(&setup).await?;
+    let rules = run_setup.rules.clone();
+    let (state, first) = State::new(run_setup).map_err(SetupError::Cycles)?;
+    let (events, inbox) = mpsc::channel(EVENTS);
+    let dispatcher = Dispatcher {
+        engine,
+        project: setup.project,
+        grace: grace(&setup.goal),
+        messages: setup.messages,
+        state,
+        rules,
+        began: Instant::now(),
+        events,
+        outbox: VecDeque::new(),
+        operations: BTreeMap::new(),
+        probes: BTreeMap::new(),
+        tasks: TaskTracker::new(),
+        followers: TaskTracker::new(),
+        cancel: CancellationToken::new(),
+    };
+    Ok(dispatcher.run(first, inbox, signals, watch).await)
+}
+
+fn grace(goal: &Goal) -> Option<Duration> {
+    match goal {
+        Goal::Up(Up { grace, .. }) | Goal::Stop { grace, .. } | Goal::Restart { grace, .. } => *grace,
+        Goal::Down(down) => down.grace,
+        Goal::Start { .. } => None,
+    }
+}
+
+struct Dispatcher<E> {
+    engine: E,
+    project: Arc<Project>,
+    grace: Option<Duration>,
+    messages: mpsc::Sender<Message>,
+    state: State,
+    rules: Option<Arc<Rules>>,
+    began: Instant,
+    events: mpsc::Sender<Event>,
+    /// Messages that the printing task has not taken yet; the loop must not wait for a slow terminal.
+    outbox: VecDeque<Message>,
+    operations: BTreeMap<Ticket, CancellationToken>,
+    probes: BTreeMap<ContainerId, CancellationToken>,
+    tasks: TaskTracker,
+    followers: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl<E: Engine> Dispatcher<E> {
+    async fn run(
+        mut self,
+        first: Vec<Action>,
+        mut inbox: mpsc::Receiver<Event>,
+        mut signals: Signals,
+        watch: Option<Watch>,
+    ) -> u8 {
+        self.tasks.spawn(link::listen(
+            self.engine.clone(),
+            self.project.name.clone(),
+            self.events.clone(),
+            self.cancel.clone(),
+        ));
+        let mut ended = self.act(first);
+        while ended.is_none() {
+            let wake = self.state.wake_at().map(|at| self.began + at);
+            let event = tokio::select! {
+                biased;
+                code = signals.next() => Event::Interrupted { code },
+                permit = self.messages.reserve(), if !self.outbox.is_empty() => {
+                    if let (Ok(permit), Some(message)) = (permit, self.outbox.pop_front()) {
+                        permit.send(message);
+                    }
+                    continue;
+                }
+                Some(event) = inbox.recv() => event,
+                paths = changed(watch.as_ref()) => {
+                    self.reread_rules(&paths);
+                    Event::Changed(paths)
+                }
+                () = sleep_until(wake) => Event::Woken,
+            };
+            match &event {
+                Event::Answered { ticket, .. } => drop(self.operations.remove(ticket)),
+                Event::RulesRead(rules) => {
+                    self.rules = Some(Arc::clone(rules));
+                    if let Some(watch) = &watch {
+                        watch.replace(Arc::clone(rules));
+                    }
+                }
+                _ => {}
+            }
+            tracing::debug!(?event, "event");
+            let actions = step(&mut self.state, event, self.began.elapsed());
+            ended = self.act(actions);
+        }
+        // Tasks that still want to report must not wait for a loop that has gone.
+        inbox.close();
+        self.wind_up(ended.unwrap_or(1)).await
+    }
+
+    /// An ignore file that was saved changes what is watched.
+    fn reread_rules(&self, paths: &BTreeMap<PathBuf, PathState>) {
+        let Some(rules) = &self.rules else { return };
+        if paths.keys().any(|path| rules.means_reload(path) && !rules.is_manifest(path)) {
+            let (project, events) = (Arc::clone(&self.project), self.events.clone());
+            self.spawn(async move {
+                let rules = prepare::read_rules(project).await;
+                let _ = events.send(Event::RulesRead(rules)).await;
+            });
+        }
+    }
+
+    /// Begins what is to be done; the exit code when the run is over.
+    fn act(&mut self, actions: Vec<Action>) -> Option<u8> {
+        let mut ended = None;
+        for action in actions {
+            tracing::debug!(?action, "action");
+            match action {
+                Action::Perform { ticket, operation } => self.perform(ticket, operation),
+                Action::Cancel { ticket } => {
+                    if let Some(token) = self.operations.get(&ticket) {
+                        token.cancel();
+                    }
+                }
+                Action::Observe => {
+                    let wanted = prepare::wanted(&self.project);
+                    let (engine, name) = (self.engine.clone(), self.project.name.clone());
+                    self.spawn(link::observe(engine, name, wanted, self.events.clone()));
+                }
+                Action::Probe { service, container } => self.probe(&service, container),
+                Action::StopProbe { container } => {
+                    if let Some(token) = self.probes.remove(&container) {
+                        token.cancel();
+                    }
+                }
+                Action::Follow { service, number, container, since } => {
+                    self.follow(service, number, container, since);
+                }
+                Action::Kill { container } => {
+                    let engine = self.engine.clone();
+                    self.spawn(async move {
+                        // It may have stopped by itself just now; what is left shows in the next event.
+                        let _ = engine.kill_container(&container, "SIGKILL").await;
+                    });
+                }
+                Action::Tell(notice) => self.tell(notice),
+                Action::End { code } => ended = Some(code),
+            }
+        }
+        ended
+    }
+
+    fn tell(&mut self, notice: Notice) {
+        let message = Message::Notice(notice);
+        // Straight away when there is room, so that a notice comes before the output that it speaks of.
+        if self.outbox.is_empty() {
+            match self.messages.try_send(message) {
+                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
+                Err(mpsc::error::TrySendError::Full(message)) => self.outbox.push_back(message),
+            }
+        } else {
+            self.outbox.push_back(message);
+        }
+    }
+
+    /// A task that ends when it is done or when the run does.
+    fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let _ = cancel.run_until_cancelled(future).await;
+        });
+    }
+
+    fn perform(&mut self, ticket: Ticket, operation: crate::plan::operation::Operation) {
+        let token = self.cancel.child_token();
+        self.operations.insert(ticket, token.clone());
+        let job = perform::Job {
+            engine: self.engine.clone(),
+            project: self.project.clone(),
+            grace: self.grace,
+            messages: self.messages.clone(),
+            cancel: token,
+            context: perform::Context::of(&self.project, self.state.observed(), &operation),
+            operation,
+        };
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let answer = job.answer().await;
+            // The loop is gone when nobody receives, and then nobody needs the answer.
+            let _ = events.send(Event::Answered { ticket, answer }).await;
+        });
+    }
+
+    fn probe(&mut self, service: &str, container: ContainerId) {
+        let Some(check) = self.project.services.get(service).and_then(|service| service.healthcheck.clone()) else {
+            return;
+        };
+        let token = self.cancel.child_token();
+        self.probes.insert(container.clone(), token.clone());
+        self.tasks.spawn(probe::run(self.engine.clone(), container, check, self.events.clone(), token));
+    }
+
+    fn follow(&self, service: String, number: u32, container: ContainerId, since: Option<u64>) {
+        let options = LogOptions {
+            follow: true,
+            since: since.map(|nanos| format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)),
+            tail: if since.is_none() { Some(0) } else { None },
+            ..LogOptions::default()
+        };
+        let origin = log::Origin { service, number };
+        let (engine, sink, cancel) = (self.engine.clone(), self.messages.clone(), self.cancel.child_token());
+        self.followers.spawn(async move {
+            // A stream that breaks off does so because the engine is gone, which the loop hears by its own way.
+            let _ = log::follow(engine, container, origin, options, sink, cancel).await;
+        });
+    }
+
+    /// Waits for the last lines of output, then for every task, and hands over what is left to say.
+    async fn wind_up(mut self, code: u8) -> u8 {
+        self.followers.close();
+        let _ = tokio::time::timeout(LAST_WORDS, self.followers.wait()).await;
+        self.cancel.cancel();
+        self.tasks.close();
+        self.followers.wait().await;
+        self.tasks.wait().await;
+        for message in self.outbox.drain(..) {
+            let _ = tokio::time::timeout(LAST_WORDS, self.messages.send(message)).await;
+        }
+        code
+    }
+}
+
+async fn changed(watch: Option<&Watch>) -> BTreeMap<PathBuf, PathState> {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,236 @@
+//! Operations → calls to the engine. Each is a fixed sequence; nothing is decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::change::SyncFiles;
+use crate::engine::{Engine, EngineError, Progress};
+use crate::plan::observed::{Container, Observed};
+use crate::plan::operation::Operation;
+use crate::plan::{replicas_of, spec};
+use crate::project::{Hook, Networking, Project};
+use crate::reconcile::event::{Answer, Failure, Outcome};
+use crate::ui::Message;
+use crate::watch::tar::sync_tar;
+
+/// How much news of a build may wait to be printed.
+const PROGRESS: usize = 256;
+
+/// One operation and all that it needs.
+pub(super) struct Job<E> {
+    pub(super) engine: E,
+    pub(super) project: Arc<Project>,
+    pub(super) grace: Option<Duration>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) cancel: CancellationToken,
+    pub(super) context: Context,
+    pub(super) operation: Operation,
+}
+
+/// What of the observed state a container is made with.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    image_id: String,
+    network_container: Option<String>,
+}
+
+impl Context {
+    pub(super) fn of(project: &Project, observed: &Observed, operation: &Operation) -> Self {
+        let Operation::Create { service, .. } = operation else { return Self::default() };
+        let Some(service) = project.services.get(service) else { return Self::default() };
+        let network_container = match &service.networking {
+            Networking::Service(name) => {
+                replicas_of(observed, name).into_values().next().map(|replica| replica.current.id.clone())
+            }
+            _ => None,
+        };
+        let image = observed.images.get(&project.image_of(service));
+        Self { image_id: image.map(|image| image.id.clone()).unwrap_or_default(), network_container }
+    }
+}
+
+type Performed = Result<Outcome, EngineError>;
+
+impl<E: Engine> Job<E> {
+    /// Carries the operation out. It answers whatever happens.
+    pub(super) async fn answer(self) -> Answer {
+        let performed = std::panic::AssertUnwindSafe(self.perform()).catch_unwind().await;
+        match performed {
+            Ok(Ok(outcome)) => Answer::Done(outcome),
+            Ok(Err(EngineError::Cancelled)) => Answer::Cancelled,
+            Ok(Err(error)) => Answer::Failed(failure(error)),
+            Err(_) => Answer::Failed(Failure {
+                reason: format!("internal error in `{}`; please report it", self.operation),
+                output: Vec::new(),
+                unreachable: false,
+            }),
+        }
+    }
+
+    async fn perform(&self) -> Performed {
+        let engine = &self.engine;
+        match &self.operation {
+            Operation::CreateNetwork { key } => {
+                let Some(network) = self.project.networks.get(key) else { return Ok(Outcome::Nothing) };
+                engine.create_network(&spec::network(&self.project, key, network)).await.map(nothing)
+            }
+            Operation::CreateVolume { key } => {
+                let Some(volume) = self.project.volumes.get(key) else { return Ok(Outcome::Nothing) };
+                engine.create_volume(&spec::volume(&self.project, key, volume)).await.map(nothing)
+            }
+            Operation::Pull { service } => self.pull(service).await,
+            Operation::Build { service, .. } => self.build(service).await,
+            Operation::Create { service, number, replaces } => {
+                self.create(service, *number, replaces.as_deref()).await.map(container)
+            }
+            Operation::Start { container: id, .. } => engine.start_container(id).await.map(container),
+            Operation::Exchange { service, number, old, new } => {
+                self.exchange(service, *number, old, new).await.map(container)
+            }
+            Operation::Rename { service, number, container: id } => {
+                self.rename(service, *number, id).await?;
+                Ok(engine.container(id).await?.map_or(Outcome::Nothing, container))
+            }
+            Operation::Restart { container: id, .. } => {
+                engine.stop_container(id, self.grace).await?;
+                engine.start_container(id).await.map(container)
+            }
+            Operation::Stop { container: id, .. } => {
+                Ok(engine.stop_container(id, self.grace).await?.map_or(Outcome::Nothing, container))
+            }
+            Operation::Remove { container: id, volumes, .. } => {
+                engine.stop_container(id, self.grace).await?;
+                engine.remove_container(id, *volumes).await.map(nothing)
+            }
+            Operation::Sync { containers, files, exec, .. } => self.sync(containers, files, exec).await,
+            Operation::RemoveNetwork { name } => engine.remove_network(name).await.map(nothing),
+            Operation::RemoveVolume { name } => engine.remove_volume(name).await.map(nothing),
+            Operation::RemoveImage { image } => engine.remove_image(image).await.map(nothing),
+        }
+    }
+
+    async fn pull(&self, service: &str) -> Performed {
+        let Some(service) = self.project.services.get(service) else { return Ok(Outcome::Nothing) };
+        let image = self.project.image_of(service);
+        let (sender, forwarding) = self.forward_progress(&service.name);
+        let pull = self.engine.pull(&image, service.platform.as_deref(), sender, self.cancel.clone());
+        let (pulled, ()) = tokio::join!(pull, forwarding);
+        pulled.map(Outcome::Image)
+    }
+
+    async fn build(&self, service: &str) -> Performed {
+        let service = self.project.services.get(service);
+        let Some(build) = service.and_then(|service| spec::build(&self.project, service)) else {
+            return Ok(Outcome::Nothing);
+        };
+        let (sender, forwarding) = self.forward_progress(&build.service);
+        let (outcome, ()) = tokio::join!(self.engine.build(&build, sender, self.cancel.clone()), forwarding);
+        outcome.map(Outcome::Image)
+    }
+
+    /// A sender for progress, and the future that passes it on until the sender is dropped.
+    fn forward_progress(&self, service: &str) -> (mpsc::Sender<Progress>, impl Future<Output = ()>) {
+        let (sender, mut receiver) = mpsc::channel(PROGRESS);
+        let (messages, service) = (self.messages.clone(), service.to_owned());
+        let forwarding = async move {
+            while let Some(progress) = receiver.recv().await {
+                // Without a printing task there is nobody to tell, but the build must not block on it.
+                let _ = messages.send(Message::Progress { service: service.clone(), progress }).await;
+            }
+        };
+        (sender, forwarding)
+    }
+
+    async fn create(&self, service: &str, number: u32, replaces: Option<&str>) -> Result<Container, EngineError> {
+        let Some(service) = self.project.services.get(service) else {
+            return Err(EngineError::NotFound { message: format!("no service `{service}`") });
+        };
+        let mut spec = spec::container(&self.project, service, number, &self.context.image_id, replaces);
+        spec.network_container.clone_from(&self.context.network_container);
+        self.engine.create_container(&spec).await
+    }
+
+    /// The old container stops, the new one starts and takes over its name. When the new one cannot start, the old one
+    /// is started again.
+    async fn exchange(&self, service: &str, number: u32, old: &str, new: &str) -> Result<Container, EngineError> {
+        let engine = &self.engine;
+        let was_running = engine.container(old).await?.is_some_and(|old| old.state.is_running());
+        engine.stop_container(old, self.grace).await?;
+        if let Err(error) = engine.start_container(new).await {
+            if was_running {
+                engine.start_container(old).await?;
+            }
+            return Err(error);
+        }
+        // Its anonymous volumes are the new one's now.
+        engine.remove_container(old, false).await?;
+        self.rename(service, number, new).await?;
+        let gone = || EngineError::NotFound { message: format!("the new container of `{service}` is gone") };
+        engine.container(new).await?.ok_or_else(gone)
+    }
+
+    async fn rename(&self, service: &str, number: u32, id: &str) -> Result<(), EngineError> {
+        let Some(service) = self.project.services.get(service) else { return Ok(()) };
+        self.engine.rename_container(id, &self.project.container_name(service, number)).await
+    }
+
+    async fn sync(&self, containers: &[String], files: &SyncFiles, exec: &[Hook]) -> Performed {
+        let batch = files.clone();
+        let packed = tokio::task::spawn_blocking(move || sync_tar(&batch)).await;
+        let packed = packed
+            .map_err(|_| refused("internal error while packing files; please report it"))?
+            .map_err(|error| refused(&error.to_string()))?;
+        for container in containers {
+            if !packed.deleted.is_empty() {
+                let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
+                command.extend(packed.deleted.iter().cloned());
+                self.run_in(container, &Hook { command, user: Some("0".into()), ..Hook::default() }).await?;
+            }
+            if let Some(archive) = &packed.archive {
+                self.engine.upload(container, "/", archive.clone()).await?;
+            }
+            for hook in exec {
+                self.run_in(container, hook).await?;
+            }
+        }
+        match packed.unreadable.first() {
+            None => Ok(Outcome::Nothing),
+            Some((path, reason)) => Err(refused(&format!("cannot read `{}`: {reason}", path.display()))),
+        }
+    }
+
+    async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
+        let ended = self.engine.exec(container, hook).await?;
+        if ended.code == 0 {
+            return Ok(());
+        }
+        let last = ended.output.trim_end().lines().next_back().unwrap_or_default().to_owned();
+        Err(refused(&format!("`{}` exited with code {}: {last}", hook.command.join(" "), ended.code)))
+    }
+}
+
+fn container(container: Container) -> Outcome {
+    Outcome::Container(Box::new(container))
+}
+
+fn nothing((): ()) -> Outcome {
+    Outcome::Nothing
+}
+
+fn refused(message: &str) -> EngineError {
+    EngineError::Refused { message: message.to_owned() }
+}
+
+fn failure(error: EngineError) -> Failure {
+    let unreachable = matches!(error, EngineError::Unreachable { .. });
+    let reason = error.to_string();
+    let output = match error {
+        EngineError::BuildFailed { output, .. } => output,
+        _ => Vec::new(),
+    };
+    Failure { reason, output, unreachable }
+}
