@@ -28,6 +28,7 @@ pub mod schema;
 mod session;
 mod start;
 mod stop;
+mod terminal;
 mod up;
 mod usage;
 mod wait;

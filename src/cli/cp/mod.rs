@@ -1,9 +1,11 @@
 //! `hoist cp`: files out of a container or into it.
 
+mod unpack;
+
 use clap::Args;
 
-use super::error::Error;
-use super::global::Global;
+use crate::cli::error::Error;
+use crate::cli::global::Global;
 
 /// Copy files between a container and this machine
 #[derive(Debug, Args)]
