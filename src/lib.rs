@@ -9,6 +9,7 @@ pub mod graph;
 pub mod log;
 pub mod manifest;
 pub mod plan;
+pub mod probe;
 pub mod project;
 pub mod reconcile;
 pub mod ui;

@@ -4,7 +4,6 @@
 mod link;
 mod perform;
 mod prepare;
-mod probe;
 mod signals;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +22,7 @@ use crate::engine::{Engine, LogOptions};
 use crate::log;
 use crate::plan::goal::{Goal, Up};
 use crate::plan::observed::ContainerId;
+use crate::probe::until_healthy;
 use crate::project::Project;
 use crate::reconcile::event::{Action, Event, Ticket};
 use crate::reconcile::notice::Notice;
@@ -276,7 +276,12 @@ impl<E: Engine> Dispatcher<E> {
         };
         let token = self.cancel.child_token();
         self.probes.insert(container.clone(), token.clone());
-        self.tasks.spawn(probe::run(self.engine.clone(), container, check, self.events.clone(), token));
+        let (engine, events) = (self.engine.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            if token.run_until_cancelled(until_healthy(&engine, &container, &check)).await == Some(true) {
+                let _ = events.send(Event::ProbePassed { container }).await;
+            }
+        });
     }
 
     fn follow(&self, service: String, number: u32, container: ContainerId, since: Option<u64>) {

@@ -78,7 +78,7 @@ impl State {
     fn tell_health(&mut self, old: &Container, new: &Container, now: Duration, actions: &mut Vec<Action>) {
         match new.health {
             Health::Healthy if old.health != Health::Healthy && !self.facts.healthy.contains(&new.id) => {
-                actions.push(Action::Tell(self.healthy_notice(new, now)));
+                actions.extend(self.healthy_notice(new, now));
             }
             Health::Unhealthy => {
                 self.facts.healthy.remove(&new.id);
@@ -91,20 +91,21 @@ impl State {
         }
     }
 
-    fn healthy_notice(&self, container: &Container, now: Duration) -> Notice {
-        let since = self.started.get(&container.id).copied().unwrap_or(now);
-        Notice::Healthy {
+    /// Of a container that this run started; of others it is not known since when they are healthy.
+    fn healthy_notice(&self, container: &Container, now: Duration) -> Option<Action> {
+        let since = self.started.get(&container.id)?;
+        Some(Action::Tell(Notice::Healthy {
             service: container.service.clone(),
             number: container.number,
-            took: now.saturating_sub(since),
-        }
+            took: now.saturating_sub(*since),
+        }))
     }
 
     pub(super) fn take_probe(&mut self, id: &str, now: Duration, actions: &mut Vec<Action>) {
         let Some(container) = self.observed.containers.get(id) else { return };
         let already = container.health == Health::Healthy || self.facts.healthy.contains(id);
         if container.state.is_running() && !already {
-            actions.push(Action::Tell(self.healthy_notice(container, now)));
+            actions.extend(self.healthy_notice(container, now));
             self.facts.healthy.insert(id.to_owned());
         }
     }
