@@ -4,9 +4,12 @@
 //! tests and passes the same contract suite. An engine carries out what it is told and decides nothing.
 
 mod context;
+mod credentials;
 mod discovery;
 pub mod docker;
 pub mod memory;
+
+pub use context::inputs_digest;
 
 use std::future::Future;
 use std::path::PathBuf;

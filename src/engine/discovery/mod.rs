@@ -78,6 +78,9 @@ pub(super) async fn connect(asked: Option<&str>) -> Result<Docker, EngineError> 
     let mut tried = Vec::new();
     for candidate in candidates {
         match open(&candidate).await {
+            Ok(docker) if environment("DOCKER_BUILDKIT").as_deref() == Some("0") => {
+                return Ok(docker.without_buildkit());
+            }
             Ok(docker) => return Ok(docker),
             Err(reason) => tried.push(format!("  {} ({}): {reason}", candidate.url, candidate.origin)),
         }

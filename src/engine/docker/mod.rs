@@ -1,6 +1,7 @@
 //! The Docker Engine API over bollard: any engine that serves it, from API 1.41 on. Carries out what it is told, asks
 //! what it is asked, and keeps no state of its own.
 
+mod build;
 mod container;
 mod create;
 mod error;
@@ -8,6 +9,8 @@ mod holder;
 mod inspect;
 mod observe;
 pub(super) mod ping;
+mod progress;
+mod pull;
 mod stream;
 
 use std::fmt;
@@ -22,6 +25,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::credentials::Credentials;
 use super::{Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted, discovery};
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
@@ -41,14 +45,14 @@ pub struct Docker {
     /// For what takes as long as it takes.
     patient: bollard::Docker,
     facts: Arc<Facts>,
+    credentials: Credentials,
 }
 
 /// What is known of an engine since it was found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Facts {
     address: String,
     version: Version,
-    #[expect(dead_code, reason = "builds come next")]
     buildkit: bool,
     /// The engine sees the same files as this process.
     local: bool,
@@ -91,7 +95,14 @@ impl Docker {
     pub(super) fn new(client: bollard::Docker, greeting: &Greeting, address: String, local: bool) -> Self {
         let patient = client.clone().with_timeout(PATIENCE);
         let facts = Facts { address, version: greeting.version, buildkit: greeting.buildkit, local };
-        Self { client, patient, facts: Arc::new(facts) }
+        Self { client, patient, facts: Arc::new(facts), credentials: Credentials::default() }
+    }
+
+    /// The same engine, building with the classic builder even where it has BuildKit (`DOCKER_BUILDKIT=0`).
+    #[must_use]
+    pub fn without_buildkit(mut self) -> Self {
+        self.facts = Arc::new(Facts { buildkit: false, ..(*self.facts).clone() });
+        self
     }
 
     /// Where the engine was found: `unix:///var/run/docker.sock`.
@@ -200,21 +211,21 @@ impl Engine for Docker {
 
     async fn pull(
         &self,
-        _image: &str,
-        _platform: Option<&str>,
-        _progress: mpsc::Sender<Progress>,
-        _cancel: CancellationToken,
+        image: &str,
+        platform: Option<&str>,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
     ) -> Result<Image, EngineError> {
-        Err(EngineError::Refused { message: "not yet".to_owned() })
+        self.pull_image(image, platform, progress, cancel).await
     }
 
     async fn build(
         &self,
-        _spec: &BuildSpec,
-        _progress: mpsc::Sender<Progress>,
-        _cancel: CancellationToken,
+        spec: &BuildSpec,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
     ) -> Result<Image, EngineError> {
-        Err(EngineError::Refused { message: "not yet".to_owned() })
+        self.build_image(spec, progress, cancel).await
     }
 
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {

@@ -83,7 +83,7 @@ impl Docker {
         let inspected = stream::iter(references)
             .map(|reference| async move {
                 let image = self.inspected_image(&reference).await?;
-                Ok(image.map(|image| (reference, image)))
+                Ok::<_, EngineError>(image.map(|image| (reference, image)))
             })
             .buffer_unordered(PARALLEL);
         let found: Vec<Option<(String, Image)>> = inspected.try_collect().await?;

@@ -1,0 +1,191 @@
+//! A build's context: the files that are sent to an engine, as a tar and as a digest.
+//!
+//! What `.dockerignore` leaves out is never opened. Files are read in pieces, never whole. Nothing here talks to an
+//! engine.
+
+mod pack;
+mod sink;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::EngineError;
+use crate::change::ignore::Patterns;
+use crate::plan::spec::BuildSpec;
+use crate::project::BuildContext;
+
+pub(super) use pack::PackError;
+pub(super) use sink::{Pipe, Spool};
+
+/// The name in the tar of a Dockerfile that is not a file of the context.
+const ADDED_DOCKERFILE: &str = ".hoist.Dockerfile";
+/// No Dockerfile or ignore file comes near this many bytes.
+const LARGEST_TEXT: u64 = 4 * 1024 * 1024;
+
+/// A build's context, found and checked but not read.
+#[derive(Debug)]
+pub(super) struct Context {
+    /// The folder; `None` when the engine fetches the context itself.
+    root: Option<PathBuf>,
+    patterns: Patterns,
+    /// The Dockerfile's path in the context, as the engine is told.
+    dockerfile: String,
+    /// Its text, where it is not a file of the context.
+    added: Option<Vec<u8>>,
+    /// What else decides about the result: arguments, target, platform.
+    settings: Vec<(String, String)>,
+}
+
+/// SHA-256, in hexadecimal, of everything that a build's result depends on: paths, modes, contents and link targets of
+/// the files that would be sent, the Dockerfile, arguments and target. Never times or absolute paths.
+pub async fn inputs_digest(spec: &BuildSpec) -> Result<String, EngineError> {
+    let spec = spec.clone();
+    let cancel = CancellationToken::new();
+    // A caller that goes away takes the reading with it.
+    let _guard = cancel.clone().drop_guard();
+    let digest = move || {
+        let context = Context::find(&spec)?;
+        context.pack(io::sink(), &cancel).map_err(EngineError::from)
+    };
+    tokio::task::spawn_blocking(digest).await.unwrap_or(Err(EngineError::Cancelled))
+}
+
+impl Context {
+    /// Finds the folder, the Dockerfile and the ignore file. Blocks.
+    pub(super) fn find(spec: &BuildSpec) -> Result<Self, EngineError> {
+        let build = &spec.build;
+        let mut settings: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in &build.args {
+            settings.extend(value.clone().map(|value| (format!("arg {name}"), value)));
+        }
+        settings.extend(build.target.clone().map(|target| ("target".to_owned(), target)));
+        settings.extend(spec.platform.clone().map(|platform| ("platform".to_owned(), platform)));
+        let root = match &build.context {
+            BuildContext::Local(root) => root,
+            BuildContext::Remote(url) => {
+                settings.insert("remote".to_owned(), url.clone());
+                return Ok(Self {
+                    root: None,
+                    patterns: Patterns::default(),
+                    dockerfile: build.dockerfile.clone(),
+                    added: None,
+                    settings: settings.into_iter().collect(),
+                });
+            }
+        };
+        if !root.is_dir() {
+            return Err(EngineError::MissingPath { path: root.clone() });
+        }
+        let (dockerfile, added) = match &build.dockerfile_inline {
+            Some(text) => (ADDED_DOCKERFILE.to_owned(), Some(text.clone().into_bytes())),
+            None => find_dockerfile(root, &build.dockerfile)?,
+        };
+        let beside = clean(&root.join(format!("{}.dockerignore", build.dockerfile)));
+        let patterns = patterns(&[beside, root.join(".dockerignore")])?;
+        let settings = settings.into_iter().collect();
+        Ok(Self { root: Some(root.clone()), patterns, dockerfile, added, settings })
+    }
+
+    /// The Dockerfile's path in the context.
+    pub(super) fn dockerfile(&self) -> &str {
+        &self.dockerfile
+    }
+
+    /// The Dockerfile's text, where this machine has it. Blocks.
+    pub(super) fn dockerfile_text(&self) -> Option<String> {
+        let bytes = match (&self.added, &self.root) {
+            (Some(text), _) => text.clone(),
+            (None, Some(root)) => read_text(&root.join(&self.dockerfile)).ok()?,
+            (None, None) => return None,
+        };
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Writes the tar and returns the digest of what is in it. Blocks; ends early when `cancel` is.
+    pub(super) fn pack(&self, output: impl io::Write, cancel: &CancellationToken) -> Result<String, PackError> {
+        let mut hash = Sha256::new();
+        hash.update(format!("dockerfile {}\n", self.dockerfile));
+        for (key, value) in &self.settings {
+            hash.update(format!("{} {key}={} {value}\n", key.len(), value.len()));
+        }
+        let mut packer = pack::Packer::new(output, hash, &self.patterns, cancel);
+        if let Some(root) = &self.root {
+            packer.folder(root)?;
+            if self.added.is_none() && self.patterns.excludes(&self.dockerfile) {
+                packer.file(&root.join(&self.dockerfile), &self.dockerfile)?;
+            }
+        }
+        if let Some(text) = &self.added {
+            packer.bytes(ADDED_DOCKERFILE, text)?;
+        }
+        Ok(hexadecimal(&packer.finish()?))
+    }
+}
+
+/// The Dockerfile's path inside the context, or, of one outside, the name that it gets there and its text.
+fn find_dockerfile(root: &Path, written: &str) -> Result<(String, Option<Vec<u8>>), EngineError> {
+    let mut path = clean(&root.join(written));
+    if written == "Dockerfile" && !path.exists() && root.join("dockerfile").is_file() {
+        path = root.join("dockerfile");
+    }
+    if !path.is_file() {
+        return Err(EngineError::MissingPath { path });
+    }
+    if let Some(inside) = path.strip_prefix(clean(root)).ok().and_then(Path::to_str) {
+        return Ok((inside.replace('\\', "/"), None));
+    }
+    let text = read_text(&path).map_err(|error| unreadable(&path, &error))?;
+    Ok((ADDED_DOCKERFILE.to_owned(), Some(text)))
+}
+
+/// The patterns of the first of these files that is there.
+fn patterns(files: &[PathBuf]) -> Result<Patterns, EngineError> {
+    let Some(file) = files.iter().find(|file| file.is_file()) else { return Ok(Patterns::default()) };
+    let text = read_text(file).map_err(|error| unreadable(file, &error))?;
+    Patterns::parse(&String::from_utf8_lossy(&text))
+        .map_err(|error| EngineError::Refused { message: format!("`{}`: {error}", file.display()) })
+}
+
+fn read_text(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.len() > LARGEST_TEXT {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "is larger than 4 MiB"));
+    }
+    fs::read(path)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> EngineError {
+    EngineError::Refused { message: format!("`{}` cannot be read: {error}", path.display()) }
+}
+
+/// The path without `.` and `..`, going by its words alone.
+fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                cleaned.pop();
+            }
+            other => cleaned.push(other),
+        }
+    }
+    cleaned
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

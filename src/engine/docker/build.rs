@@ -1,0 +1,232 @@
+//! Builds on a Docker engine: the context goes out as a stream, steps and output come back.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Docker;
+use super::error::from_bollard;
+use super::progress::Transcript;
+use crate::engine::context::{Context, PackError, Pipe, Spool};
+use crate::engine::{EngineError, Progress};
+use crate::plan::observed::Image;
+use crate::plan::spec::{BuildSpec, label};
+use crate::project::BuildContext;
+
+/// A context up to this size is read once and held; a larger one is read twice and streamed.
+const HELD: usize = 16 * 1024 * 1024;
+/// How many pieces of a context may wait for the connection.
+const QUEUE: usize = 8;
+/// How often a context that changes while it is read is read anew.
+const ATTEMPTS: usize = 4;
+
+/// Tells the sessions of one process apart.
+static SESSIONS: AtomicU64 = AtomicU64::new(0);
+
+/// A context that has been read once.
+struct Packed {
+    context: Context,
+    digest: String,
+    /// The tar, when it is small.
+    pieces: Option<Vec<Bytes>>,
+}
+
+/// Why an attempt came to nothing.
+enum Failure {
+    /// Files changed while they were sent.
+    Changed(EngineError),
+    Final(EngineError),
+}
+
+impl Docker {
+    pub(super) async fn build_image(
+        &self,
+        spec: &BuildSpec,
+        progress: mpsc::Sender<Progress>,
+        cancel: CancellationToken,
+    ) -> Result<Image, EngineError> {
+        // Dropping the request closes its connection, upon which the engine gives the build up.
+        cancel.run_until_cancelled(self.attempts(spec, &progress)).await.unwrap_or(Err(EngineError::Cancelled))
+    }
+
+    async fn attempts(&self, spec: &BuildSpec, progress: &mpsc::Sender<Progress>) -> Result<Image, EngineError> {
+        // Ends the reading of files when this future is dropped.
+        let reading = CancellationToken::new();
+        let _guard = reading.clone().drop_guard();
+        let mut changed = EngineError::Cancelled;
+        for _ in 0..ATTEMPTS {
+            let attempt = async {
+                let packed = pack(spec.clone(), reading.clone()).await?;
+                self.attempt(spec, packed, progress, &reading).await
+            };
+            match attempt.await {
+                Err(Failure::Changed(error)) => changed = error,
+                Err(Failure::Final(error)) => return Err(error),
+                Ok(image) => return Ok(image),
+            }
+        }
+        Err(changed)
+    }
+
+    async fn attempt(
+        &self,
+        spec: &BuildSpec,
+        packed: Packed,
+        progress: &mpsc::Sender<Progress>,
+        reading: &CancellationToken,
+    ) -> Result<Image, Failure> {
+        let Packed { context, digest, pieces } = packed;
+        let mut options = options(spec, &context, &digest);
+        let text = context.dockerfile_text().unwrap_or_default();
+        let credentials = self.credentials.of_dockerfile(&text, &spec.build.args).await;
+        let credentials: HashMap<_, _> = credentials.into_iter().collect();
+        let client = self.builder(&mut options, credentials.is_empty());
+        let (body, sending) = if let Some(pieces) = pieces {
+            (stream::iter(pieces.into_iter().map(Ok)).boxed(), None)
+        } else {
+            let (body, sending) = send(context, reading.clone());
+            (body.boxed(), Some(sending))
+        };
+        let credentials = Some(credentials).filter(|credentials| !credentials.is_empty());
+        let answers = client.build_image(options, credentials, Some(bollard::body_try_stream(body)));
+        let built = read(answers, progress).await;
+        if let Some(sending) = sending {
+            // The engine can refuse before it has read everything; then the sending is cut off and does not count.
+            match (sending.await, &built) {
+                (Ok(Err(PackError::Changed { path })), _) => {
+                    return Err(Failure::Changed(PackError::Changed { path }.into()));
+                }
+                (Ok(Ok(sent)), Ok(_)) if sent != digest => {
+                    return Err(Failure::Changed(PackError::Changed { path: ".".into() }.into()));
+                }
+                _ => {}
+            }
+        }
+        let id = built.map_err(Failure::Final)?;
+        let image = match id {
+            Some(id) => self.inspected_image(&id).await.map_err(Failure::Final)?,
+            None => None,
+        };
+        let image = match image {
+            Some(image) => Some(image),
+            None => self.inspected_image(&spec.image).await.map_err(Failure::Final)?,
+        };
+        let lost =
+            || EngineError::NotFound { message: format!("the engine built `{}` and does not have it", spec.image) };
+        image.ok_or_else(|| Failure::Final(lost()))
+    }
+
+    /// The client to build with. BuildKit asks for a session only to be able to ask back for credentials; without any,
+    /// the build does without, which saves the engine the waiting for it.
+    fn builder(&self, options: &mut BuildImageOptions, anonymous: bool) -> bollard::Docker {
+        let client = self.patient.clone();
+        if !self.facts.buildkit {
+            return client;
+        }
+        if anonymous {
+            // bollard insists on a session where it is told of BuildKit.
+            return client.with_request_modifier(|mut request| {
+                let uri = request.uri().to_string().replace("version=1", "version=2");
+                if let Ok(uri) = uri.parse() {
+                    *request.uri_mut() = uri;
+                }
+                request
+            });
+        }
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let count = SESSIONS.fetch_add(1, Ordering::Relaxed);
+        options.version = BuilderVersion::BuilderBuildKit;
+        options.session = Some(format!("hoist{}x{time}x{count}", std::process::id()));
+        client
+    }
+}
+
+fn options(spec: &BuildSpec, context: &Context, digest: &str) -> BuildImageOptions {
+    let build = &spec.build;
+    let mut labels: HashMap<String, String> = spec.labels.clone().into_iter().collect();
+    labels.insert(label::INPUTS.to_owned(), digest.to_owned());
+    let arguments = build.args.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+    BuildImageOptions {
+        dockerfile: context.dockerfile().to_owned(),
+        t: Some(spec.image.clone()),
+        remote: match &build.context {
+            BuildContext::Remote(url) => Some(url.clone()),
+            BuildContext::Local(_) => None,
+        },
+        nocache: spec.no_cache,
+        pull: spec.pull.then(|| "true".to_owned()),
+        rm: true,
+        forcerm: true,
+        buildargs: Some(arguments.collect()),
+        labels: Some(labels),
+        platform: spec.platform.clone().unwrap_or_default(),
+        target: build.target.clone().unwrap_or_default(),
+        ..Default::default()
+    }
+}
+
+async fn pack(spec: BuildSpec, cancel: CancellationToken) -> Result<Packed, Failure> {
+    let pack = move || {
+        let context = Context::find(&spec).map_err(Failure::Final)?;
+        let mut spool = Spool::new(HELD);
+        let digest = context.pack(&mut spool, &cancel).map_err(|error| match error {
+            PackError::Changed { .. } => Failure::Changed(error.into()),
+            error => Failure::Final(error.into()),
+        })?;
+        Ok(Packed { context, digest, pieces: spool.into_pieces() })
+    };
+    tokio::task::spawn_blocking(pack).await.unwrap_or(Err(Failure::Final(EngineError::Cancelled)))
+}
+
+/// Reads a large context a second time and hands it over piece by piece.
+fn send(
+    context: Context,
+    cancel: CancellationToken,
+) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, tokio::task::JoinHandle<Result<String, PackError>>) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let sending = tokio::task::spawn_blocking(move || {
+        let sent = context.pack(Pipe::new(sender.clone()), &cancel);
+        if sent.is_err() {
+            // Without this the engine would take half a context for a whole one.
+            let _ = sender.blocking_send(Err(io::Error::other("the context cannot be read")));
+        }
+        sent
+    });
+    let body = stream::unfold(receiver, |mut receiver| async move {
+        let piece = receiver.recv().await?;
+        Some((piece, receiver))
+    });
+    (body, sending)
+}
+
+/// Passes on what a build says and returns the image's id, where the engine names it.
+async fn read(
+    answers: impl Stream<Item = Result<bollard::models::BuildInfo, bollard::errors::Error>>,
+    progress: &mpsc::Sender<Progress>,
+) -> Result<Option<String>, EngineError> {
+    let mut transcript = Transcript::default();
+    let mut answers = std::pin::pin!(answers);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(info) => {
+                for news in transcript.read(info) {
+                    // Nobody has to listen.
+                    let _ = progress.send(news).await;
+                }
+            }
+            Err(bollard::errors::Error::DockerStreamError { error }) => return Err(transcript.failure(&error)),
+            Err(bollard::errors::Error::DockerResponseServerError { message, .. }) => {
+                return Err(transcript.failure(&message));
+            }
+            Err(error) => return Err(from_bollard(error)),
+        }
+    }
+    Ok(transcript.image().map(ToOwned::to_owned))
+}
