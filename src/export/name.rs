@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::project::Project;
+use crate::project::{MountSource, Project};
 
 use super::hosts::aliases;
 
@@ -35,7 +35,7 @@ impl Names {
         let reserved: BTreeSet<String> =
             services.values().flat_map(|name| [environment_object(name), files_object(name)]).collect();
         Self {
-            volumes: assign(project.volumes.keys(), &BTreeSet::new()),
+            volumes: assign(volume_keys(project).into_iter(), &BTreeSet::new()),
             configs: assign(project.configs.keys(), &reserved),
             secrets: assign(project.secrets.keys(), &reserved),
             aliases: alias_owners(project, &services),
@@ -57,6 +57,16 @@ pub(super) fn environment_object(service: &str) -> String {
 /// The `ConfigMap` and the Secret that hold the single files bound into a service.
 pub(super) fn files_object(service: &str) -> String {
     format!("{service}-files")
+}
+
+/// The volumes that are declared or mounted.
+fn volume_keys(project: &Project) -> BTreeSet<&String> {
+    let mounted =
+        project.services.values().flat_map(|service| &service.mounts).filter_map(|mount| match &mount.source {
+            MountSource::Volume { key, .. } => Some(key),
+            _ => None,
+        });
+    project.volumes.keys().chain(mounted).collect()
 }
 
 /// The first service that claims a name has it; aliases come before container names.
@@ -182,16 +192,19 @@ pub(super) fn is_variable(text: &str) -> bool {
 
 /// Whether a text is a DNS label that starts with a letter or, when `digits` allows it, with a digit.
 pub(super) fn is_label(text: &str, digits: bool) -> bool {
-    let inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
-    text.len() <= LABEL_LENGTH
-        && text.starts_with(|first: char| first.is_ascii_lowercase() || (digits && first.is_ascii_digit()))
-        && !text.ends_with('-')
-        && text.chars().all(inner)
+    text.len() <= LABEL_LENGTH && is_dashed(text, digits)
 }
 
-/// Whether a text is a DNS subdomain: labels with dots between them.
+/// Whether a text is what Kubernetes takes for a DNS subdomain: its parts may be longer than labels of DNS.
 pub(super) fn is_subdomain(text: &str) -> bool {
-    text.len() <= SUBDOMAIN_LENGTH && text.split('.').all(|part| is_label(part, true))
+    text.len() <= SUBDOMAIN_LENGTH && text.split('.').all(|part| is_dashed(part, true))
+}
+
+fn is_dashed(text: &str, digits: bool) -> bool {
+    let inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    text.starts_with(|first: char| first.is_ascii_lowercase() || (digits && first.is_ascii_digit()))
+        && !text.ends_with('-')
+        && text.chars().all(inner)
 }
 
 /// Whether a text is a key that labels and annotations may have: `name` or `prefix/name`.

@@ -1,35 +1,47 @@
-//! Objects as YAML that every reader takes for the same: byte for byte the same for the same objects, and with each
-//! string quoted that YAML 1.1, which Kubernetes reads, would take for something else (`yes`, `on`, `1:30`).
+//! Objects as YAML that every reader takes for the same, byte for byte the same for the same objects.
+//!
+//! Readers differ most in what they take an unquoted word for: to YAML 1.1, which Kubernetes reads, `yes` is a boolean
+//! and `1:30` a number. So only text that no reader can mistake stands bare; lines stand in a literal block when that
+//! needs no indentation indicator, which not all readers agree upon; everything else stands in double quotes.
+
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use serde_saphyr::SerializerOptions;
 use thiserror::Error;
 
 use super::Object;
 
 /// An object that could not be written.
 #[derive(Debug, Error)]
-#[error("cannot write {kind} `{name}` as YAML: {source}")]
+#[error("cannot write {kind} `{name}`: {source}")]
 pub struct WriteError {
     kind: &'static str,
     name: String,
-    source: Cause,
-}
-
-#[derive(Debug, Error)]
-enum Cause {
-    #[error(transparent)]
-    Fields(#[from] serde_json::Error),
-    #[error(transparent)]
-    Text(#[from] serde_saphyr::SerializeError),
+    source: serde_json::Error,
 }
 
 /// One object as a YAML document that ends with a line end, without a document marker.
 pub fn document(object: &Object) -> Result<String, WriteError> {
-    metadata_first(object)
-        .map_err(Cause::from)
-        .and_then(|fields| Ok(serde_saphyr::to_string_with_options(&fields, options())?))
-        .map_err(|source| WriteError { kind: object.kind().as_str(), name: object.name().to_owned(), source })
+    let fields = metadata_first(object).map_err(|source| WriteError {
+        kind: object.kind().as_str(),
+        name: object.name().to_owned(),
+        source,
+    })?;
+    let mut text = String::new();
+    write_map(&mut text, &fields, 0, false);
+    Ok(text)
+}
+
+/// All objects as one stream of documents, divided by `---`.
+pub fn stream(objects: &[Object]) -> Result<String, WriteError> {
+    let mut text = String::new();
+    for (index, object) in objects.iter().enumerate() {
+        if index > 0 {
+            text.push_str("---\n");
+        }
+        text.push_str(&document(object)?);
+    }
+    Ok(text)
 }
 
 /// The fields as people expect them: what it is and what it is called, then what it says.
@@ -59,23 +71,176 @@ fn first(keys: &[&str], mut fields: Map<String, Value>) -> Map<String, Value> {
     ordered
 }
 
-/// All objects as one stream of documents, divided by `---`.
-pub fn stream(objects: &[Object]) -> Result<String, WriteError> {
-    let mut text = String::new();
-    for (index, object) in objects.iter().enumerate() {
-        if index > 0 {
-            text.push_str("---\n");
+/// Writes a map's entries, the first one on the line that was begun when `inline`.
+fn write_map(text: &mut String, fields: &Map<String, Value>, indent: usize, inline: bool) {
+    for (index, (key, value)) in fields.iter().enumerate() {
+        if index > 0 || !inline {
+            pad(text, indent);
         }
-        text.push_str(&document(object)?);
+        write_key(text, key);
+        text.push(':');
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                text.push('\n');
+                write_map(text, fields, indent + 2, false);
+            }
+            Value::Array(items) if !items.is_empty() => {
+                text.push('\n');
+                write_list(text, items, indent, false);
+            }
+            value => {
+                text.push(' ');
+                write_scalar(text, value, indent + 2);
+            }
+        }
     }
-    Ok(text)
 }
 
-/// Long lines stay whole, so that a changed word is a changed line.
-fn options() -> SerializerOptions {
-    let mut options = SerializerOptions::default();
-    options.compact_list_indent = true;
-    options.folded_wrap_chars = usize::MAX;
-    options.min_fold_chars = usize::MAX;
-    options
+fn write_list(text: &mut String, items: &[Value], indent: usize, inline: bool) {
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 || !inline {
+            pad(text, indent);
+        }
+        text.push_str("- ");
+        match item {
+            Value::Object(fields) if !fields.is_empty() => write_map(text, fields, indent + 2, true),
+            Value::Array(items) if !items.is_empty() => write_list(text, items, indent + 2, true),
+            item => write_scalar(text, item, indent + 2),
+        }
+    }
+}
+
+fn pad(text: &mut String, indent: usize) {
+    text.extend(std::iter::repeat_n(' ', indent));
+}
+
+fn write_key(text: &mut String, key: &str) {
+    if is_plain(key) { text.push_str(key) } else { write_quoted(text, key) }
+}
+
+/// Writes a value that is no list and no map, or an empty one, and ends the line.
+fn write_scalar(text: &mut String, value: &Value, indent: usize) {
+    match value {
+        Value::String(string) if is_plain(string) => text.push_str(string),
+        Value::String(string) if is_block(string) => return write_block(text, string, indent),
+        Value::String(string) => write_quoted(text, string),
+        Value::Object(_) => text.push_str("{}"),
+        Value::Array(_) => text.push_str("[]"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "{value}");
+        }
+    }
+    text.push('\n');
+}
+
+/// Whether every reader takes this text, unquoted, for just this text.
+fn is_plain(string: &str) -> bool {
+    const WORDS: [&str; 9] = ["y", "yes", "n", "no", "on", "off", "true", "false", "null"];
+    let mut characters = string.chars();
+    let begins_well = match characters.next() {
+        // No number and no date is written with other letters than these.
+        Some('0'..='9') => {
+            string.contains(|letter: char| letter.is_ascii_alphabetic() && !"abcdefotxzABCDEFOTXZ".contains(letter))
+        }
+        Some('-') => string.trim_start_matches('-').starts_with(|letter: char| letter.is_ascii_alphabetic()),
+        Some(first) => first.is_ascii_alphabetic() || "_/$(".contains(first),
+        None => false,
+    };
+    begins_well
+        && !string.ends_with([' ', ':'])
+        && !string.contains(": ")
+        && !string.contains(" #")
+        && string.chars().all(|character| matches!(character, ' '..='~') || character.is_alphanumeric())
+        && !WORDS.contains(&string.to_ascii_lowercase().as_str())
+}
+
+/// Whether a text of several lines can stand as it is in a literal block without an indentation indicator.
+fn is_block(string: &str) -> bool {
+    string.contains('\n')
+        && !string.starts_with([' ', '\t', '\n'])
+        && !string.trim_end_matches('\n').ends_with([' ', '\t'])
+        && string.chars().all(|character| character == '\n' || character == '\t' || is_printable(character))
+}
+
+fn write_block(text: &mut String, string: &str, indent: usize) {
+    let body = string.trim_end_matches('\n');
+    let ends = string.len() - body.len();
+    text.push_str(match ends {
+        0 => "|-\n",
+        1 => "|\n",
+        _ => "|+\n",
+    });
+    for line in body.split('\n') {
+        if !line.is_empty() {
+            pad(text, indent);
+            text.push_str(line);
+        }
+        text.push('\n');
+    }
+    text.extend(std::iter::repeat_n('\n', ends.saturating_sub(1)));
+}
+
+fn write_quoted(text: &mut String, string: &str) {
+    text.push('"');
+    for character in string.chars() {
+        match character {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\t' => text.push_str("\\t"),
+            '\r' => text.push_str("\\r"),
+            character if is_printable(character) => text.push(character),
+            character => {
+                let code = u32::from(character);
+                // Writing to a `String` cannot fail.
+                let _ = if code > 0xFFFF { write!(text, "\\U{code:08X}") } else { write!(text, "\\u{code:04X}") };
+            }
+        }
+    }
+    text.push('"');
+}
+
+/// Whether readers of every version accept a character as it is, within a line.
+fn is_printable(character: char) -> bool {
+    matches!(character, ' '..='~' | '\u{A0}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..='\u{10FFFF}')
+        && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{FEFF}')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{is_plain, write_map};
+
+    fn written(value: &Value) -> String {
+        let mut text = String::new();
+        write_map(&mut text, value.as_object().unwrap_or(&serde_json::Map::new()), 0, false);
+        text
+    }
+
+    #[test]
+    fn what_a_reader_could_mistake_is_quoted() {
+        for text in ["yes", "On", "n", "1:30", "0o7", "1_000", "2020-01-01", "1e3", "-1", ".5", "~", "", "a: b", "a #b"]
+        {
+            assert!(!is_plain(text), "{text}");
+        }
+        for text in ["nginx:1.27-alpine", "1Gi", "-c", "--port=80", "/bin/sh", "echo $(date)", "größe"] {
+            assert!(is_plain(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn lists_stand_under_their_key_and_maps_in_lists_begin_on_its_dash() {
+        let value = json!({ "a": [{ "b": 1, "c": [true, "x"] }, []], "d": {}, "e": [["f"]] });
+        assert_eq!(written(&value), "a:\n- b: 1\n  c:\n  - true\n  - x\n- []\nd: {}\ne:\n- - f\n");
+    }
+
+    #[test]
+    fn lines_stand_in_a_block_and_keep_their_ends() {
+        assert_eq!(written(&json!({ "a": "x\ny" })), "a: |-\n  x\n  y\n");
+        assert_eq!(written(&json!({ "a": "x\n\n\ty\n" })), "a: |\n  x\n\n  \ty\n");
+        assert_eq!(written(&json!({ "a": "x\n\n" })), "a: |+\n  x\n\n");
+        assert_eq!(written(&json!({ "a": "\tx\n" })), "a: \"\\tx\\n\"\n");
+    }
 }

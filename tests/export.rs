@@ -1,0 +1,10 @@
+//! Projects as Kubernetes objects: what holds for all of them, and golden objects of small manifests.
+
+#![expect(clippy::print_stdout, reason = "a skipped test and a time are told to who runs the tests")]
+
+#[path = "export/properties.rs"]
+mod properties;
+#[path = "export/readers.rs"]
+mod readers;
+#[path = "export/support.rs"]
+mod support;
