@@ -3,13 +3,24 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::error::Error;
 use super::global::{Global, Progress};
-use crate::dispatch::{self, Setup};
+use super::session;
+use crate::dispatch::{self, Setup, SetupError};
 use crate::engine::docker::Docker;
+use crate::log;
 use crate::plan::goal::Goal;
 use crate::project::Project;
-use crate::ui::{self, Options, Scene, Style};
+use crate::reconcile::notice::Notice;
+use crate::ui::{self, Message, Options, Scene, Style};
+
+/// How many of a failed container's last lines are shown.
+const LAST_LINES: usize = 15;
+
+/// How many messages are passed on at once.
+const BATCH: usize = 256;
 
 /// What a person sees of a run.
 #[derive(Debug, Clone)]
@@ -49,9 +60,42 @@ fn is_lively() -> bool {
 
 /// Runs a goal to its end and returns the exit code.
 pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: View) -> Result<u8, Error> {
-    let (messages, printer) = ui::start(&view.options, &Scene::of(&project));
+    let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
+    let (messages, news) = mpsc::channel(ui::QUEUE);
     let setup = Setup { project: Arc::new(project), goal, watch: view.watch, follow_logs: view.follow_logs, messages };
-    let ended = dispatch::run(docker, setup).await;
+    let (code, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
     printer.finish().await;
-    ended.map_err(|error| Error::failed(error.to_string()))
+    code.map_err(not_begun)
+}
+
+/// Passes everything on to the printing task; a failure is followed by the last lines of the container that failed.
+async fn pass_on(docker: Docker, mut news: mpsc::Receiver<Message>, printing: mpsc::Sender<Message>) {
+    let mut batch = Vec::new();
+    while news.recv_many(&mut batch, BATCH).await > 0 {
+        for message in batch.drain(..) {
+            let failed = match &message {
+                Message::Notice(Notice::ServiceFailed { service, container: Some(container), .. }) => {
+                    Some((service.clone(), container.clone()))
+                }
+                _ => None,
+            };
+            // The printing task ends only when this one does.
+            let _ = printing.send(message).await;
+            if let Some((service, container)) = failed {
+                let lines = log::tail(&docker, &container, LAST_LINES).await;
+                if !lines.is_empty() {
+                    let _ = printing.send(Message::LastLines { service, lines }).await;
+                }
+            }
+        }
+    }
+}
+
+/// Why a run did not begin.
+pub(super) fn not_begun(error: SetupError) -> Error {
+    match error {
+        SetupError::Cycles(cycles) => session::cycles(cycles),
+        SetupError::Engine(source) => Error::engine("look at the engine")(source),
+        error @ (SetupError::Signals(_) | SetupError::Watch(_)) => Error::failed(error.to_string()),
+    }
 }

@@ -1,21 +1,22 @@
 //! `hoist plan`: what `up` would do and why, without doing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use super::drive::not_begun;
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
 use super::session;
+use crate::dispatch::observe_once;
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, Wanted};
 use crate::plan::Plan;
 use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
 use crate::project::Project;
-use crate::reconcile::{Setup, State};
+use crate::reconcile::State;
 
 /// Show what `up` would do and why, without doing it
 #[derive(Debug, Args)]
@@ -49,8 +50,6 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
 
 /// What `up` would find for these services, and so what it would do.
 pub(super) async fn look(docker: &Docker, project: Project, services: BTreeSet<String>) -> Result<State, Error> {
-    let wanted = wanted(&project);
-    let observed = docker.observe(&project.name, &wanted).await.map_err(Error::engine("look at the engine"))?;
     let goal = Goal::Up(Up {
         services,
         build: BuildPolicy::Needed,
@@ -60,24 +59,7 @@ pub(super) async fn look(docker: &Docker, project: Project, services: BTreeSet<S
         grace: None,
         until: Until::Started,
     });
-    let setup = Setup {
-        project: Arc::new(project),
-        goal,
-        rules: None,
-        inputs: BTreeMap::new(),
-        initial_syncs: BTreeMap::new(),
-        follow: false,
-    };
-    State::looking(setup, observed).map_err(session::cycles)
-}
-
-/// What the project uses that may not carry its label.
-fn wanted(project: &Project) -> Wanted {
-    Wanted {
-        images: project.services.values().map(|service| project.image_of(service)).collect(),
-        networks: project.networks.values().map(|network| network.name.clone()).collect(),
-        volumes: project.volumes.values().map(|volume| volume.name.clone()).collect(),
-    }
+    observe_once(docker, Arc::new(project), goal).await.map_err(not_begun)
 }
 
 /// A line for each operation: what, why, and what keeps it back.
