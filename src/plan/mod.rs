@@ -69,6 +69,8 @@ pub struct Facts {
     pub syncs: BTreeMap<String, PendingSync>,
     /// What operations are under way on.
     pub busy: BTreeSet<Subject>,
+    /// Replicas whose start is under way: they count as running before the engine says so.
+    pub starting: BTreeSet<Subject>,
     /// What failed, and nothing has changed since; with the reason.
     pub failures: BTreeMap<Subject, String>,
     /// Replicas that are started again only after a while.

@@ -165,6 +165,12 @@ impl Operation {
         }
     }
 
+    /// Whether a container runs when it is done.
+    #[must_use]
+    pub fn starts(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::Exchange { .. } | Self::Restart { .. })
+    }
+
     /// The service that it is for, when it is for one.
     #[must_use]
     pub fn service(&self) -> Option<&str> {

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::goal::{Down, RemoveImages};
 use super::observed::Container;
-use super::operation::{Cause, Hold, Operation};
+use super::operation::{Cause, Hold, Operation, Subject};
 use super::spec::label;
 use super::{Entry, Situation};
 
 /// What runs is stopped, dependents first.
 pub(super) fn stop(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
     let in_scope = |container: &&Container| services.contains(&container.service) && !container.one_off;
-    let running: Vec<&Container> =
-        situation.observed.containers.values().filter(in_scope).filter(|it| it.state.is_running()).collect();
+    let containers: Vec<&Container> = situation.observed.containers.values().filter(in_scope).collect();
+    let running = running(situation, &containers);
     running
         .iter()
         .map(|container| Entry {
@@ -36,7 +36,7 @@ pub(super) fn down(situation: Situation<'_>, down: &Down) -> Vec<Entry> {
         if down.services.is_empty() { down.remove_orphans || known(name) } else { down.services.contains(name) }
     };
     let containers: Vec<&Container> = observed.containers.values().filter(in_scope).collect();
-    let running: Vec<&Container> = containers.iter().copied().filter(|it| it.state.is_running()).collect();
+    let running = running(situation, &containers);
     let mut entries: Vec<Entry> = containers
         .iter()
         .map(|container| Entry {
@@ -62,6 +62,14 @@ pub(super) fn down(situation: Situation<'_>, down: &Down) -> Vec<Entry> {
         push(Operation::RemoveImage { image });
     }
     entries
+}
+
+/// Those that run, or will in a moment because their start is under way.
+fn running<'a>(situation: Situation<'_>, containers: &[&'a Container]) -> Vec<&'a Container> {
+    let starting = |container: &Container| {
+        situation.facts.starting.contains(&Subject::Replica(container.service.clone(), container.number))
+    };
+    containers.iter().copied().filter(|container| container.state.is_running() || starting(container)).collect()
 }
 
 /// The services that must stop before this container may.

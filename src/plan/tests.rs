@@ -317,6 +317,24 @@ fn what_runs_is_stopped_dependents_first() {
     );
 }
 
+#[test]
+fn a_service_whose_dependent_is_just_starting_is_not_stopped_before_it() {
+    let project = project([service("db"), service("api").needs("db", Condition::Started)]);
+    let containers =
+        [container(&project, "db", 1, ContainerState::Running), container(&project, "api", 1, ContainerState::Created)];
+    let api = Subject::Replica("api".into(), 1);
+    let facts = Facts { busy: [api.clone()].into(), starting: [api].into(), ..Facts::new(&project) };
+    let goal = Goal::Stop { services: project.services.keys().cloned().collect(), grace: None };
+    assert_plan(
+        &project,
+        &goal,
+        &with(prepared(&project), containers),
+        &facts,
+        "stop api-1 (stopping): waits for an operation under way
+         stop db-1 (stopping): waits for `api` to stop",
+    );
+}
+
 fn down() -> Down {
     Down {
         services: std::collections::BTreeSet::new(),

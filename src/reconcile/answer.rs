@@ -12,7 +12,9 @@ use crate::plan::{replicas_of, spec};
 impl State {
     pub(super) fn take_answer(&mut self, ticket: Ticket, answer: Answer, now: Duration, actions: &mut Vec<Action>) {
         let Some(flight) = self.in_flight.remove(&ticket) else { return };
-        self.facts.busy.remove(&flight.operation.target());
+        let target = flight.operation.target();
+        self.facts.busy.remove(&target);
+        self.facts.starting.remove(&target);
         if let Listing::Awaited { outdated } = &mut self.listing {
             *outdated = true;
         }

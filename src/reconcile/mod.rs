@@ -293,8 +293,11 @@ impl State {
         for entry in plan.runnable() {
             let target = entry.operation.target();
             // Two entries of one plan can be about the same thing; the second has its turn in a later plan.
-            if !self.facts.busy.insert(target) {
+            if !self.facts.busy.insert(target.clone()) {
                 continue;
+            }
+            if entry.operation.starts() {
+                self.facts.starting.insert(target);
             }
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
