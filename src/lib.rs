@@ -1,4 +1,26 @@
 //! hoist runs a project of many services on one machine while its developers write it.
+//!
+//! The manifest is a Compose file. It becomes a [`project`], whose services and dependencies form a [`graph`]. After
+//! every event hoist computes afresh the difference between what is asked for and what an [`engine`] says is there: a
+//! [`plan`] of operations, each with its cause and with the holds that keep it back. Starting, a saved file, a crash and
+//! stopping are all the same thing: an event, then a plan.
+//!
+//! # Layers
+//!
+//! | | module | what it does |
+//! |---|---|---|
+//! | edge | [`cli`] | one file a subcommand: loads, calls, prints, returns an exit code |
+//! | edge | [`dispatch`] | the loop: takes an event, has it stepped, begins what is to be done |
+//! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
+//! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
+//! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
+//! | pure | [`plan`](mod@plan) | desired × observed → operations |
+//! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
+//! | pure | [`graph`] | order, dependents, cycles |
+//! | pure | [`project`] | the resolved model |
+//!
+//! A module uses what stands below it, never what stands beside or above. What is pure does no I/O, reads no clock and
+//! waits for nothing; a test holds both.
 
 pub mod change;
 pub mod cli;
