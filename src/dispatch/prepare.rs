@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future;
+
 use super::{Setup, SetupError};
 use crate::change::SyncFiles;
 use crate::change::rules::Rules;
+use crate::engine::context::inputs_digest;
 use crate::engine::{Engine, Wanted};
 use crate::plan::goal::{BuildPolicy, Goal};
+use crate::plan::spec;
 use crate::project::Project;
 use crate::reconcile::{Setup as RunSetup, State};
 use crate::watch::{Watch, files_below, read_ignore_files};
@@ -49,12 +53,17 @@ async fn initial_syncs(rules: Arc<Rules>) -> BTreeMap<String, SyncFiles> {
 
 /// The digests of what the services in the goal are built from. A context that cannot be read has none: its build says
 /// why, if it comes to one.
-async fn inputs(_project: &Project, goal: &Goal) -> BTreeMap<String, String> {
+async fn inputs(project: &Project, goal: &Goal) -> BTreeMap<String, String> {
     let Goal::Up(up) = goal else { return BTreeMap::new() };
     if up.build == BuildPolicy::Never {
         return BTreeMap::new();
     }
-    BTreeMap::new()
+    let services = project.services.values().filter(|service| up.services.contains(&service.name));
+    let digests = services.filter_map(|service| spec::build(project, service)).map(|build| async move {
+        let digest = inputs_digest(&build).await.ok()?;
+        Some((build.service, digest))
+    });
+    future::join_all(digests).await.into_iter().flatten().collect()
 }
 
 /// What is looked up beside what carries the project's label.

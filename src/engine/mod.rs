@@ -3,7 +3,7 @@
 //! `docker` speaks the Docker Engine API through bollard to any engine that serves it; `memory` is an engine of maps for
 //! tests and passes the same contract suite. An engine carries out what it is told and decides nothing.
 
-mod context;
+pub mod context;
 mod credentials;
 mod discovery;
 pub mod docker;
