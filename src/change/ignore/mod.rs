@@ -1,7 +1,8 @@
 //! Patterns in the style of `.dockerignore`: which paths under a folder are left out.
 //!
 //! Reads no file: texts and paths come in as strings. The rules are Docker's, not git's: patterns are anchored at the
-//! root, the last one that matches a path or a folder above it decides, `!` takes back, braces mean themselves.
+//! root, the last one that matches decides, what decided about a folder goes on to what is in it, `!` takes back, braces
+//! mean themselves.
 //! Source: <https://docs.docker.com/build/concepts/context/#dockerignore-files>.
 
 #[cfg(test)]
@@ -15,6 +16,8 @@ use regex::Regex;
 #[derive(Debug, Clone, Default)]
 pub struct Patterns {
     patterns: Vec<Pattern>,
+    /// One of them begins with `!`.
+    has_exceptions: bool,
 }
 
 /// A pattern that Docker refuses as well.
@@ -36,7 +39,6 @@ struct Pattern {
     components: Vec<Component>,
 }
 
-/// Every variant matches a path itself and everything below it.
 #[derive(Debug, Clone)]
 enum Matcher {
     /// `a/b`.
@@ -80,22 +82,22 @@ impl Patterns {
         let patterns = patterns
             .into_iter()
             .filter_map(|written| Pattern::compile(written.as_ref()).transpose())
-            .collect::<Result<_, _>>()?;
-        Ok(Self { patterns })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self::from_compiled(patterns))
     }
 
     /// The patterns that are well-formed, and what is wrong with the others; for callers that cannot refuse.
     #[must_use]
     pub fn new_leniently<'text>(patterns: impl IntoIterator<Item = &'text str>) -> (Self, Vec<PatternError>) {
-        let mut compiled = Self::default();
+        let mut compiled = Vec::new();
         let mut errors = Vec::new();
         for written in patterns {
             match Pattern::compile(written) {
-                Ok(pattern) => compiled.patterns.extend(pattern),
+                Ok(pattern) => compiled.extend(pattern),
                 Err(error) => errors.push(error),
             }
         }
-        (compiled, errors)
+        (Self::from_compiled(compiled), errors)
     }
 
     /// Whether there is no pattern at all.
@@ -108,7 +110,7 @@ impl Patterns {
     /// of the patterns, with `/` between its components and none at its ends.
     #[must_use]
     pub fn excludes(&self, relative: &str) -> bool {
-        self.deciding(relative).is_some_and(|index| !self.patterns[index].keeps)
+        self.last_match(relative).is_some_and(|index| !self.patterns[index].keeps)
     }
 
     /// Whether a path is among those that the patterns mean, when they are a list of what to take.
@@ -121,7 +123,7 @@ impl Patterns {
     #[must_use]
     pub fn may_reinclude_below(&self, directory: &str) -> bool {
         // A pattern before the one that left the folder out loses against it for everything below.
-        let first = self.deciding(directory).map_or(0, |index| index + 1);
+        let first = self.last_match(directory).map_or(0, |index| index + 1);
         self.patterns[first..].iter().any(|pattern| pattern.keeps && pattern.reaches_below(directory))
     }
 
@@ -131,12 +133,36 @@ impl Patterns {
         self.excludes(directory) && !self.may_reinclude_below(directory)
     }
 
-    /// The last pattern that matches, which is the one that counts.
-    fn deciding(&self, relative: &str) -> Option<usize> {
-        if relative.is_empty() || relative == "." {
+    fn from_compiled(patterns: Vec<Pattern>) -> Self {
+        let has_exceptions = patterns.iter().any(|pattern| pattern.keeps);
+        Self { patterns, has_exceptions }
+    }
+
+    /// The last pattern that applies, which is the one that counts.
+    fn last_match(&self, relative: &str) -> Option<usize> {
+        let is_root = relative.is_empty() || relative == ".";
+        if is_root || self.patterns.is_empty() {
             return None;
         }
-        self.patterns.iter().rposition(|pattern| pattern.matcher.matches(relative))
+        let ends = relative.match_indices('/').map(|(at, _)| at).chain([relative.len()]);
+        let mut prefixes = ends.map(|end| &relative[..end]);
+        if !self.has_exceptions {
+            let last_match = |path: &str| self.patterns.iter().rposition(|pattern| pattern.matcher.matches(path));
+            return prefixes.find_map(last_match);
+        }
+        // What applies to a folder applies to everything in it. A pattern that would have changed nothing about the
+        // folder does not, although its name matches; Docker goes by this, so that a walk need not look back.
+        let mut applies = vec![false; self.patterns.len()];
+        for path in prefixes {
+            let mut is_excluded = false;
+            for (pattern, applies) in self.patterns.iter().zip(&mut applies) {
+                *applies = *applies || (pattern.keeps == is_excluded && pattern.matcher.matches(path));
+                if *applies {
+                    is_excluded = !pattern.keeps;
+                }
+            }
+        }
+        applies.iter().rposition(|applies| *applies)
     }
 }
 
@@ -178,8 +204,8 @@ impl Pattern {
                 Component::Literal(_) | Component::Regex(_) => return false,
             }
         }
-        // The pattern ends at the folder or above it: it matches all that is below.
-        true
+        // It ends at the folder or above it, where it did not apply.
+        false
     }
 }
 
@@ -202,19 +228,17 @@ impl Matcher {
         {
             return Ok(Self::Prefix(prefix.to_owned()));
         }
-        Regex::new(&format!("(?s)^(?:{})(?:/.*)?$", translation.regex)).map(Self::Regex).map_err(|_| "it is too large")
+        Regex::new(&format!("(?s)^(?:{})$", translation.regex)).map(Self::Regex).map_err(|_| "it is too large")
     }
 
     fn matches(&self, path: &str) -> bool {
         match self {
-            Self::Exact(exact) => path.strip_prefix(exact.as_str()).is_some_and(ends_component),
+            Self::Exact(exact) => path == exact,
             Self::Prefix(prefix) => path.starts_with(prefix.as_str()),
-            Self::Tail(tail) => path.match_indices(tail.as_str()).any(|(at, found)| {
-                (at == 0 || path.as_bytes()[at - 1] == b'/') && ends_component(&path[at + found.len()..])
-            }),
-            Self::Ending(ending) => {
-                path.match_indices(ending.as_str()).any(|(at, found)| ends_component(&path[at + found.len()..]))
+            Self::Tail(tail) => {
+                path.strip_suffix(tail.as_str()).is_some_and(|head| head.is_empty() || head.ends_with('/'))
             }
+            Self::Ending(ending) => path.ends_with(ending.as_str()),
             Self::Regex(regex) => regex.is_match(path),
         }
     }
@@ -232,10 +256,6 @@ impl Component {
         }
         Regex::new(&format!("(?s)^(?:{})$", translation.regex)).map(Self::Regex).map_err(|_| "it is too large")
     }
-}
-
-fn ends_component(rest: &str) -> bool {
-    rest.is_empty() || rest.starts_with('/')
 }
 
 /// A pattern as a regular expression without its anchors.

@@ -65,6 +65,8 @@ fn every_documented_rule_of_dockerignore_holds() {
         (&["**", "!**/*.rs"], "a/b.c", true),
         (&["a", "!a/b", "a/b/c"], "a/b/c/d", true),
         (&["a", "!a/b", "a/b/c"], "a/b/d", false),
+        (&["*/a", "!b"], "b/a/c", true),
+        (&["*", "?/a", "!a/a/c"], "a/a/c", false),
         // Cleaning.
         (&["./foo"], "foo", true),
         (&["/foo"], "foo", true),
