@@ -8,6 +8,7 @@
 
 mod check;
 mod container;
+pub mod diagram;
 mod environment;
 mod files;
 mod hosts;
