@@ -4,6 +4,9 @@ use clap::{Args, ValueEnum};
 
 use super::error::Error;
 use super::global::Global;
+use super::output::print;
+use super::session;
+use crate::export::diagram;
 
 /// Show which service needs which
 #[derive(Debug, Args)]
@@ -17,8 +20,17 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<u8, Error> {
+    let project = session::load(global, &arguments.services)?.project;
+    let services = session::select_with_dependencies(&project, &arguments.services)?;
+    let draw = match arguments.format {
+        Format::Text => diagram::text,
+        Format::Dot => diagram::dot,
+        Format::Mermaid => diagram::mermaid,
+        Format::Json => diagram::json,
+    };
+    print(&draw(&project, &services))?;
+    Ok(0)
 }
 
 /// How the command prints.

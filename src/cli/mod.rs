@@ -115,6 +115,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
     // These need no engine, and a runtime costs time to start.
     let command = match command {
         Command::Config(arguments) => return config::run(&global, arguments),
+        Command::Graph(arguments) => return graph::run(&global, &arguments),
         Command::Export(arguments) => return export::run(&global, arguments),
         Command::Schema(_) => return schema::run(),
         Command::Completions(arguments) => return completions::run(&arguments),
@@ -146,8 +147,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Pull(arguments) => pull::run(&global, arguments).await,
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
-        Command::Graph(arguments) => graph::run(&global, arguments).await,
-        Command::Config(_) | Command::Export(_) | Command::Schema(_) | Command::Completions(_) => {
+        Command::Graph(_) | Command::Config(_) | Command::Export(_) | Command::Schema(_) | Command::Completions(_) => {
             unreachable!("done without a runtime")
         }
     }
