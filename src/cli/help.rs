@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
 /// The groups, in the order in which they are shown.
 const GROUPS: [(&str, &[&str]); 5] = [
@@ -16,10 +16,24 @@ const GROUPS: [(&str, &[&str]); 5] = [
 /// Gives the command line its help: the grouped list above, and a short one for each command.
 pub(super) fn lay_out(command: Command) -> Command {
     let template = root_template(&command);
+    let version = Arg::new("version").short('V').long("version").help("Print the version").action(ArgAction::Version);
     command
         .styles(styles())
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(help_flag())
+        .arg(version)
         .help_template(template)
-        .mut_subcommands(|sub| sub.disable_help_flag(false).help_template(SUB_TEMPLATE))
+        .mut_subcommands(lay_out_sub)
+}
+
+fn lay_out_sub(sub: Command) -> Command {
+    sub.disable_help_flag(true).arg(help_flag()).help_template(SUB_TEMPLATE).mut_subcommands(lay_out_sub)
+}
+
+/// `-h` and `--help` say the same.
+fn help_flag() -> Arg {
+    Arg::new("help").short('h').long("help").help("Print this").action(ArgAction::HelpShort)
 }
 
 const SUB_TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{all-args}{after-help}\n";
