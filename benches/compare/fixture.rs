@@ -1,0 +1,168 @@
+//! The projects that are measured, and their removal.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::page;
+use crate::tool::Tool;
+
+/// The port of projects that publish none.
+pub(crate) const FREE_PORT: u16 = 0;
+
+/// The five services of `examples/shop`, with a rule that rebuilds its gateway.
+pub(crate) struct Shop {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+    /// Where its gateway answers.
+    pub(crate) port: u16,
+    gateway: String,
+    _temporary: TempDir,
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
+        let folder = temporary.path().join("shop");
+        copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/shop"), &folder);
+        let manifest = fs::read_to_string(folder.join("compose.yaml")).expect("read the shop's manifest");
+        let rule = "    develop: { watch: [{ action: rebuild, path: ./gateway }] }\n";
+        let ruled = manifest.replacen("    ports:\n", &format!("{rule}    ports:\n"), 1);
+        assert_ne!(manifest, ruled, "the gateway is the one service with ports");
+        fs::write(folder.join("compose.yaml"), ruled).expect("write the manifest");
+        let gateway = fs::read_to_string(folder.join("gateway/server.js")).expect("read the gateway's code");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        Self { folder, port, gateway, _temporary: temporary }
+    }
+
+    /// Runs a tool on it.
+    pub(crate) fn run(&self, tool: &Tool, arguments: &[&str]) -> Duration {
+        tool.run(&self.folder, self.port, arguments)
+    }
+
+    /// Saves the gateway with another name of the shop.
+    pub(crate) fn write_gateway(&self, word: &str) {
+        let code = self.gateway.replace("shop: \"hoist\"", &format!("shop: \"{word}\""));
+        fs::write(self.folder.join("gateway/server.js"), code).expect("save the gateway's code");
+    }
+
+    /// Waits until the published port answers with that name.
+    pub(crate) fn wait_until_served(&self, word: &str) {
+        let end = Instant::now() + Duration::from_mins(2);
+        let sought = format!("\"shop\":\"{word}\"");
+        while !page::get(self.port).is_some_and(|body| body.contains(&sought)) {
+            assert!(Instant::now() < end, "`{word}` is never served");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        remove_project("hoist-bench-hoist");
+        remove_project("hoist-bench-compose");
+    }
+}
+
+/// A manifest of a thousand services.
+pub(crate) struct Thousand {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+    _temporary: TempDir,
+}
+
+impl Thousand {
+    pub(crate) fn new() -> Self {
+        let mut manifest = String::from("services:\n");
+        for number in 0..1000 {
+            let _ = write!(
+                manifest,
+                "  service{number}:
+    image: example/service{number}:${{TAG:-latest}}
+    command: [serve, --port, '80']
+    restart: unless-stopped
+    environment:
+      NUMBER: '{number}'
+      LEVEL: ${{LEVEL:-info}}
+    ports: ['127.0.0.1:{}:80']
+    volumes: ['data:/data', './config:/config:ro']
+    healthcheck: {{ test: [CMD, test, -e, /tmp/ready], interval: 1s }}
+",
+                10_000 + number
+            );
+            if number > 0 {
+                let _ = writeln!(manifest, "    depends_on: [service{}]", number / 2);
+            }
+        }
+        manifest.push_str("volumes: { data: }\n");
+        let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
+        fs::write(temporary.path().join("compose.yaml"), manifest).expect("write the manifest");
+        Self { folder: temporary.path().to_owned(), _temporary: temporary }
+    }
+}
+
+/// A hundred containers of one project.
+pub(crate) struct Crowd {
+    /// Where its manifest is.
+    pub(crate) folder: PathBuf,
+    _temporary: TempDir,
+}
+
+impl Crowd {
+    pub(crate) fn new() -> Self {
+        let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
+        let folder = temporary.path().join("crowd");
+        fs::create_dir(&folder).expect("create a folder");
+        let manifest = "name: hoist-bench-crowd
+services:
+  one: { image: hoist-test/busybox, command: sleep 100000, stop_signal: SIGKILL, network_mode: none, scale: 100 }
+";
+        fs::write(folder.join("compose.yaml"), manifest).expect("write the manifest");
+        let crowd = Self { folder, _temporary: temporary };
+        let starter = Tool::compose().unwrap_or_else(|_| Tool::hoist());
+        starter.run(&crowd.folder, FREE_PORT, &["up", "-d"]);
+        crowd
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        remove_project("hoist-bench-crowd");
+    }
+}
+
+/// Removes whatever carries a project's label.
+fn remove_project(project: &str) {
+    for (list, remove) in [
+        ("ps -aq", "rm -f -v"),
+        ("network ls -q", "network rm"),
+        ("volume ls -q", "volume rm -f"),
+        ("image ls -q", "image rm -f"),
+    ] {
+        let script = format!(
+            "docker {list} --filter label=com.docker.compose.project={project} | sort -u | xargs -r docker {remove}"
+        );
+        // What cannot be removed shows by itself.
+        let _ = Command::new("sh").args(["-c", &script]).stdout(std::process::Stdio::null()).status();
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("create a folder");
+    for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("read {}: {error}", from.display())) {
+        let entry = entry.expect("an entry of a folder");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).expect("copy a file");
+        }
+    }
+}
