@@ -139,6 +139,7 @@ fn watching(options: &Options, rows: &mut [Row]) {
     for turn in 0..2 {
         for tool in options.turn(turn) {
             shop.write_gateway("hoist");
+            shop.run(tool, &["build"]);
             let session = Session::start(tool, &shop.folder, shop.port);
             session.wait_for_watch();
             shop.wait_until_served("hoist");

@@ -143,10 +143,7 @@ impl Session {
     pub(crate) fn memory(&self) -> Memory {
         let mut pid = self.child.id();
         if self.tool.name == "compose" {
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            if let Some(plugin) = children.split_whitespace().find_map(|child| child.parse().ok()) {
-                pid = plugin;
-            }
+            pid = child_of(pid).unwrap_or(pid);
         }
         let field = |file: &str, name: &str| {
             let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
@@ -185,6 +182,18 @@ impl Drop for Session {
             self.interrupt();
         }
     }
+}
+
+/// A process whose parent this is.
+fn child_of(parent: u32) -> Option<u32> {
+    let of = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // `pid (name) state parent …`; the name may hold blanks.
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()
+    };
+    let processes = fs::read_dir("/proc").ok()?;
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.into_iter().find(|pid| of(*pid) == Some(parent))
 }
 
 fn collect(stream: impl Read + Send + 'static, sender: mpsc::Sender<String>) {
