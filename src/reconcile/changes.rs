@@ -52,7 +52,10 @@ impl State {
             }
             return;
         }
-        self.put_back(service, PendingSync { files: change.sync, restart: change.restart, exec: change.exec });
+        let newer = PendingSync { files: change.sync, restart: change.restart, exec: change.exec };
+        if let Some(older) = self.facts.syncs.insert(service.to_owned(), newer) {
+            self.put_back(service, older);
+        }
     }
 
     /// A save is a new try for what failed or exited with an error.

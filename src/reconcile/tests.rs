@@ -12,7 +12,7 @@ use crate::change::rules::Rules;
 use crate::plan::fixtures::{ServiceExt as _, container, image, prepared, project, service, up, with};
 use crate::plan::goal::{Goal, Until};
 use crate::plan::observed::{Container, ContainerState, Health, Image, Observed};
-use crate::project::{Condition, Project, RestartPolicy};
+use crate::project::{Condition, Project, RestartPolicy, WatchAction, WatchRule};
 
 struct Run {
     project: Arc<Project>,
@@ -269,6 +269,24 @@ fn ten_thousand_files_at_once_are_one_build() {
         assert!(run.at(batch * 10).on(Event::Changed(paths.collect())).is_empty());
     }
     assert_eq!(run.settled(), ["1: build image of api"]);
+}
+
+#[test]
+fn a_file_that_comes_back_before_its_removal_was_synced_is_copied() {
+    let mut api = service("api");
+    let action = WatchAction::Sync { target: "/app".into() };
+    let (ignore, include) = (Vec::new(), Vec::new());
+    api.watch = vec![WatchRule { path: "/shop/api".into(), action, ignore, include, initial_sync: false }];
+    let (mut run, _) = Run::running(project([api]));
+    run.saved("/shop/api/main.js");
+    run.settled();
+    run.on(Event::Changed([("/shop/api/x.js".into(), PathState::Gone)].into()));
+    run.settled();
+    run.saved("/shop/api/x.js");
+    run.settled();
+    let waiting = &run.state.facts.syncs["api"].files;
+    assert!(waiting.deleted.is_empty(), "{waiting:?}");
+    assert!(waiting.copied.contains(&("/shop/api/x.js".into(), "/app/x.js".into())), "{waiting:?}");
 }
 
 #[test]
