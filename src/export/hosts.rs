@@ -67,16 +67,11 @@ pub(super) fn aliases(service: &Service) -> impl Iterator<Item = &str> {
 
 /// What a service is told, with the attribute that tells it.
 fn texts(service: &Service) -> Vec<(String, &str)> {
-    let variables = service.environment.iter();
-    variables
+    let mut texts: Vec<(String, &str)> = service
+        .environment
+        .iter()
         .filter_map(|(name, value)| Some((format!("environment.{name}"), value.as_deref()?)))
-        .chain(command_texts(service))
-        .collect()
-}
-
-/// The words of a service's commands, with the attribute that they are from.
-pub(super) fn command_texts(service: &Service) -> Vec<(String, &str)> {
-    let mut texts = Vec::new();
+        .collect();
     for (attribute, words) in [("command", &service.command), ("entrypoint", &service.entrypoint)] {
         texts.extend(words.iter().flatten().map(|word| (attribute.to_owned(), word.as_str())));
     }

@@ -155,10 +155,6 @@ fn job(context: &Context<'_>, service: &Service, mut template: PodTemplateSpec, 
         let policy = if service.restart == RestartPolicy::No { "Never" } else { "OnFailure" };
         spec.restart_policy = Some(policy.to_owned());
     }
-    export.approximated(
-        format!("services.{}", service.name),
-        "a Job: it runs once, and must be deleted before it is applied again in another form",
-    );
     let replicas = i32::try_from(service.replicas).unwrap_or(i32::MAX);
     let parallel = (replicas != 1).then_some(replicas);
     Object::Job(Box::new(Job {

@@ -85,14 +85,7 @@ pub(super) async fn connect(asked: Option<&str>) -> Result<Docker, EngineError> 
             Err(reason) => tried.push(format!("  {} ({}): {reason}", candidate.url, candidate.origin)),
         }
     }
-    let hint = if asked.is_some() || tried.len() == 1 {
-        "hint: start that engine, or name another with `--engine` or `DOCKER_HOST`"
-    } else {
-        "hint: start Docker or Podman, or name an engine with `--engine` or `DOCKER_HOST`"
-    };
-    Err(EngineError::Unreachable {
-        message: format!("no container engine answers; tried\n{}\n{hint}", tried.join("\n")),
-    })
+    Err(EngineError::Unreachable { message: format!("no container engine answers; tried\n{}", tried.join("\n")) })
 }
 
 fn candidates(
@@ -141,9 +134,7 @@ fn named(url: &str, origin: &str, environment: &impl Fn(&str) -> Option<String>)
 
 /// A context lies under the SHA-256 of its name.
 fn context_candidate(context: &str, environment: &impl Fn(&str) -> Option<String>) -> Result<Candidate, EngineError> {
-    let unknown = |detail: &str| EngineError::Unreachable {
-        message: format!("docker context `{context}` {detail}\nhint: `docker context ls` shows which there are"),
-    };
+    let unknown = |detail: &str| EngineError::Unreachable { message: format!("docker context `{context}` {detail}") };
     let folder = docker_config_folder(environment).ok_or_else(|| unknown("cannot be looked up without `HOME`"))?;
     let contexts = folder.join("contexts");
     let hashed = hexadecimal(&Sha256::digest(context.as_bytes()));

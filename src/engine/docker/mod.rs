@@ -7,6 +7,7 @@ mod create;
 mod error;
 mod holder;
 mod inspect;
+mod interactive;
 mod observe;
 pub(super) mod ping;
 mod progress;
@@ -32,6 +33,7 @@ use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
 
 use error::{from_bollard, is_not_found, status_of};
+pub use interactive::{Attached, ExecOptions};
 pub(super) use ping::Greeting;
 
 /// How long an answer may take to begin that waits for something outside the engine: a container's end, a build.

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::container::LogOutput;
-use bollard::exec::{StartExecOptions, StartExecResults};
-use bollard::models::ExecConfig;
 use bollard::query_parameters::{EventsOptions, LogsOptions};
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use super::error::from_bollard;
-use super::{Docker, create};
+use super::{Docker, ExecOptions};
 use crate::engine::{EngineError, ExecOutcome, LogChunk, LogOptions};
 use crate::plan::observed::ContainerId;
 use crate::plan::spec::label;
@@ -82,27 +80,15 @@ impl Docker {
     }
 
     pub(super) async fn run_hook(&self, id: &str, hook: &Hook) -> Result<ExecOutcome, EngineError> {
-        let config = ExecConfig {
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            cmd: Some(hook.command.clone()),
-            env: Some(create::environment(&hook.environment)),
-            privileged: Some(hook.privileged),
-            user: hook.user.clone(),
-            working_dir: hook.working_dir.clone(),
-            ..Default::default()
-        };
-        let exec = self.client.create_exec(id, config).await.map_err(from_bollard)?.id;
-        let started = self.patient.start_exec(&exec, None::<StartExecOptions>).await.map_err(from_bollard)?;
+        let options = ExecOptions { hook: hook.clone(), tty: false, stdin: false };
+        let mut started = self.exec_interactive(id, &options).await?;
         let mut output = Vec::new();
-        if let StartExecResults::Attached { output: mut chunks, .. } = started {
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk.map_err(from_bollard)?.into_bytes();
-                let room = OUTPUT_LIMIT.saturating_sub(output.len());
-                output.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            }
+        while let Some(chunk) = started.output.next().await {
+            let chunk = chunk?.bytes;
+            let room = OUTPUT_LIMIT.saturating_sub(output.len());
+            output.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
-        let code = self.exec_exit_code(&exec).await?;
+        let code = self.exec_exit_code(&started.id).await?;
         Ok(ExecOutcome { code, output: String::from_utf8_lossy(&output).into_owned() })
     }
 
