@@ -73,7 +73,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     })
 }
 
-fn job(docker: Docker, spec: BuildSpec) -> Job {
+/// The work on one image.
+pub(super) fn job(docker: Docker, spec: BuildSpec) -> Job {
     let operation = Operation::Build { service: spec.service.clone(), generation: 0 };
     let perform = move |progress, cancel| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async move { docker.build(&spec, progress, cancel).await })

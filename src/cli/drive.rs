@@ -94,7 +94,7 @@ async fn pass_on(docker: Docker, mut news: mpsc::Receiver<Message>, printing: mp
 /// Why a run did not begin.
 pub(super) fn not_begun(error: SetupError) -> Error {
     match error {
-        SetupError::Cycles(cycles) => session::cycles(cycles),
+        SetupError::Cycles(cycles) => session::cycles(&cycles),
         SetupError::Engine(source) => Error::engine("look at the engine")(source),
         error @ (SetupError::Signals(_) | SetupError::Watch(_)) => Error::failed(error.to_string()),
     }

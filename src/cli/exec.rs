@@ -2,8 +2,14 @@
 
 use clap::Args;
 
+use super::build::variable;
 use super::error::Error;
 use super::global::Global;
+use super::session;
+use super::terminal::{self, Raw};
+use super::wait::exit_code;
+use crate::engine::docker::ExecOptions;
+use crate::project::Hook;
 
 /// Run a command in a running container
 #[derive(Debug, Args)]
@@ -38,6 +44,39 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) async fn run(_global: &Global, _arguments: Arguments) -> Result<u8, Error> {
-    Err(Error::failed("not possible yet"))
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let project = session::project_name(global)?;
+    let docker = session::connect(global).await?;
+    let container = session::running(&docker, &project, &arguments.service, arguments.index).await?;
+    let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
+    let options = ExecOptions {
+        hook: Hook {
+            command: arguments.command,
+            user: arguments.user,
+            privileged: arguments.privileged,
+            working_dir: arguments.workdir,
+            environment: arguments.env.iter().map(|text| variable(text)).collect(),
+        },
+        tty,
+        stdin: !arguments.detach,
+    };
+    let failed = || Error::engine(format!("run a command in `{}`", container.name));
+    if arguments.detach {
+        docker.exec_detached(&container.id, &options).await.map_err(failed())?;
+        return Ok(0);
+    }
+    let attached = docker.exec_interactive(&container.id, &options).await.map_err(failed())?;
+    let exec = attached.id.clone();
+    let raw = if tty { Some(Raw::enter()?) } else { None };
+    let resizing = terminal::follow_size(tty, async |width, height| docker.resize_exec(&exec, width, height).await);
+    let ended = tokio::select! {
+        ended = terminal::connect(attached, true) => ended.map(|()| None),
+        () = resizing => Ok(None),
+        code = terminal::told_to_end() => Ok(Some(code)),
+    };
+    drop(raw);
+    match ended? {
+        Some(code) => Ok(code),
+        None => docker.exec_exit_code(&exec).await.map(exit_code).map_err(failed()),
+    }
 }

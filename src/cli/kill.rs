@@ -53,13 +53,9 @@ fn signal(text: &str) -> Result<String, Error> {
     if wrong {
         return Err(Error::usage(format!("`{text}` is not a signal")));
     }
-    match text.parse::<u8>() {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => {
-            let upper = text.to_ascii_uppercase();
-            Ok(if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") })
-        }
-    }
+    let upper = text.to_ascii_uppercase();
+    let is_whole = text.parse::<u8>().is_ok() || upper.starts_with("SIG");
+    Ok(if is_whole { upper } else { format!("SIG{upper}") })
 }
 
 async fn remove_orphans(global: &Global, docker: &Docker) -> Result<(), Error> {

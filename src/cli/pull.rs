@@ -77,7 +77,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     })
 }
 
-fn job(docker: Docker, service: String, image: String, platform: Option<String>) -> Job {
+/// The work on one image.
+pub(super) fn job(docker: Docker, service: String, image: String, platform: Option<String>) -> Job {
     let perform = move |progress, cancel| -> futures_util::future::BoxFuture<'static, _> {
         Box::pin(async move { docker.pull(&image, platform.as_deref(), progress, cancel).await })
     };

@@ -86,11 +86,11 @@ pub(super) fn select_with_dependencies(project: &Project, named: &[String]) -> R
 
 /// The dependency graph.
 pub(super) fn graph(project: &Project) -> Result<Graph, Error> {
-    Graph::new(project).map_err(cycles)
+    Graph::new(project).map_err(|found| cycles(&found))
 }
 
 /// Dependency cycles as an error. A manifest that has some does not load, so they are not met here.
-pub(super) fn cycles(cycles: Vec<Vec<String>>) -> Error {
+pub(super) fn cycles(cycles: &[Vec<String>]) -> Error {
     let named: Vec<String> = cycles.iter().map(|cycle| format!("`{}`", cycle.join(" → "))).collect();
     Error::usage(format!("services depend on each other: {}", named.join(", ")))
 }
@@ -127,7 +127,7 @@ pub(super) async fn running(
         .find(|container| container.state.is_running() && number.is_none_or(|number| container.number == number));
     found.ok_or_else(|| match (stopped, number) {
         (Some(container), _) => Error::Failed {
-            message: format!("`{}` is not running: it is {}", container.name, container.state.as_str()),
+            message: format!("`{}` is not running, its state is `{}`", container.name, container.state.as_str()),
             hint: Some(format!("start it with `hoist up -d {service}`")),
         },
         (None, Some(number)) => Error::failed(format!("`{service}` has no container with number {number}")),

@@ -2,24 +2,17 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::error::Error;
+use crate::engine::docker::Attached;
 use crate::engine::{EngineError, LogChunk};
 
 /// How many bytes of standard input are read at once.
 const INPUT: usize = 16 * 1024;
-
-/// Both ends of a process in a container.
-pub(super) struct Streams {
-    /// Its standard input.
-    pub(super) input: Pin<Box<dyn AsyncWrite + Send>>,
-    /// What it writes.
-    pub(super) output: BoxStream<'static, Result<LogChunk, EngineError>>,
-}
 
 /// Whether a process can be given a terminal.
 pub(super) fn is_there() -> bool {
@@ -27,20 +20,20 @@ pub(super) fn is_there() -> bool {
 }
 
 /// The terminal's width and height in characters.
-pub(super) fn size() -> (u16, u16) {
+fn size() -> (u16, u16) {
     let (height, width) = console::Term::stdout().size();
     (width, height)
 }
 
 /// Copies standard input to a process and its output to ours, until its output ends.
-pub(super) async fn connect(streams: Streams, with_input: bool) -> Result<(), Error> {
-    let Streams { mut input, mut output } = streams;
+pub(super) async fn connect(attached: Attached, with_input: bool) -> Result<(), Error> {
+    let Attached { mut input, mut output, .. } = attached;
     let feeding = async {
         if with_input {
             feed(&mut input).await;
+            // The end of our input is the end of its; what it still writes is read on.
+            let _ = input.shutdown().await;
         }
-        // The end of our input is the end of its: the stream stays half open for what it still writes.
-        let _ = input.shutdown().await;
         std::future::pending::<()>().await;
     };
     let showing = async {
@@ -111,15 +104,69 @@ impl Drop for Raw {
     }
 }
 
-/// Ends when the terminal has another size; never where sizes are not told.
-pub(super) struct Resizes {
+/// Tells a process how large the terminal is, at first and whenever that changes. Never ends.
+pub(super) async fn follow_size(tty: bool, tell: impl AsyncFn(u16, u16) -> Result<(), EngineError>) {
+    if !tty {
+        return std::future::pending().await;
+    }
+    let mut resizes = Resizes::listen();
+    let (mut width, mut height) = size();
+    // The process may not have its terminal yet when it is told for the first time.
+    for _ in 0..20 {
+        if tell(width, height).await.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    loop {
+        (width, height) = resizes.next().await;
+        // A size that is not taken is a matter of looks.
+        let _ = tell(width, height).await;
+    }
+}
+
+/// Waits for a signal that ends the command and returns the exit code that says so.
+pub(super) async fn told_to_end() -> u8 {
+    128 + signal().await
+}
+
+/// Waits for a signal to end, and returns its number.
+#[cfg(unix)]
+pub(super) async fn signal() -> u8 {
+    use tokio::signal::unix::{Signal, SignalKind};
+    async fn next(signal: std::io::Result<Signal>) {
+        if let Ok(mut signal) = signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending::<()>().await;
+    }
+    let listen = |kind| tokio::signal::unix::signal(kind);
+    tokio::select! {
+        () = next(listen(SignalKind::interrupt())) => 2,
+        () = next(listen(SignalKind::terminate())) => 15,
+        () = next(listen(SignalKind::hangup())) => 1,
+        () = next(listen(SignalKind::quit())) => 3,
+    }
+}
+
+/// Waits for ctrl-c.
+#[cfg(not(unix))]
+pub(super) async fn signal() -> u8 {
+    let _ = tokio::signal::ctrl_c().await;
+    2
+}
+
+/// Tells when the terminal has another size.
+struct Resizes {
     #[cfg(unix)]
     signals: Option<tokio::signal::unix::Signal>,
 }
 
 impl Resizes {
     /// Starts to listen.
-    pub(super) fn listen() -> Self {
+    fn listen() -> Self {
         Self {
             #[cfg(unix)]
             signals: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::window_change()).ok(),
@@ -127,7 +174,7 @@ impl Resizes {
     }
 
     /// Waits for the next one.
-    pub(super) async fn next(&mut self) -> (u16, u16) {
+    async fn next(&mut self) -> (u16, u16) {
         #[cfg(unix)]
         if let Some(signals) = &mut self.signals
             && signals.recv().await.is_some()

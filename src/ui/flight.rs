@@ -75,13 +75,13 @@ impl Flights {
     /// Holds back the line that says that a container started, until it is healthy; says whether it did.
     pub(super) fn hold(&mut self, notice: &Notice, said: &words::Said, scene: &Scene, now: Instant) -> bool {
         let Notice::Done { operation, .. } = notice else { return false };
-        let starts = match operation {
+        let checked = match operation {
             Operation::Start { service, .. }
             | Operation::Exchange { service, .. }
-            | Operation::Restart { service, .. } => service,
-            _ => return false,
+            | Operation::Restart { service, .. } => scene.checked.contains(service),
+            _ => false,
         };
-        if !scene.checked.contains(starts) {
+        if !checked {
             return false;
         }
         let subject = subject(operation);
@@ -136,7 +136,7 @@ pub(super) fn laid_out(subject: &str, text: &str, time: Duration, column: usize)
 
 /// Ticks every tenth of a second, without flicker in the hundredths.
 fn coarse(time: Duration) -> String {
-    if time < Duration::from_secs(60) { format!("{:.1} s", time.as_secs_f64()) } else { seconds(time) }
+    if time < Duration::from_mins(1) { format!("{:.1} s", time.as_secs_f64()) } else { seconds(time) }
 }
 
 fn bytes(count: u64) -> String {

@@ -18,6 +18,7 @@ pub(super) struct Prefixes {
     scene: Scene,
     shown: bool,
     width: usize,
+    coloured: bool,
     made: BTreeMap<String, BTreeMap<u32, String>>,
 }
 
@@ -31,7 +32,7 @@ impl Prefixes {
             .filter(|width| *width <= WIDEST)
             .max()
             .unwrap_or(0);
-        Self { scene: scene.clone(), shown, width, made: BTreeMap::new() }
+        Self { scene: scene.clone(), shown, width, coloured: console::colors_enabled(), made: BTreeMap::new() }
     }
 
     /// Appends a line with its prefix and its line end.
@@ -39,7 +40,15 @@ impl Prefixes {
         if self.shown {
             text.push_str(self.prefix(&line.service, line.number));
         }
-        text.push_str(&line.text);
+        if !line.text.contains('\u{1b}') {
+            text.push_str(&line.text);
+        } else if self.coloured {
+            text.push_str(&line.text);
+            // Its colours end with the line, whatever it says.
+            text.push_str("\u{1b}[0m");
+        } else {
+            text.push_str(&console::strip_ansi_codes(&line.text));
+        }
         text.push('\n');
     }
 
@@ -63,8 +72,7 @@ impl Prefixes {
 /// A container's name in a prefix: the service's alone where that is enough.
 fn label(scene: &Scene, service: &str, number: u32) -> String {
     match scene.services.get(service) {
-        Some(0 | 1) if number == 1 => service.to_owned(),
-        None if number == 1 => service.to_owned(),
+        None | Some(0 | 1) if number == 1 => service.to_owned(),
         _ => format!("{service}-{number}"),
     }
 }
@@ -104,5 +112,14 @@ mod tests {
     #[test]
     fn without_a_prefix_lines_are_as_they_came() {
         assert_eq!(printed(&[("db", 1)], false, &[line("db", 1, "ready")]), "ready\n");
+    }
+
+    #[test]
+    fn colours_of_containers_are_left_out_where_there_are_none() {
+        let mut prefixes = Prefixes::new(&Scene::default(), false);
+        prefixes.coloured = false;
+        let mut text = String::new();
+        prefixes.append(&mut text, &line("db", 1, "\u{1b}[32mready\u{1b}[0m"));
+        assert_eq!(text, "ready\n");
     }
 }

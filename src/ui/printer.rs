@@ -30,6 +30,9 @@ const CHUNK: usize = 64 * 1024;
 /// How many things in flight are shown at once.
 const SHOWN: usize = 10;
 
+/// What moves before each thing in flight.
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+
 /// The printing task, to be awaited when all senders are gone.
 #[derive(Debug)]
 pub struct Printer {
@@ -116,11 +119,8 @@ impl Paper {
         if self.options.style == Style::Json {
             let time = DateTime::<Utc>::from(std::time::SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true);
             let objects = json::objects(message, &time);
-            if self.options.json_on_stdout {
-                self.out.push_str(&objects)
-            } else {
-                self.error.push_str(&objects)
-            }
+            let side = if self.options.json_on_stdout { &mut self.out } else { &mut self.error };
+            side.push_str(&objects);
             return self.flush_when_full();
         }
         match message {
@@ -260,7 +260,6 @@ impl Paper {
             }
             return;
         }
-        const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
         let now = Instant::now();
         let (height, width) = console::Term::stderr().size();
         let limit = SHOWN.min(usize::from(height).saturating_sub(2)).max(1);

@@ -69,8 +69,9 @@ impl Said {
 /// What a notice is in words; `None` for what is not worth a line. `cause` is that of the operation, when it is known.
 pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> Option<Said> {
     Some(match notice {
-        Notice::Began { .. } => return None,
-        Notice::Done { operation: Operation::Create { .. } | Operation::Rename { .. }, .. } => return None,
+        Notice::Began { .. } | Notice::Done { operation: Operation::Create { .. } | Operation::Rename { .. }, .. } => {
+            return None;
+        }
         Notice::Done { operation, took } => {
             let mut said = Said::new(Mark::Good, subject(operation), past(operation)).took(*took);
             said.cause = cause.and_then(telling);

@@ -54,17 +54,20 @@ pub(super) fn unpack(reader: impl Read, target: &Target, owners: bool) -> io::Re
 
 /// The path of an entry inside the target folder; `None` for the first level when that is the folder itself.
 fn place(name: &Path, target: &Target) -> io::Result<Option<PathBuf>> {
-    let mut parts = Vec::new();
-    for component in name.components() {
+    let mut inside: PathBuf = target.name.iter().collect();
+    // The first level is what was asked for: a name, or `.` or `/` where it has none.
+    for component in name.components().skip(1) {
         match component {
-            Component::Normal(part) => parts.push(part),
+            Component::Normal(part) => inside.push(part),
             Component::CurDir | Component::RootDir => {}
             Component::ParentDir | Component::Prefix(_) => return Err(leads_out(name)),
         }
     }
-    let mut inside: PathBuf = target.name.iter().collect();
-    inside.extend(parts.into_iter().skip(1));
-    Ok(if inside.as_os_str().is_empty() { None } else { Some(inside) })
+    match name.components().next() {
+        Some(Component::ParentDir | Component::Prefix(_)) => Err(leads_out(name)),
+        _ if inside.as_os_str().is_empty() => Ok(None),
+        _ => Ok(Some(inside)),
+    }
 }
 
 /// Makes the folders on the way to an entry; an error when one of them is a symbolic link or a file.
@@ -201,9 +204,19 @@ mod tests {
 
     #[test]
     fn an_absolute_name_stays_inside() {
-        let (folder, result) = unpacked(&[(EntryType::Regular, "/src/a", "x")], Some("copy"));
+        let items =
+            [(EntryType::Directory, "/", ""), (EntryType::Directory, "/etc", ""), (EntryType::Regular, "/etc/a", "x")];
+        let (folder, result) = unpacked(&items, Some("copy"));
         assert!(result.is_ok());
-        assert!(folder.path().join("inner/copy/a").exists());
+        assert!(folder.path().join("inner/copy/etc/a").exists());
+    }
+
+    #[test]
+    fn without_a_name_the_content_goes_straight_into_the_folder() {
+        let items = [(EntryType::Directory, "./", ""), (EntryType::Regular, "./a", "x")];
+        let (folder, result) = unpacked(&items, None);
+        assert!(result.is_ok());
+        assert!(folder.path().join("inner/a").exists());
     }
 
     #[test]

@@ -67,9 +67,10 @@ impl Source {
         loop {
             if let Some(mut line) = self.ready.next() {
                 // A line without a time of its own, such as the rest of a long one, belongs to the one before it.
-                let (time, text) = split(&line.text).unwrap_or((self.last, &line.text));
+                let (time, length) =
+                    split(&line.text).map_or((self.last, 0), |(time, rest)| (time, line.text.len() - rest.len()));
                 if !timestamps {
-                    line.text = text.to_owned();
+                    line.text.drain(..length);
                 }
                 self.last = time;
                 self.next = Some((time, line));

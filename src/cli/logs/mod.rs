@@ -4,6 +4,7 @@ mod follow;
 mod merge;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime};
 
 use chrono::DateTime;
@@ -84,10 +85,14 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let result = tokio::select! {
         result = reading => result.map(|()| 0),
         () = sender.closed() => Ok(0),
-        () = images::interrupted() => Ok(if arguments.follow { 130 } else { 1 }),
+        () = images::interrupted() => Ok(130),
     };
     drop(sender);
     printer.finish().await;
+    if matches!(result, Ok(130)) && std::io::stderr().is_terminal() {
+        // The terminal has written `^C` and left the cursor behind it.
+        anstream::eprintln!();
+    }
     result
 }
 
@@ -195,7 +200,7 @@ mod tests {
         assert_eq!(time("2026-01-02T14:23:37.5+01:00").ok().as_deref(), Some("1767360217.500000000"));
         assert_eq!(time("2026-01-02").ok().as_deref(), Some("1767312000.000000000"));
         assert_eq!(time("1767360217.25").ok().as_deref(), Some("1767360217.25"));
-        assert_eq!(age("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(age("1h30m"), Some(Duration::from_mins(90)));
         assert_eq!(age("500ms"), Some(Duration::from_millis(500)));
         for wrong in ["", "yesterday", "5x", "m", "inf", "nan", "1e5", "-3"] {
             assert!(time(wrong).is_err(), "`{wrong}` was taken");

@@ -1,6 +1,7 @@
 //! Terminals and pipes into containers of a Docker engine: what `exec`, `run`, `cp` and `wait` need beyond the loop.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 
 use bollard::container::LogOutput;
@@ -8,7 +9,8 @@ use bollard::errors::Error;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use bollard::query_parameters::{
-    AttachContainerOptions, DownloadFromContainerOptions, ResizeContainerTTYOptions, WaitContainerOptions,
+    AttachContainerOptions, DownloadFromContainerOptions, ResizeContainerTTYOptions, UploadToContainerOptions,
+    WaitContainerOptions,
 };
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -103,6 +105,18 @@ impl Docker {
         let options = DownloadFromContainerOptions { path: path.to_owned() };
         let pieces = self.patient.download_from_container(container, Some(options));
         pieces.map(|piece| piece.map_err(from_bollard)).boxed()
+    }
+
+    /// Unpacks a tar, which comes piece by piece, into a folder of a container, running or not.
+    pub async fn upload_stream(
+        &self,
+        container: &str,
+        folder: &str,
+        tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let options = UploadToContainerOptions { path: folder.to_owned(), ..Default::default() };
+        let body = bollard::body_try_stream(tar);
+        self.patient.upload_to_container(container, Some(options), body).await.map_err(from_bollard)
     }
 
     async fn make_exec(&self, container: &str, options: &ExecOptions, attached: bool) -> Result<String, EngineError> {

@@ -1,0 +1,222 @@
+//! `hoist run`: a command in a container of its own, beside the service.
+
+mod change;
+
+use clap::Args;
+
+use super::drive::{self, View, drive};
+use super::error::Error;
+use super::global::Global;
+use super::images::{self, Ended};
+use super::output::print;
+use super::session;
+use super::terminal::{self, Raw};
+use super::wait::exit_code;
+use crate::engine::Engine as _;
+use crate::engine::docker::Docker;
+use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
+use crate::plan::spec;
+use crate::project::{Condition, MountSource, Networking, Project, Service};
+
+/// Run a command in a new container of a service
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: String,
+    /// The command and its arguments, in place of the service's
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
+    /// Remove the container when it exits
+    #[arg(long)]
+    pub(super) rm: bool,
+    /// Leave it running and print its name
+    #[arg(short, long)]
+    pub(super) detach: bool,
+    /// Build the image first
+    #[arg(long)]
+    pub(super) build: bool,
+    /// Leave out the services that this one needs
+    #[arg(long)]
+    pub(super) no_deps: bool,
+    /// Variable of the container; repeat for several
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(super) env: Vec<String>,
+    /// Something to mount, as `volumes` of the manifest has it; repeat for several
+    #[arg(short, long, value_name = "SOURCE:TARGET")]
+    pub(super) volume: Vec<String>,
+    /// Port to publish, as `ports` of the manifest has it; repeat for several
+    #[arg(short, long, value_name = "HOST:CONTAINER")]
+    pub(super) publish: Vec<String>,
+    /// Publish the service's own ports, which are left out otherwise
+    #[arg(short = 'P', long, conflicts_with = "publish")]
+    pub(super) service_ports: bool,
+    /// Name of the container
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// Program in place of the image's entry point
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) entrypoint: Option<String>,
+    /// Run as this user
+    #[arg(short, long, value_name = "USER")]
+    pub(super) user: Option<String>,
+    /// Run in this folder
+    #[arg(short, long, value_name = "FOLDER")]
+    pub(super) workdir: Option<String>,
+    /// Label of the container; repeat for several
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub(super) label: Vec<String>,
+    /// Use no terminal
+    #[arg(short = 'T', long = "no-TTY", alias = "no-tty")]
+    pub(super) no_tty: bool,
+    /// Keep standard input open, which is so by default
+    #[arg(short, long, hide = true)]
+    pub(super) interactive: bool,
+    /// Answer to the service's name on its networks
+    #[arg(long)]
+    pub(super) use_aliases: bool,
+}
+
+/// Runs the command.
+pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    let named = std::slice::from_ref(&arguments.service);
+    let mut project = session::load(global, named)?.project;
+    session::check_services(named, project.services.keys())?;
+    let docker = session::connect(global).await?;
+    if !arguments.no_deps {
+        let code = bring_up_dependencies(global, &docker, &project, &arguments.service).await?;
+        if code != 0 {
+            return Ok(code);
+        }
+    }
+    let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
+    let service = change::service(&mut project, &arguments, tty)?;
+    let image = match image(global, &docker, &project, &service, arguments.build).await? {
+        Ok(image) => image,
+        Err(code) => return Ok(code),
+    };
+    make_surroundings(&docker, &project, &service).await?;
+    let spec = change::spec(&project, &service, &image, arguments.use_aliases);
+    let failed = || Error::engine(format!("run `{}`", service.name));
+    let container = docker.create_container(&spec).await.map_err(failed())?.id;
+    if arguments.detach {
+        return start_alone(&docker, &container).await;
+    }
+    let ended = attended(&docker, &container, tty).await;
+    if arguments.rm {
+        // What cannot be removed is seen in the next `ps -a`; the command's own end matters more.
+        let _ = docker.remove_container(&container, true).await;
+    }
+    ended
+}
+
+/// Starts what the service needs and waits until it may start.
+async fn bring_up_dependencies(
+    global: &Global,
+    docker: &Docker,
+    project: &Project,
+    service: &str,
+) -> Result<u8, Error> {
+    let mut services = session::graph(project)?.with_dependencies([service]);
+    services.remove(service);
+    if services.is_empty() {
+        return Ok(0);
+    }
+    let all_started = project
+        .services
+        .get(service)
+        .is_some_and(|service| service.depends_on.values().all(|it| it.condition == Condition::Started));
+    let goal = Goal::Up(Up {
+        services,
+        build: BuildPolicy::Needed,
+        force_recreate: false,
+        no_recreate: false,
+        remove_orphans: false,
+        grace: None,
+        until: if all_started { Until::Started } else { Until::Ready { timeout: None } },
+    });
+    drive(docker.clone(), project.clone(), goal, View::brief(global)).await
+}
+
+/// The id of the service's image, built or pulled when it is not there; or the exit code when it cannot be had.
+async fn image(
+    global: &Global,
+    docker: &Docker,
+    project: &Project,
+    service: &Service,
+    build: bool,
+) -> Result<Result<String, u8>, Error> {
+    let reference = project.image_of(service);
+    let look = async || docker.image(&reference).await.map_err(Error::engine(format!("look for image `{reference}`")));
+    if !build && let Some(image) = look().await? {
+        return Ok(Ok(image.id));
+    }
+    let job = match spec::build(project, service) {
+        Some(spec) => super::build::job(docker.clone(), spec),
+        None => super::pull::job(docker.clone(), service.name.clone(), reference.clone(), service.platform.clone()),
+    };
+    match images::perform(project, vec![job], &drive::options(global)).await {
+        Ended::Well => {}
+        Ended::Badly(_) => return Ok(Err(1)),
+        Ended::Interrupted => return Ok(Err(130)),
+    }
+    let image = look().await?.ok_or_else(|| Error::failed(format!("image `{reference}` is not there")))?;
+    Ok(Ok(image.id))
+}
+
+/// Makes the networks and volumes that the container joins and mounts.
+async fn make_surroundings(docker: &Docker, project: &Project, service: &Service) -> Result<(), Error> {
+    if let Networking::Networks(attachments) = &service.networking {
+        for key in attachments.keys() {
+            let Some(network) = project.networks.get(key).filter(|network| !network.external) else { continue };
+            let made = docker.create_network(&spec::network(project, key, network)).await;
+            made.map_err(Error::engine(format!("create network `{key}`")))?;
+        }
+    }
+    for mount in &service.mounts {
+        let MountSource::Volume { key, .. } = &mount.source else { continue };
+        let Some(volume) = project.volumes.get(key).filter(|volume| !volume.external) else { continue };
+        let made = docker.create_volume(&spec::volume(project, key, volume)).await;
+        made.map_err(Error::engine(format!("create volume `{key}`")))?;
+    }
+    Ok(())
+}
+
+async fn start_alone(docker: &Docker, container: &str) -> Result<u8, Error> {
+    docker.start_container(container).await.map_err(Error::engine("start the container"))?;
+    print(&format!("{container}\n"))?;
+    Ok(0)
+}
+
+/// Starts the container with our terminal or pipes and stays until it exits; signals go to it.
+async fn attended(docker: &Docker, container: &str, tty: bool) -> Result<u8, Error> {
+    let attached = docker.attach(container, true).await.map_err(Error::engine("attach to the container"))?;
+    docker.start_container(container).await.map_err(Error::engine("start the container"))?;
+    let raw = if tty { Some(Raw::enter()?) } else { None };
+    let resizing =
+        terminal::follow_size(tty, async |width, height| docker.resize_container(container, width, height).await);
+    let result = tokio::select! {
+        result = terminal::connect(attached, true) => result,
+        () = resizing => Ok(()),
+        () = forward_signals(docker, container) => Ok(()),
+    };
+    drop(raw);
+    if let Err(error) = result {
+        let _ = docker.kill_container(container, "SIGKILL").await;
+        return Err(error);
+    }
+    let code = docker.wait(container).await.map_err(Error::engine("wait for the container"))?;
+    Ok(exit_code(code))
+}
+
+/// Passes signals on to the container's process; the third one kills it. Never ends.
+async fn forward_signals(docker: &Docker, container: &str) {
+    let mut told = 0;
+    loop {
+        let number = terminal::signal().await;
+        told += 1;
+        let name = if told < 3 { number.to_string() } else { "SIGKILL".into() };
+        // A container that is not there to be told is about to be seen to have exited.
+        let _ = docker.kill_container(container, &name).await;
+    }
+}
