@@ -3,13 +3,42 @@
 //! Reads no file and no variable itself: it is given a [`Loader`] and the environment in its [`Request`]. What is
 //! written (`raw`) and what is meant ([`crate::project`]) are different types.
 
+mod complete;
+mod discover;
+mod dotenv;
+mod environment;
+mod extend;
+mod files;
+mod interpolate;
+mod keys;
+mod locate;
+mod merge;
+mod model;
+mod nearest;
+mod node;
+mod parse;
+mod paths;
 pub mod problem;
+mod profiles;
+mod raw;
+mod read;
+mod resolve;
+mod scalar;
+mod sections;
+mod validate;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::project::Project;
+use environment::Environment;
+use files::Assembly;
+use node::Node;
 use problem::{Problem, Sources};
+use read::Context;
+use resolve::Origin;
+use validate::Check;
 
 /// What is to be loaded, as the command line and the environment say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +127,96 @@ pub enum ReadError {
 /// # Errors
 /// Every problem found, when there is an error among them.
 pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
-    let _ = (request, loader);
-    Err(Failure { problems: vec![Problem::error("manifests cannot be loaded yet")], sources: Sources::default() })
+    let mut sources = Sources::default();
+    let mut problems = Vec::new();
+    let mut environment = Environment::new(request, loader, &mut sources, &mut problems);
+    let found = discover::find(request, &mut environment, loader, &mut sources, &mut problems);
+    let Some(found) = found else { return Err(Failure { problems, sources }) };
+    let asked = discover::asked_name(request, &environment, &mut problems);
+    let mut assembly = Assembly::new(loader, &request.current_directory, sources, problems);
+    assembly.interpolate = request.interpolate;
+    assembly.home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(str::to_owned);
+    let mut documents = Vec::new();
+    for file in &found.files {
+        documents.extend(assembly.read(file, &found.directory, None).unwrap_or_default());
+    }
+    let name = project_name(asked, &documents, &found.directory, &environment, &mut assembly.problems);
+    environment.variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    for document in &mut documents {
+        assembly.fill_in(document, &environment.variables);
+    }
+    let tree = assembly.assemble(documents, &found.directory, &environment.variables);
+    let Some(mut tree) = tree else {
+        return Err(Failure { problems: assembly.problems, sources: assembly.sources });
+    };
+    merge::drop_reset(&mut tree);
+    let origin =
+        Origin { name, directory: found.directory, files: found.files, environment_files: environment.files.clone() };
+    finish(request, assembly, &tree, origin, environment)
+}
+
+/// The finished tree → the project.
+fn finish(
+    request: &Request,
+    mut assembly: Assembly<'_>,
+    tree: &Node,
+    origin: Origin,
+    environment: Environment,
+) -> Result<Loaded, Failure> {
+    let context = Context::new(&assembly.sources, assembly.home.as_deref());
+    let mut sections = sections::read(tree, &context);
+    let found = context.into_problems();
+    assembly.problems.extend(found);
+    // Checks of sense would only repeat what is wrong in form.
+    let well_formed = !assembly.problems.iter().any(Problem::is_error);
+    let variables = &environment.variables;
+    let disabled = profiles::split(&mut sections.services, request, variables, &mut assembly.problems);
+    complete::services(&mut sections, tree, variables, &mut assembly);
+    let mut check = Check { tree, sections: &sections, disabled: &disabled, problems: Vec::new() };
+    check.resources();
+    check.services();
+    let checks = check.problems;
+    complete::resources(&mut sections, tree, &origin.name, &mut assembly);
+    if well_formed {
+        assembly.problems.extend(checks);
+    } else {
+        assembly.problems.extend(checks.into_iter().filter(|problem| problem.place.is_some()));
+    }
+    if assembly.problems.iter().any(Problem::is_error) {
+        return Err(Failure { problems: assembly.problems, sources: assembly.sources });
+    }
+    let model = model::model(&origin.name, &sections);
+    let project = resolve::project(origin, &sections, &disabled, variables);
+    Ok(Loaded {
+        project,
+        model,
+        warnings: assembly.problems,
+        sources: assembly.sources,
+        environment: environment.variables,
+    })
+}
+
+/// What the project is called: what is asked for, else the last `name`, else the folder.
+fn project_name(
+    asked: Option<String>,
+    documents: &[Node],
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Vec<Problem>,
+) -> String {
+    if let Some(name) = asked {
+        return name;
+    }
+    let written = documents.iter().rev().find_map(|document| document.get("name")?.as_text());
+    let lookup = |name: &str| environment.get(name);
+    let written = written.and_then(|name| interpolate::expand(name, &lookup, &mut |_, _, _| {}).ok());
+    let written = written.map(|name| discover::normal_name(&name)).filter(|name| !name.is_empty());
+    let folder =
+        || directory.file_name().map(|name| discover::normal_name(&name.to_string_lossy())).unwrap_or_default();
+    let name = written.unwrap_or_else(folder);
+    if name.is_empty() {
+        let problem = Problem::error("the project has no name: its folder's has no letter or digit that can be used");
+        problems.push(problem.hint("name it with `name:` in the manifest, or with `-p`"));
+    }
+    name
 }

@@ -1,0 +1,103 @@
+//! The variables that a manifest is read with: the process's, over those of `--env-file` or `.env`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::dotenv;
+use super::interpolate::Lookup;
+use super::problem::{Place, Problem, Source, Sources};
+use super::{Loader, ReadError, Request};
+
+/// Reads a file of variables and keeps it as a source for its problems.
+pub(super) fn read_env_file(
+    path: &Path,
+    raw: bool,
+    loader: &dyn Loader,
+    sources: &mut Sources,
+    lookup: Lookup<'_>,
+) -> Result<dotenv::Variables, EnvFileError> {
+    let text = loader.read(path).map_err(EnvFileError::Read)?;
+    let result = if raw { dotenv::parse_raw(&text, lookup) } else { dotenv::parse(&text, lookup) };
+    result.map_err(|mistake| {
+        let source =
+            Source { path: path.into(), shown: path.display().to_string(), base: "/".into(), text: text.into() };
+        let at = u32::try_from(mistake.at).unwrap_or(0);
+        let file = sources.add(source);
+        EnvFileError::Mistake(Problem::error(mistake.message).at(Place { file, start: at, end: at + 1 }))
+    })
+}
+
+pub(super) enum EnvFileError {
+    Read(ReadError),
+    Mistake(Problem),
+}
+
+/// The variables so far, and where they come from.
+pub(super) struct Environment {
+    pub(super) variables: BTreeMap<String, String>,
+    /// The files of `--env-file`, absolute.
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl Environment {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// The process's variables and those of the files that were asked for.
+    pub(super) fn new(
+        request: &Request,
+        loader: &dyn Loader,
+        sources: &mut Sources,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let mut environment = Self { variables: request.environment.clone(), files: Vec::new() };
+        let listed = request.environment.get("COMPOSE_ENV_FILES").filter(|_| request.env_files.is_empty());
+        let listed = listed.into_iter().flat_map(|list| list.split(',')).filter(|path| !path.is_empty());
+        let named: Vec<PathBuf> = request.env_files.iter().cloned().chain(listed.map(PathBuf::from)).collect();
+        environment.files = named.iter().map(|path| request.current_directory.join(path)).collect();
+        let mut fresh: BTreeMap<String, String> = BTreeMap::new();
+        for path in &environment.files {
+            let lookup = |name: &str| environment.get(name).or_else(|| fresh.get(name).map(String::as_str));
+            match read_env_file(path, false, loader, sources, &lookup) {
+                Ok(variables) => fresh.extend(variables),
+                Err(EnvFileError::Mistake(problem)) => problems.push(problem),
+                Err(EnvFileError::Read(error)) => {
+                    problems.push(Problem::error(format!("cannot read the env file `{}`: {error}", path.display())));
+                }
+            }
+        }
+        environment.add(fresh);
+        environment
+    }
+
+    /// Adds the default file of a folder, unless others were asked for.
+    pub(super) fn add_default(
+        &mut self,
+        folder: &Path,
+        loader: &dyn Loader,
+        sources: &mut Sources,
+        problems: &mut Vec<Problem>,
+    ) {
+        let disabled = self.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|value| matches!(value, "1" | "true"));
+        let path = folder.join(".env");
+        if disabled || !self.files.is_empty() || !loader.is_file(&path) {
+            return;
+        }
+        let lookup = |name: &str| self.get(name);
+        match read_env_file(&path, false, loader, sources, &lookup) {
+            Ok(variables) => self.add(variables),
+            Err(EnvFileError::Mistake(problem)) => problems.push(problem),
+            Err(EnvFileError::Read(error)) => {
+                problems.push(Problem::error(format!("cannot read `{}`: {error}", path.display())));
+            }
+        }
+    }
+
+    /// Adds variables; those that are known already win.
+    pub(super) fn add(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            self.variables.entry(name).or_insert(value);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Files → one tree: each is read, its variables replaced, what it includes and extends brought in, and then laid over
+//! the one before.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::environment::{EnvFileError, read_env_file};
+use super::interpolate::interpolate;
+use super::merge::merge;
+use super::nearest::nearest;
+use super::node::{Map, Node};
+use super::parse::parse;
+use super::problem::{Place, Problem, Source, Sources};
+use super::{Loader, paths};
+
+/// How deeply manifests may include each other.
+const MAX_INCLUDES: usize = 32;
+
+/// What the assembling of a project's files shares.
+pub(super) struct Assembly<'a> {
+    pub(super) loader: &'a dyn Loader,
+    pub(super) current: &'a Path,
+    pub(super) home: Option<String>,
+    pub(super) sources: Sources,
+    pub(super) problems: Vec<Problem>,
+    /// Replace variables.
+    pub(super) interpolate: bool,
+    /// The variables that were told to be missing.
+    told: HashSet<String>,
+    /// What was included already, by file and folder: twice is once.
+    included: HashSet<(PathBuf, PathBuf)>,
+    /// The manifests being included, the outermost first.
+    including: Vec<PathBuf>,
+}
+
+/// Variables by name.
+pub(super) type Variables = BTreeMap<String, String>;
+
+impl<'a> Assembly<'a> {
+    pub(super) fn new(loader: &'a dyn Loader, current: &'a Path, sources: Sources, problems: Vec<Problem>) -> Self {
+        Self {
+            loader,
+            current,
+            home: None,
+            sources,
+            problems,
+            interpolate: true,
+            told: HashSet::new(),
+            included: HashSet::new(),
+            including: Vec::new(),
+        }
+    }
+
+    /// The documents of a file as written. `named` is where the file is named, if in a file.
+    pub(super) fn read(&mut self, path: &Path, base: &Path, named: Option<Place>) -> Option<Vec<Node>> {
+        let text = match self.loader.read(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let mut problem = Problem::error(format!("cannot read `{}`: {error}", self.shown(path)));
+                problem.place = named;
+                self.problems.push(problem);
+                return None;
+            }
+        };
+        // Without a byte order mark, so that places count from the text itself.
+        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+        let shown = self.shown(path);
+        let base = base.to_string_lossy().into();
+        let file = self.sources.add(Source { path: path.into(), shown, text: text.into(), base });
+        let text = self.sources.get(file)?.text.clone();
+        match parse(&text, file) {
+            Ok(documents) if documents.iter().all(Node::is_null) => {
+                let start = Place { file, start: 0, end: 0 };
+                self.problems.push(Problem::error("the manifest is empty").at(start).hint("begin with `services:`"));
+                None
+            }
+            Ok(documents) => Some(documents.into_iter().filter(|document| self.is_mapping(document)).collect()),
+            Err(problems) => {
+                self.problems.extend(problems);
+                None
+            }
+        }
+    }
+
+    fn is_mapping(&mut self, document: &Node) -> bool {
+        let is_mapping = document.as_map().is_some();
+        if !is_mapping && !document.is_null() {
+            let problem = Problem::error("a manifest is a mapping with `services`").at(document.place);
+            self.problems.push(problem);
+        }
+        is_mapping
+    }
+
+    fn shown(&self, path: &Path) -> String {
+        if path == Path::new("-") {
+            return "<stdin>".to_owned();
+        }
+        path.strip_prefix(self.current).unwrap_or(path).display().to_string()
+    }
+
+    /// Replaces the variables of a document.
+    pub(super) fn fill_in(&mut self, document: &mut Node, variables: &Variables) {
+        if self.interpolate {
+            let lookup = |name: &str| variables.get(name).map(String::as_str);
+            interpolate(document, &lookup, &self.sources, &mut self.told, &mut self.problems);
+        }
+    }
+
+    /// Lays documents over each other, each with what it includes and extends. The first problem of form ends a document.
+    pub(super) fn assemble(&mut self, documents: Vec<Node>, folder: &Path, variables: &Variables) -> Option<Node> {
+        let mut whole: Option<Node> = None;
+        for mut document in documents {
+            let includes = document.as_map_mut().and_then(|map| map.remove("include"));
+            if let Some(includes) = includes {
+                for part in self.include(&includes.value, includes.key_place, folder, variables) {
+                    self.lay(&mut whole, part);
+                }
+            }
+            self.extend_all(&mut document, whole.as_ref(), folder, variables);
+            self.lay(&mut whole, document);
+        }
+        whole
+    }
+
+    fn lay(&mut self, whole: &mut Option<Node>, part: Node) {
+        match whole {
+            Some(whole) => merge(whole, part, &mut Vec::new(), &mut self.problems),
+            None => *whole = Some(part),
+        }
+    }
+
+    /// The manifests that one includes.
+    fn include(&mut self, list: &Node, key: Place, folder: &Path, variables: &Variables) -> Vec<Node> {
+        let Some(items) = list.as_list() else {
+            let problem = Problem::error("expected a list of manifests").at(key);
+            self.problems.push(problem.hint("write `include: [other.yaml]`"));
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.include_one(item, folder, variables)).collect()
+    }
+
+    fn include_one(&mut self, item: &Node, folder: &Path, variables: &Variables) -> Option<Node> {
+        self.check_keys(item, &["path", "project_directory", "env_file"]);
+        let files = match item.as_map() {
+            Some(_) => item.get("path").map(texts).unwrap_or_default(),
+            None => texts(item),
+        };
+        let Some((first, place)) = files.first() else {
+            let problem = Problem::error("an include names no file").at(item.shown_place());
+            self.problems.push(problem.hint("say with `path` which manifest it is"));
+            return None;
+        };
+        let resolve =
+            |path: &str| PathBuf::from(paths::absolute(path, &folder.to_string_lossy(), self.home.as_deref()));
+        let first = resolve(first);
+        let directory = match item.get("project_directory").and_then(Node::as_text) {
+            Some(directory) => resolve(directory),
+            None => first.parent().map_or_else(|| folder.to_path_buf(), Path::to_path_buf),
+        };
+        let files: Vec<(PathBuf, Place)> = files.iter().map(|(path, place)| (resolve(path), *place)).collect();
+        let env_files = item.get("env_file").map(texts).unwrap_or_default();
+        let env_files: Vec<(PathBuf, Place)> = env_files.iter().map(|(path, place)| (resolve(path), *place)).collect();
+        if self.including.contains(&first) || self.including.len() > MAX_INCLUDES {
+            let chain = self.including.iter().chain([&first]).map(|path| format!("`{}`", self.shown(path)));
+            let message = format!("manifests include each other: {}", chain.collect::<Vec<_>>().join(" → "));
+            self.problems.push(Problem::error(message).at(*place));
+            return None;
+        }
+        if !self.included.insert((first.clone(), directory.clone())) {
+            return None;
+        }
+        let variables = self.included_variables(&directory, &env_files, variables);
+        let mut documents = Vec::new();
+        for (file, place) in &files {
+            documents.extend(self.read(file, &directory, Some(*place))?);
+        }
+        for document in &mut documents {
+            // An included project runs under the name of the one that includes it.
+            document.as_map_mut().and_then(|map| map.remove("name"));
+            self.fill_in(document, &variables);
+        }
+        self.including.push(first);
+        let whole = self.assemble(documents, &directory, &variables);
+        self.including.pop();
+        whole
+    }
+
+    /// The variables of an included project: its own files', where the including one does not know better.
+    fn included_variables(&mut self, directory: &Path, env_files: &[(PathBuf, Place)], outer: &Variables) -> Variables {
+        let default = directory.join(".env");
+        let mut files: Vec<(PathBuf, Option<Place>)> =
+            env_files.iter().map(|(path, place)| (path.clone(), Some(*place))).collect();
+        if files.is_empty() && self.loader.is_file(&default) {
+            files.push((default, None));
+        }
+        let mut own = Variables::new();
+        for (path, place) in files {
+            if path == Path::new("/dev/null") {
+                continue;
+            }
+            let lookup = |name: &str| outer.get(name).or_else(|| own.get(name)).map(String::as_str);
+            match read_env_file(&path, false, self.loader, &mut self.sources, &lookup) {
+                Ok(variables) => own.extend(variables),
+                Err(EnvFileError::Mistake(problem)) => self.problems.push(problem),
+                Err(EnvFileError::Read(error)) => {
+                    let mut problem = Problem::error(format!("cannot read `{}`: {error}", self.shown(&path)));
+                    problem.place = place;
+                    self.problems.push(problem);
+                }
+            }
+        }
+        own.extend(outer.iter().map(|(name, value)| (name.clone(), value.clone())));
+        own
+    }
+
+    pub(super) fn check_keys(&mut self, node: &Node, known: &[&str]) {
+        let Some(map) = node.as_map() else { return };
+        for entry in map.entries.iter().filter(|entry| !known.contains(&&*entry.key) && !entry.key.starts_with("x-")) {
+            let problem = Problem::error(format!("unknown key `{}`", entry.key)).at(entry.key_place);
+            self.problems.push(match nearest(&entry.key, known.iter().copied()) {
+                Some(name) => problem.hint(format!("did you mean `{name}`?")),
+                None => problem.hint(format!("known are `{}`", known.join("`, `"))),
+            });
+        }
+    }
+}
+
+/// The texts of a scalar or a list, with their places.
+fn texts(node: &Node) -> Vec<(String, Place)> {
+    let items = node.as_list().unwrap_or(std::slice::from_ref(node));
+    items.iter().filter_map(|item| Some((item.as_text()?.to_owned(), item.place))).collect()
+}
+
+/// An empty manifest.
+pub(super) fn empty() -> Node {
+    Node::map(Map::default(), Place::default())
+}

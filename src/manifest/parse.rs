@@ -1,0 +1,310 @@
+//! YAML text → nodes with their places. Anchors, aliases and merge keys are resolved here, within a budget; a duplicate
+//! key is an error with both places.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag as YamlTag};
+
+use super::node::{Entry, Map, Node, Scalar, Tag, Value};
+use super::problem::{Place, Problem};
+use super::scalar::{self, Resolved};
+
+/// How deeply collections may nest, aliases unfolded.
+const MAX_DEPTH: usize = 128;
+/// How many nodes aliases may add, which ends an alias bomb early.
+const MAX_ALIASED: usize = 200_000;
+
+/// The documents of a file. A file without any gives an empty list.
+///
+/// # Errors
+/// The first mistake of grammar, or all duplicate keys and wrong keys.
+pub(super) fn parse(text: &str, file: u32) -> Result<Vec<Node>, Vec<Problem>> {
+    let options = granit_parser::options! { emit_comments: false };
+    let mut builder = Builder {
+        events: Parser::new_from_str_with_options(text, options),
+        file,
+        text,
+        anchors: HashMap::new(),
+        aliased: 0,
+        problems: Vec::new(),
+    };
+    match builder.documents() {
+        Ok(documents) if builder.problems.is_empty() => Ok(documents),
+        Ok(_) => Err(builder.problems),
+        Err(problem) => {
+            builder.problems.push(problem);
+            Err(builder.problems)
+        }
+    }
+}
+
+struct Builder<'a> {
+    events: Parser<'a, StrInput<'a>>,
+    file: u32,
+    text: &'a str,
+    anchors: HashMap<usize, Node>,
+    aliased: usize,
+    problems: Vec<Problem>,
+}
+
+type Step<T> = Result<T, Problem>;
+
+impl<'a> Builder<'a> {
+    fn documents(&mut self) -> Step<Vec<Node>> {
+        let mut documents = Vec::new();
+        loop {
+            match self.next()? {
+                Some((Event::StreamEnd, _)) | None => return Ok(documents),
+                Some((Event::StreamStart | Event::DocumentEnd, _)) => {}
+                Some((Event::DocumentStart(..), _)) => self.anchors.clear(),
+                Some((event, span)) => documents.push(self.node(event, span, 0)?),
+            }
+        }
+    }
+
+    fn next(&mut self) -> Step<Option<(Event<'a>, Span)>> {
+        self.events.next_event().transpose().map_err(|error| self.grammar(&error))
+    }
+
+    /// The next event of a collection, which the parser always closes.
+    fn inside(&mut self, opened: Place) -> Step<(Event<'a>, Span)> {
+        self.next()?.ok_or_else(|| Problem::error("the file ends inside a collection").at(opened))
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Step<Node> {
+        let place = self.place(span);
+        if depth > MAX_DEPTH {
+            return Err(Problem::error(format!("collections nest deeper than {MAX_DEPTH}")).at(place));
+        }
+        let (node, anchor) = match event {
+            Event::Alias(anchor) => return self.alias(anchor, place, depth),
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain = style == ScalarStyle::Plain && !is_text_tag(tag.as_deref());
+                let value = Value::Scalar(Scalar { text: boxed(text), plain });
+                (Node { place, tag: merge_tag(tag.as_deref()), value }, anchor)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let items = self.items(place, depth)?;
+                (Node { place, tag: merge_tag(tag.as_deref()), value: Value::List(items) }, anchor)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                let map = self.entries(place, depth)?;
+                (Node { place, tag: merge_tag(tag.as_deref()), value: Value::Map(map) }, anchor)
+            }
+            _ => return Err(Problem::error("this is not understood as YAML").at(place)),
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Step<Node> {
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(Problem::error("an alias stands inside the node that it names").at(place));
+        };
+        self.aliased += target.count();
+        if self.aliased > MAX_ALIASED || depth + target.height() > MAX_DEPTH {
+            return Err(Problem::error("the aliases of this file unfold to too much").at(place));
+        }
+        Ok(target.clone())
+    }
+
+    fn items(&mut self, opened: Place, depth: usize) -> Step<Vec<Node>> {
+        let mut items = Vec::new();
+        loop {
+            match self.inside(opened)? {
+                (Event::SequenceEnd, _) => return Ok(items),
+                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn entries(&mut self, opened: Place, depth: usize) -> Step<Map> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut merges: Vec<Entry> = Vec::new();
+        loop {
+            let (event, span) = self.inside(opened)?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let key = self.node(event, span, depth + 1)?;
+            let (event, span) = self.inside(opened)?;
+            let value = self.node(event, span, depth + 1)?;
+            let place = key.place;
+            match key.value {
+                Value::Scalar(Scalar { text, plain: true }) if &*text == "<<" => {
+                    merges.push(Entry::new(text, place, value));
+                }
+                Value::Scalar(Scalar { text, plain }) => {
+                    if plain && !matches!(scalar::resolve(&text), Resolved::Text(_)) {
+                        self.problems.push(wrong_key(&text, place));
+                    }
+                    entries.push(Entry::new(text, place, value));
+                }
+                Value::List(_) | Value::Map(_) => {
+                    self.problems.push(Problem::error("a key must be text").at(place));
+                }
+            }
+        }
+        self.find_duplicates(&entries);
+        self.find_duplicates(&merges);
+        if let Some(merge) = merges.into_iter().next() {
+            self.merge(&mut entries, merge);
+        }
+        Ok(Map { entries })
+    }
+
+    fn find_duplicates(&mut self, entries: &[Entry]) {
+        if entries.len() <= 16 {
+            for (at, entry) in entries.iter().enumerate() {
+                if let Some(first) = entries[..at].iter().find(|first| first.key == entry.key) {
+                    self.problems.push(duplicate(first, entry));
+                }
+            }
+            return;
+        }
+        let mut first_of: HashMap<&str, &Entry> = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            if let Some(first) = first_of.get(&*entry.key) {
+                self.problems.push(duplicate(first, entry));
+            } else {
+                first_of.insert(&entry.key, entry);
+            }
+        }
+    }
+
+    /// Adds what `<<` names and nobody wrote; of several maps the first wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, merge: Entry) {
+        let place = merge.place();
+        let sources = match merge.value.value {
+            Value::Map(map) => vec![map],
+            Value::List(items) if items.iter().all(|item| item.as_map().is_some()) => items
+                .into_iter()
+                .filter_map(|item| match item.value {
+                    Value::Map(map) => Some(map),
+                    _ => None,
+                })
+                .collect(),
+            _ => {
+                let problem = Problem::error("`<<` takes a mapping or a list of mappings").at(place);
+                self.problems.push(problem.hint("give it an alias, as in `<<: *common`"));
+                return;
+            }
+        };
+        let mut present: HashSet<Box<str>> = entries.iter().map(|entry| entry.key.clone()).collect();
+        for entry in sources.into_iter().flat_map(|map| map.entries) {
+            if present.insert(entry.key.clone()) {
+                entries.push(entry);
+            }
+        }
+    }
+
+    fn place(&self, span: Span) -> Place {
+        let range = span.byte_range().unwrap_or(0..0);
+        place(self.file, range.start, range.end)
+    }
+
+    fn grammar(&self, error: &ScanError) -> Problem {
+        let marker = error.marker();
+        let at = marker.byte_offset().unwrap_or(0).min(self.text.len());
+        let end = self.text[at..].chars().next().map_or(at, |character| at + character.len_utf8());
+        Problem::error(error.kind().to_string()).at(place(self.file, at, end)).label("YAML ends to make sense here")
+    }
+}
+
+fn place(file: u32, start: usize, end: usize) -> Place {
+    // Files are smaller than 4 GiB by far: the loader refuses larger ones.
+    let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    Place { file, start: offset(start), end: offset(end) }
+}
+
+fn boxed(text: Cow<'_, str>) -> Box<str> {
+    match text {
+        Cow::Borrowed(text) => text.into(),
+        Cow::Owned(text) => text.into_boxed_str(),
+    }
+}
+
+fn merge_tag(tag: Option<&YamlTag>) -> Tag {
+    match tag.map(YamlTag::parts) {
+        Some(("!", "reset")) => Tag::Reset,
+        Some(("!", "override")) => Tag::Override,
+        _ => Tag::None,
+    }
+}
+
+fn is_text_tag(tag: Option<&YamlTag>) -> bool {
+    tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"))
+}
+
+fn duplicate(first: &Entry, again: &Entry) -> Problem {
+    Problem::error(format!("the key `{}` is here twice", again.key))
+        .at(again.key_place)
+        .label("again here")
+        .related(first.key_place, "first here")
+        .hint("keep one of them")
+}
+
+fn wrong_key(text: &str, place: Place) -> Problem {
+    Problem::error(format!("the key `{text}` is not text")).at(place).hint(format!("write it in quotes: `\"{text}\"`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::manifest::node::{Node, Value};
+
+    fn show(node: &Node) -> String {
+        match &node.value {
+            Value::Scalar(scalar) => scalar.text.to_string(),
+            Value::List(items) => format!("[{}]", items.iter().map(show).collect::<Vec<_>>().join(" ")),
+            Value::Map(map) => {
+                let entries = map.entries.iter().map(|entry| format!("{}:{}", entry.key, show(&entry.value)));
+                format!("{{{}}}", entries.collect::<Vec<_>>().join(" "))
+            }
+        }
+    }
+
+    fn one(text: &str) -> String {
+        parse(text, 0).map_or_else(|problems| problems[0].message.clone(), |nodes| show(&nodes[0]))
+    }
+
+    #[test]
+    fn explicit_keys_win_over_merged_ones_and_the_first_merged_map_wins() {
+        assert_eq!(
+            one("a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc:\n  y: 3\n  <<: [*a, *b]\n"),
+            "{a:{x:1 y:1} b:{x:2 z:2} c:{y:3 x:1 z:2}}"
+        );
+    }
+
+    #[test]
+    fn a_duplicate_key_names_both_places() {
+        let problems = parse("a: 1\nb: 2\na: 3\n", 0).expect_err("a duplicate");
+        assert_eq!(problems[0].place.expect("a place").start, 10);
+        assert_eq!(problems[0].related[0].place.start, 0);
+    }
+
+    #[test]
+    fn an_alias_bomb_ends_in_a_problem() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            text += &format!("a{level}: &a{level} [{aliases}]\n");
+        }
+        assert_eq!(one(&text), "the aliases of this file unfold to too much");
+    }
+
+    #[test]
+    fn deep_nesting_ends_in_a_problem() {
+        assert!(parse(&"[".repeat(100_000), 0).is_err());
+        let block = (0..5000).map(|depth| " ".repeat(depth) + "a:\n").collect::<String>();
+        assert!(parse(&block, 0).is_err());
+    }
+
+    #[test]
+    fn an_anchor_that_contains_itself_is_a_problem() {
+        assert_eq!(one("a: &a [*a]\n"), "an alias stands inside the node that it names");
+    }
+}

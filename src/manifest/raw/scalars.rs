@@ -1,0 +1,358 @@
+//! Scalars with a meaning: flags, numbers, sizes, durations, paths, commands and lists of text.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
+use super::forms::Scalar;
+use crate::manifest::read;
+use crate::manifest::value::{duration, size};
+
+/// Declares a newtype with its schema.
+macro_rules! scalar {
+    ($(#[$meta:meta])* $name:ident($inner:ty), $schema:tt) => {
+        $(#[$meta])*
+        pub(crate) struct $name(pub(crate) $inner);
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+        }
+    };
+}
+
+scalar!(
+    /// `true` or `false`, also as text.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Flag(bool),
+    { "type": ["boolean", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        bool::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Serialize for Flag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(self.0)
+    }
+}
+
+scalar!(
+    /// A whole number, also as text.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Whole(i64),
+    { "type": ["integer", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        i64::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
+    }
+}
+
+scalar!(
+    /// A whole number that is not negative, also as text.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Count(u32),
+    { "type": ["integer", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = i64::deserialize(deserializer)?;
+        let wrong = || de::Error::custom(format!("`{value}` is out of range\nwrite a number from 0 to {}", u32::MAX));
+        u32::try_from(value).map(Self).map_err(|_| wrong())
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
+    }
+}
+
+scalar!(
+    /// A number, also as text.
+    #[derive(Debug, Clone, Copy, PartialEq, Default)]
+    Real(f64),
+    { "type": ["number", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Real {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        f64::deserialize(deserializer).map(Self)
+    }
+}
+
+impl Serialize for Real {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and far below 2^53")]
+        if self.0.fract() == 0.0 && self.0.abs() < 1e15 {
+            return serializer.serialize_i64(self.0 as i64);
+        }
+        serializer.serialize_f64(self.0)
+    }
+}
+
+scalar!(
+    /// A size in bytes: `512m`, `2g`, `1024`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Size(i64),
+    { "type": ["number", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeVisitor;
+
+        impl Visitor<'_> for SizeVisitor {
+            type Value = Size;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a size such as `512m`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Size, E> {
+                size::parse(text).map(Size).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Size, E> {
+                Ok(Size(value))
+            }
+        }
+
+        deserializer.deserialize_any(SizeVisitor)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+scalar!(
+    /// A duration in nanoseconds: `90s`, `1m30s`, `500ms`.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Span(i64),
+    { "type": "string" }
+);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SpanVisitor;
+
+        impl Visitor<'_> for SpanVisitor {
+            type Value = Span;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a duration with its unit, such as `10s`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+                duration::parse(text).map(Span).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Span, E> {
+                let hint = format!("write `{value}s` for seconds or `{value}ms` for milliseconds");
+                Err(E::custom(format!("the duration `{value}` has no unit\n{hint}")))
+            }
+        }
+
+        deserializer.deserialize_any(SpanVisitor)
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&duration::show(self.0))
+    }
+}
+
+scalar!(
+    /// A path of the host, absolute once read.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    HostPath(String),
+    { "type": "string" }
+);
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a path")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<String, E> {
+        Ok(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPath {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(read::PATH, TextVisitor).map(Self)
+    }
+}
+
+impl Serialize for HostPath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+scalar!(
+    /// A list of texts, each once.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    Texts(Vec<String>),
+    { "type": "array", "items": { "type": "string" }, "uniqueItems": true }
+);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Vec::<String>::deserialize(deserializer)?;
+        let mut seen = HashSet::new();
+        if let Some(twice) = values.iter().find(|value| !seen.insert(value.as_str())) {
+            return Err(de::Error::custom(format!("`{twice}` is in the list twice")));
+        }
+        Ok(Self(values))
+    }
+}
+
+impl Serialize for Texts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+scalar!(
+    /// A list of texts or numbers.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    Scalars(Vec<String>),
+    { "type": "array", "items": { "type": ["string", "number"] }, "uniqueItems": true }
+);
+
+impl<'de> Deserialize<'de> for Scalars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values = Vec::<Scalar>::deserialize(deserializer)?;
+        let mut texts = Vec::with_capacity(values.len());
+        let mut seen = HashSet::new();
+        for Scalar(value) in values {
+            let value = value.unwrap_or_default();
+            if !seen.insert(value.clone()) {
+                return Err(de::Error::custom(format!("`{value}` is in the list twice")));
+            }
+            texts.push(value);
+        }
+        Ok(Self(texts))
+    }
+}
+
+impl Serialize for Scalars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+scalar!(
+    /// When an image is pulled.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    PullPolicy(String),
+    { "type": "string" }
+);
+
+impl<'de> Deserialize<'de> for PullPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "if_not_present" => Ok(Self("missing".to_owned())),
+            "always" | "never" | "build" | "missing" | "refresh" | "daily" | "weekly" => Ok(Self(text)),
+            _ if text.strip_prefix("every_").is_some_and(|period| duration::parse(period).is_ok()) => Ok(Self(text)),
+            _ => Err(de::Error::custom(format!(
+                "`{text}` is no pull policy\nwrite `always`, `missing`, `never`, `build`, `daily`, `weekly` or `every_12h`"
+            ))),
+        }
+    }
+}
+
+impl Serialize for PullPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+scalar!(
+    /// A command: a line that is split as a shell would, or its words. Nothing leaves the image's.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    Command(Option<Vec<String>>),
+    { "anyOf": [
+        { "type": ["string", "null"] },
+        { "type": "array", "items": { "type": "string" } }
+    ] }
+);
+
+impl<'de> Deserialize<'de> for Command {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CommandVisitor;
+
+        impl<'de> Visitor<'de> for CommandVisitor {
+            type Value = Command;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Command, E> {
+                let wrong = |_| E::custom(format!("a quote of `{}` is not closed", text.trim_end()));
+                shell_words::split(text).map(|words| Command(Some(words))).map_err(wrong)
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Command, E> {
+                Ok(Command(None))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Command, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = items.next_element()? {
+                    words.push(word);
+                }
+                Ok(Command(Some(words)))
+            }
+        }
+
+        deserializer.deserialize_any(CommandVisitor)
+    }
+}
+
+impl Serialize for Command {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}

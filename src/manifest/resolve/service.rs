@@ -1,0 +1,305 @@
+//! One service as it is meant.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::given;
+use crate::manifest::paths;
+use crate::manifest::raw;
+use crate::manifest::raw::develop::{Action, Watch};
+use crate::manifest::raw::health::Healthcheck as RawHealthcheck;
+use crate::manifest::raw::mount::{Mount as RawMount, MountType, Selinux};
+use crate::manifest::raw::port::Port as RawPort;
+use crate::manifest::raw::scalars::Span;
+use crate::manifest::raw::service::{Condition as RawCondition, Service as RawService};
+use crate::manifest::raw::storage::Grant;
+use crate::manifest::value::size;
+use crate::project::{
+    Build, BuildContext, Condition, Dependency, FileGrant, HealthTest, Healthcheck, Hook, Mount, MountSource,
+    NetworkAttachment, Networking, Port, Protocol, Published, RestartPolicy, Service, WatchAction, WatchRule,
+};
+
+pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String, serde_json::Value>) -> Service {
+    let deploy = raw.deploy.as_ref().and_then(|deploy| deploy.0.as_ref());
+    let replicas = deploy.and_then(|deploy| deploy.replicas).and_then(|replicas| u32::try_from(replicas.0).ok());
+    Service {
+        name: name.to_owned(),
+        image: given(&raw.image),
+        build: raw.build.as_ref().map(|build| self::build(&build.0.0)),
+        command: raw.command.0.clone(),
+        entrypoint: raw.entrypoint.0.clone(),
+        environment: raw.environment.0.clone(),
+        ports: raw.ports.0.iter().map(port).collect(),
+        expose: raw.expose.0.clone(),
+        mounts: raw
+            .volumes
+            .0
+            .iter()
+            .filter_map(mount)
+            .chain(raw.tmpfs.0.iter().map(|tmpfs| self::tmpfs(tmpfs)))
+            .collect(),
+        secrets: raw.secrets.iter().map(|grant| secret(grant)).collect(),
+        configs: raw.configs.iter().map(|grant| config(grant)).collect(),
+        depends_on: raw.depends_on.0.iter().map(|(other, raw)| (other.clone(), dependency(raw))).collect(),
+        healthcheck: raw.healthcheck.as_ref().map(healthcheck),
+        restart: restart(raw),
+        networking: networking(raw),
+        working_dir: given(&raw.working_dir),
+        user: given(&raw.user),
+        labels: raw.labels.0.clone(),
+        profiles: raw.profiles.0.clone(),
+        stop_signal: given(&raw.stop_signal),
+        stop_grace_period: raw.stop_grace_period.map(duration),
+        init: raw.init.map(|flag| flag.0),
+        container_name: given(&raw.container_name),
+        hostname: given(&raw.hostname),
+        extra_hosts: raw.extra_hosts.0.iter().map(|line| line.replacen('=', ":", 1)).collect(),
+        cap_add: raw.cap_add.0.clone(),
+        cap_drop: raw.cap_drop.0.clone(),
+        privileged: raw.privileged.0,
+        read_only: raw.read_only.0,
+        tty: raw.tty.0,
+        stdin_open: raw.stdin_open.0,
+        replicas: raw.scale.map(|scale| scale.0).or(replicas).unwrap_or(1),
+        platform: given(&raw.platform),
+        watch: raw
+            .develop
+            .iter()
+            .filter_map(|develop| develop.0.as_ref())
+            .flat_map(|develop| &develop.watch)
+            .map(watch)
+            .collect(),
+        extensions,
+    }
+}
+
+/// A negative duration means none.
+fn duration(span: Span) -> Duration {
+    Duration::from_nanos(u64::try_from(span.0).unwrap_or(0))
+}
+
+fn build(raw: &raw::build::Build) -> Build {
+    let context = if paths::is_remote_context(&raw.context) {
+        BuildContext::Remote(raw.context.clone())
+    } else {
+        BuildContext::Local(PathBuf::from(&raw.context))
+    };
+    Build {
+        context,
+        dockerfile: given(&raw.dockerfile).unwrap_or_else(|| "Dockerfile".to_owned()),
+        dockerfile_inline: given(&raw.dockerfile_inline),
+        args: raw.args.0.clone(),
+        target: given(&raw.target),
+    }
+}
+
+fn port(raw: &RawPort) -> Port {
+    let published = match raw.published.0.split_once('-') {
+        Some((first, last)) => match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) => Published::Range(first, last),
+            _ => Published::Ephemeral,
+        },
+        None => match raw.published.0.parse() {
+            Ok(0) | Err(_) => Published::Ephemeral,
+            Ok(port) => Published::Port(port),
+        },
+    };
+    let protocol = match &*raw.protocol.0 {
+        "udp" => Protocol::Udp,
+        "sctp" => Protocol::Sctp,
+        _ => Protocol::Tcp,
+    };
+    Port {
+        target: raw.target.0,
+        published,
+        host_ip: given(&raw.host_ip.0),
+        protocol,
+        name: given(&raw.name),
+        app_protocol: given(&raw.app_protocol),
+    }
+}
+
+/// `None` for kinds that are not supported.
+fn mount(raw: &RawMount) -> Option<Mount> {
+    let source = match raw.r#type {
+        MountType::Bind => {
+            let bind = raw.bind.as_ref();
+            let selinux = bind.and_then(|bind| bind.selinux).map(|selinux| match selinux {
+                Selinux::Shared => "z".to_owned(),
+                Selinux::Private => "Z".to_owned(),
+            });
+            MountSource::Bind {
+                path: PathBuf::from(&raw.source),
+                create_host_path: bind.and_then(|bind| bind.create_host_path).is_none_or(|create| create.0),
+                propagation: bind.and_then(|bind| given(&bind.propagation)),
+                selinux,
+            }
+        }
+        MountType::Volume => {
+            let options = raw.volume.as_ref();
+            let nocopy = options.is_some_and(|options| options.nocopy.0);
+            if raw.source.is_empty() {
+                MountSource::Anonymous { nocopy }
+            } else {
+                let subpath = options.and_then(|options| given(&options.subpath));
+                MountSource::Volume { key: raw.source.clone(), nocopy, subpath }
+            }
+        }
+        MountType::Tmpfs => {
+            let options = raw.tmpfs.as_ref();
+            MountSource::Tmpfs {
+                size: options.and_then(|options| u64::try_from(options.size.0).ok()).filter(|size| *size > 0),
+                mode: options.and_then(|options| options.mode).map(|mode| mode.0),
+                options: None,
+            }
+        }
+        MountType::Cluster | MountType::Npipe | MountType::Image => return None,
+    };
+    Some(Mount { target: raw.target.clone(), read_only: raw.read_only.0, source })
+}
+
+fn tmpfs(text: &str) -> Mount {
+    let (target, options) = text.split_once(':').map_or((text, None), |(target, options)| (target, Some(options)));
+    let option = |name: &str| {
+        options?.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+    };
+    let source = MountSource::Tmpfs {
+        size: option("size").and_then(|size| size::parse(&size).ok()).and_then(|size| u64::try_from(size).ok()),
+        mode: option("mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok()),
+        options: options.map(str::to_owned),
+    };
+    Mount { target: paths::clean_target(target), read_only: false, source }
+}
+
+fn grant(raw: &Grant, target: String) -> FileGrant {
+    FileGrant {
+        key: raw.source.clone(),
+        target,
+        uid: given(&raw.uid),
+        gid: given(&raw.gid),
+        mode: raw.mode.map(|mode| mode.0),
+    }
+}
+
+fn secret(raw: &Grant) -> FileGrant {
+    let target = if raw.target.starts_with('/') { raw.target.clone() } else { format!("/run/secrets/{}", raw.target) };
+    grant(raw, target)
+}
+
+fn config(raw: &Grant) -> FileGrant {
+    let target = if raw.target.is_empty() { &raw.source } else { &raw.target };
+    let target = if target.starts_with('/') { target.clone() } else { format!("/{target}") };
+    grant(raw, target)
+}
+
+fn dependency(raw: &raw::service::Dependency) -> Dependency {
+    let condition = match raw.condition {
+        RawCondition::ServiceStarted => Condition::Started,
+        RawCondition::ServiceHealthy => Condition::Healthy,
+        RawCondition::ServiceCompletedSuccessfully => Condition::Completed,
+    };
+    Dependency { condition, required: raw.required.0, restart: raw.restart.0 }
+}
+
+fn healthcheck(raw: &RawHealthcheck) -> Healthcheck {
+    let test = match raw.test.0.as_slice() {
+        _ if raw.disable.0 => HealthTest::Disabled,
+        [] => HealthTest::Inherit,
+        [kind, ..] if kind == "NONE" => HealthTest::Disabled,
+        [kind, words @ ..] if kind == "CMD-SHELL" => HealthTest::Shell(words.join(" ")),
+        [_, words @ ..] => HealthTest::Command(words.to_vec()),
+    };
+    Healthcheck {
+        test,
+        interval: raw.interval.map(duration),
+        timeout: raw.timeout.map(duration),
+        retries: raw.retries.map(|retries| retries.0),
+        start_period: raw.start_period.map(duration),
+        start_interval: raw.start_interval.map(duration),
+    }
+}
+
+/// What `deploy.restart_policy` says beats `restart`.
+fn restart(raw: &RawService) -> RestartPolicy {
+    let deploy = raw.deploy.as_ref().and_then(|deploy| deploy.0.as_ref());
+    if let Some(policy) = deploy.and_then(|deploy| deploy.restart_policy.as_ref()) {
+        let max_retries = policy.max_attempts.and_then(|attempts| u32::try_from(attempts.0).ok());
+        return match policy.condition.as_str() {
+            "none" => RestartPolicy::No,
+            "on-failure" => RestartPolicy::OnFailure { max_retries },
+            "unless-stopped" => RestartPolicy::UnlessStopped,
+            _ => RestartPolicy::Always,
+        };
+    }
+    restart_policy(&raw.restart).unwrap_or_default()
+}
+
+/// The policy that a word names; `None` when it names none.
+pub(in crate::manifest) fn restart_policy(word: &str) -> Option<RestartPolicy> {
+    match word {
+        "" | "no" => Some(RestartPolicy::No),
+        "always" => Some(RestartPolicy::Always),
+        "unless-stopped" => Some(RestartPolicy::UnlessStopped),
+        "on-failure" => Some(RestartPolicy::OnFailure { max_retries: None }),
+        _ => {
+            let max_retries = Some(word.strip_prefix("on-failure:")?.parse().ok()?);
+            Some(RestartPolicy::OnFailure { max_retries })
+        }
+    }
+}
+
+fn networking(raw: &RawService) -> Networking {
+    match &*raw.network_mode {
+        "host" => return Networking::Host,
+        "none" => return Networking::None,
+        mode => {
+            if let Some(other) = mode.strip_prefix("service:") {
+                return Networking::Service(other.to_owned());
+            }
+            if let Some(other) = mode.strip_prefix("container:") {
+                return Networking::Container(other.to_owned());
+            }
+        }
+    }
+    let attachment = |raw: &Option<raw::network::Attachment>| {
+        let Some(raw) = raw else { return NetworkAttachment::default() };
+        NetworkAttachment {
+            aliases: raw.aliases.0.clone(),
+            ipv4_address: given(&raw.ipv4_address),
+            ipv6_address: given(&raw.ipv6_address),
+            mac_address: given(&raw.mac_address),
+            priority: raw.priority.and_then(|priority| i32::try_from(priority.0).ok()).unwrap_or(0),
+        }
+    };
+    let networks = raw.networks.iter().flat_map(|networks| &networks.0);
+    Networking::Networks(networks.map(|(key, raw)| (key.clone(), attachment(raw))).collect())
+}
+
+fn watch(raw: &Watch) -> WatchRule {
+    let target = raw.target.clone();
+    let action = match raw.action {
+        None | Some(Action::Rebuild) => WatchAction::Rebuild,
+        Some(Action::Restart) => WatchAction::Restart,
+        Some(Action::Sync) => WatchAction::Sync { target },
+        Some(Action::SyncRestart) => WatchAction::SyncRestart { target },
+        Some(Action::SyncExec) => WatchAction::SyncExec { target, exec: hook(&raw.exec) },
+    };
+    WatchRule {
+        path: PathBuf::from(&raw.path.0),
+        action,
+        ignore: raw.ignore.0.clone(),
+        include: raw.include.0.clone(),
+        initial_sync: raw.initial_sync.0,
+    }
+}
+
+fn hook(raw: &raw::develop::Hook) -> Hook {
+    Hook {
+        command: raw.command.0.clone().unwrap_or_default(),
+        user: given(&raw.user),
+        privileged: raw.privileged.0,
+        working_dir: given(&raw.working_dir),
+        environment: raw.environment.0.clone(),
+    }
+}

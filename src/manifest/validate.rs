@@ -1,0 +1,348 @@
+//! Checks that need more than one attribute: what is named must be there, and what is said must not contradict itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::locate::{locate, locate_value};
+use super::nearest::nearest;
+use super::node::Node;
+use super::problem::Problem;
+use super::raw::service::Service;
+use super::sections::Sections;
+use crate::graph::Graph;
+
+/// Leaves of items with the same key the last one, in the place of the first.
+pub(super) fn keep_last<T, K: std::hash::Hash + Eq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if items.len() < 2 {
+        return;
+    }
+    let mut first: HashMap<K, usize> = HashMap::with_capacity(items.len());
+    let mut kept: Vec<T> = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        match first.entry(key(&item)) {
+            std::collections::hash_map::Entry::Occupied(at) => kept[*at.get()] = item,
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(kept.len());
+                kept.push(item);
+            }
+        }
+    }
+    *items = kept;
+}
+
+/// What the checks look at.
+pub(super) struct Check<'a> {
+    pub(super) tree: &'a Node,
+    pub(super) sections: &'a Sections,
+    /// The services that no profile switches on.
+    pub(super) disabled: &'a BTreeMap<String, Service>,
+    pub(super) problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, path: &[&str], problem: Problem) {
+        let mut problem = problem;
+        problem.place = locate(self.tree, path);
+        self.problems.push(problem);
+    }
+
+    fn report_value(&mut self, path: &[&str], problem: Problem) {
+        let mut problem = problem;
+        problem.place = locate_value(self.tree, path);
+        self.problems.push(problem);
+    }
+
+    /// All checks. Resources are checked before those that nobody uses are dropped.
+    pub(super) fn resources(&mut self) {
+        let sections = self.sections;
+        for (key, volume) in &sections.volumes {
+            if volume.external.as_ref().is_some_and(|external| !external.off) {
+                let given = [
+                    ("driver", !volume.driver.is_empty()),
+                    ("driver_opts", !volume.driver_opts.0.is_empty()),
+                    ("labels", !volume.labels.0.is_empty()),
+                ];
+                self.external("volumes", "volume", key, &given);
+            }
+        }
+        for (key, network) in &sections.networks {
+            if network.external.as_ref().is_some_and(|external| !external.off) {
+                let given = [
+                    ("driver", !network.driver.is_empty()),
+                    ("driver_opts", !network.driver_opts.0.is_empty()),
+                    ("labels", !network.labels.0.is_empty()),
+                    ("ipam", network.ipam.as_ref().is_some_and(|ipam| !ipam.config.is_empty())),
+                ];
+                self.external("networks", "network", key, &given);
+            }
+        }
+        for (key, secret) in &sections.secrets {
+            let external = secret.external.as_ref().is_some_and(|external| !external.off);
+            let sources = usize::from(!secret.file.0.is_empty()) + usize::from(!secret.environment.is_empty());
+            let driver = !secret.driver.is_empty();
+            self.one_source("secrets", key, external || driver, sources, "`file` or `environment`");
+        }
+        for (key, config) in &sections.configs {
+            let external = config.external.as_ref().is_some_and(|external| !external.off);
+            let sources = usize::from(!config.file.0.is_empty())
+                + usize::from(!config.environment.is_empty())
+                + usize::from(!config.content.is_empty());
+            let driver = !config.template_driver.is_empty();
+            self.one_source("configs", key, external || driver, sources, "`file`, `environment` or `content`");
+        }
+    }
+
+    fn external(&mut self, section: &str, kind: &str, key: &str, given: &[(&str, bool)]) {
+        for (attribute, _) in given.iter().filter(|(_, given)| *given) {
+            let problem = Problem::error(format!("the external {kind} `{key}` cannot have `{attribute}`"));
+            let hint = "it is made elsewhere: take the attribute away, or `external`";
+            self.report(&[section, key, attribute], problem.hint(hint));
+        }
+    }
+
+    fn one_source(&mut self, section: &str, key: &str, external: bool, sources: usize, allowed: &str) {
+        let problem = match (external, sources) {
+            (true, _) | (false, 1) => return,
+            (false, 0) => Problem::error(format!("`{key}` has no content")).hint(format!("say {allowed}")),
+            (false, _) => {
+                Problem::error(format!("`{key}` has more than one content")).hint(format!("keep one of {allowed}"))
+            }
+        };
+        self.report(&[section, key], problem);
+    }
+
+    /// The checks of each service.
+    pub(super) fn services(&mut self) {
+        let sections = self.sections;
+        for (name, service) in &sections.services {
+            self.image(name, service);
+            self.dependencies(name, service);
+            self.references(name, service);
+            self.container(name, service);
+            self.mounts(name, service);
+        }
+        self.ports();
+        self.cycles();
+    }
+
+    fn image(&mut self, name: &str, service: &Service) {
+        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
+            let problem = Problem::error(format!("the service `{name}` has no image"));
+            self.report(
+                &["services", name],
+                problem.hint("say with `image` which one it runs, or with `build` how it is made"),
+            );
+        }
+    }
+
+    fn dependencies(&mut self, name: &str, service: &Service) {
+        for (other, dependency) in &service.depends_on.0 {
+            if self.sections.services.contains_key(other) {
+                continue;
+            }
+            let disabled = self.disabled.get(other);
+            let place = ["depends_on", "links", "network_mode", "pid", "ipc", "volumes_from"]
+                .into_iter()
+                .map(|attribute| ["services", name, attribute, other])
+                .find(|path| locate(self.tree, path) != locate(self.tree, &path[..2]))
+                .unwrap_or(["services", name, "depends_on", other]);
+            match disabled {
+                Some(_) if !dependency.required.0 => {}
+                Some(disabled) => {
+                    let profiles = disabled.profiles.0.join("`, `");
+                    let problem =
+                        Problem::error(format!("`{name}` depends on `{other}`, which no active profile switches on"));
+                    let hint = format!("switch on its profile `{profiles}`, or write `required: false`");
+                    self.report(&place, problem.hint(hint));
+                }
+                None => {
+                    let problem = Problem::error(format!("`{name}` depends on `{other}`, which is no service"))
+                        .label("no service has this name");
+                    let known = self.sections.services.keys().chain(self.disabled.keys()).map(String::as_str);
+                    let problem = match nearest(other, known) {
+                        Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
+                        None => problem,
+                    };
+                    self.report(&place, problem);
+                }
+            }
+        }
+    }
+
+    fn undefined(&mut self, path: &[&str], kind: &str, section: &str, key: &str, known: &BTreeSet<&str>) {
+        if known.contains(key) {
+            return;
+        }
+        let problem = Problem::error(format!("the {kind} `{key}` is not declared"));
+        let problem = match nearest(key, known.iter().copied()) {
+            Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
+            None if kind == "volume" && key.contains('/') => {
+                problem.hint(format!("declare it below the top-level `{section}`, or begin a path with `./`"))
+            }
+            None => problem.hint(format!("declare it below the top-level `{section}`: `{key}:`")),
+        };
+        self.report(path, problem);
+    }
+
+    fn references(&mut self, name: &str, service: &Service) {
+        let sections = self.sections;
+        for key in service.networks.iter().flat_map(|networks| networks.0.keys()).filter(|key| *key != "default") {
+            if !sections.networks.contains_key(key) {
+                let known = sections.networks.keys().map(String::as_str).collect();
+                self.undefined(&["services", name, "networks", key], "network", "networks", key, &known);
+            }
+        }
+        for mount in &service.volumes.0 {
+            let is_volume = mount.r#type == super::raw::mount::MountType::Volume && !mount.source.is_empty();
+            if is_volume && !sections.volumes.contains_key(&mount.source) {
+                let known = sections.volumes.keys().map(String::as_str).collect();
+                self.undefined(
+                    &["services", name, "volumes", &mount.source],
+                    "volume",
+                    "volumes",
+                    &mount.source,
+                    &known,
+                );
+            }
+        }
+        let built = service.build.iter().flat_map(|build| &build.0.0.secrets).map(|grant| ("build", grant));
+        for (attribute, grant) in service.secrets.iter().map(|grant| ("secrets", grant)).chain(built) {
+            if !sections.secrets.contains_key(&grant.source) {
+                let known = sections.secrets.keys().map(String::as_str).collect();
+                let path = ["services", name, attribute, &*grant.source];
+                self.undefined(&path, "secret", "secrets", &grant.source, &known);
+            }
+        }
+        for grant in &service.configs {
+            if !sections.configs.contains_key(&grant.source) {
+                let known = sections.configs.keys().map(String::as_str).collect();
+                let path = ["services", name, "configs", &*grant.source];
+                self.undefined(&path, "config", "configs", &grant.source, &known);
+            }
+        }
+        for key in service.models.0.keys().filter(|key| !sections.models.contains_key(*key)) {
+            let known = sections.models.keys().map(String::as_str).collect();
+            self.undefined(&["services", name, "models", key], "model", "models", key, &known);
+        }
+    }
+
+    fn container(&mut self, name: &str, service: &Service) {
+        let attribute = |attribute| ["services", name, attribute];
+        if !service.network_mode.is_empty() && service.networks.is_some() {
+            let problem = Problem::error(format!("`{name}` has both `network_mode` and `networks`"));
+            self.report(&attribute("network_mode"), problem.hint("keep one of them"));
+        }
+        let legal = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+        let own = &service.container_name;
+        let starts_right = own.chars().next().is_some_and(|first| first.is_ascii_alphanumeric());
+        if !own.is_empty() && (own.len() < 2 || !starts_right || !own.chars().all(legal)) {
+            let problem = Problem::error(format!("`{own}` cannot be a container's name"));
+            let hint = "use at least two letters, digits, `_`, `.` or `-`, and a letter or digit first";
+            self.report_value(&attribute("container_name"), problem.hint(hint));
+        }
+        self.replicas(name, service);
+        self.limits(name, service);
+    }
+
+    fn replicas(&mut self, name: &str, service: &Service) {
+        let deploy = service.deploy.as_ref().and_then(|deploy| deploy.0.as_ref());
+        let replicas = deploy.and_then(|deploy| deploy.replicas).map(|replicas| replicas.0);
+        let scale = service.scale.map(|scale| i64::from(scale.0));
+        if replicas.is_some_and(|replicas| !(0..=i64::from(u32::MAX)).contains(&replicas)) {
+            let problem = Problem::error("a number of containers cannot be negative");
+            self.report_value(&["services", name, "deploy", "replicas"], problem);
+        }
+        if let (Some(scale), Some(replicas)) = (scale, replicas)
+            && scale != replicas
+        {
+            let problem = Problem::error(format!("`scale` is {scale}, but `deploy.replicas` is {replicas}"));
+            self.report_value(&["services", name, "scale"], problem.hint("keep one of them"));
+        }
+        let count = scale.or(replicas).unwrap_or(1);
+        if !service.container_name.is_empty() && count > 1 {
+            let problem = Problem::error(format!("`{name}` has one `container_name`, but {count} containers"));
+            self.report_value(&["services", name, "container_name"], problem.hint("take `container_name` away"));
+        }
+    }
+
+    /// An attribute and its twin below `deploy` must agree.
+    fn limits(&mut self, name: &str, service: &Service) {
+        let resources = service.deploy.as_ref().and_then(|deploy| deploy.0.as_ref()).map(|deploy| &deploy.resources);
+        let limits = resources.and_then(|resources| resources.limits.as_ref());
+        let reserved = resources.and_then(|resources| resources.reservations.as_ref());
+        #[expect(clippy::float_cmp, reason = "both were written by hand and must be the same")]
+        let cpus = service.cpus.zip(limits.and_then(|limits| limits.cpus)).is_some_and(|(a, b)| a.0 != b.0);
+        let memory = |own: i64, twin: Option<i64>| own != 0 && twin.is_some_and(|twin| twin != own);
+        let most = memory(service.mem_limit.0, limits.and_then(|limits| limits.memory).map(|memory| memory.0));
+        let kept = memory(service.mem_reservation.0, reserved.and_then(|kept| kept.memory).map(|memory| memory.0));
+        let pids = service.pids_limit.zip(limits.and_then(|limits| limits.pids)).is_some_and(|(a, b)| a != b);
+        for (attribute, twin, differ) in [
+            ("cpus", "deploy.resources.limits.cpus", cpus),
+            ("mem_limit", "deploy.resources.limits.memory", most),
+            ("mem_reservation", "deploy.resources.reservations.memory", kept),
+            ("pids_limit", "deploy.resources.limits.pids", pids),
+        ] {
+            if differ {
+                let problem = Problem::error(format!("`{attribute}` and `{twin}` say different things"));
+                self.report_value(&["services", name, attribute], problem.hint("keep one of them"));
+            }
+        }
+    }
+
+    fn mounts(&mut self, name: &str, service: &Service) {
+        let tmpfs: Vec<&str> = service.tmpfs.0.iter().map(|tmpfs| tmpfs.split(':').next().unwrap_or(tmpfs)).collect();
+        for mount in service.volumes.0.iter().filter(|mount| tmpfs.contains(&&*mount.target)) {
+            let problem = Problem::error(format!("`{}` is mounted by `volumes` and by `tmpfs`", mount.target));
+            self.report(&["services", name, "tmpfs", &mount.target], problem.hint("keep one of them"));
+        }
+        for (number, rule) in
+            service.develop.iter().flat_map(|develop| &develop.0).flat_map(|develop| &develop.watch).enumerate()
+        {
+            if rule.path.0.is_empty() {
+                let problem = Problem::error("a watch rule has no path");
+                self.report(&["services", name, "develop", "watch", &format!("#{number}"), "path"], problem);
+            }
+        }
+    }
+
+    /// No port of the host can be published twice.
+    fn ports(&mut self) {
+        let sections = self.sections;
+        let mut taken: HashMap<(&str, &str, &str), (&str, usize)> = HashMap::new();
+        for (name, service) in &sections.services {
+            for port in &service.ports.0 {
+                let fixed = port.published.0.parse::<u16>().is_ok_and(|port| port > 0);
+                if !fixed {
+                    continue;
+                }
+                let ip = if port.host_ip.0.is_empty() { "0.0.0.0" } else { &port.host_ip.0 };
+                let key = (ip, &*port.published.0, &*port.protocol.0);
+                let Some((other, item)) = taken.insert(key, (name, port.item)) else { continue };
+                let place =
+                    |name: &str, item: usize| locate(self.tree, &["services", name, "ports", &format!("#{item}")]);
+                let whose = if other == name { "twice".to_owned() } else { format!("by `{other}` and by `{name}`") };
+                let mut problem =
+                    Problem::error(format!("the port {} of the host is published {whose}", port.published.0))
+                        .hint("publish one of them on another port");
+                problem.place = place(name, port.item);
+                if let Some(first) = place(other, item) {
+                    problem = problem.related(first, "first here");
+                }
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn cycles(&mut self) {
+        let services = &self.sections.services;
+        let edges = services.iter().map(|(name, service)| {
+            (name.as_str(), service.depends_on.0.keys().map(String::as_str).collect::<Vec<_>>())
+        });
+        let Err(cycles) = Graph::from_edges(edges) else { return };
+        for cycle in cycles {
+            let problem = Problem::error(format!("services depend on each other: `{}`", cycle.join(" → ")));
+            let [first, second, ..] = cycle.as_slice() else { continue };
+            let path = ["services", first, "depends_on", second];
+            self.report(&path, problem.hint("take one of these dependencies away"));
+        }
+    }
+}
