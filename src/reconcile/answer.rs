@@ -81,7 +81,7 @@ impl State {
                 self.insert_image(service, image);
             }
             (Operation::Exchange { old, .. }, Outcome::Container(container)) => {
-                self.forget(old);
+                self.bury(old);
                 self.insert_started(*container, now);
             }
             (Operation::Start { .. } | Operation::Restart { .. }, Outcome::Container(container)) => {
@@ -91,7 +91,7 @@ impl State {
                 self.observed.containers.insert(container.id.clone(), *container);
             }
             (Operation::Stop { container, .. } | Operation::Remove { container, .. }, Outcome::Nothing) => {
-                self.forget(container);
+                self.bury(container);
             }
             _ => {}
         }
@@ -111,6 +111,11 @@ impl State {
         self.facts.healthy.remove(&id);
         self.started.insert(id.clone(), now);
         self.observed.containers.insert(id, container);
+    }
+
+    fn bury(&mut self, id: &str) {
+        self.forget(id);
+        self.gone.insert(id.to_owned());
     }
 
     pub(super) fn forget(&mut self, id: &str) {

@@ -32,6 +32,9 @@ impl State {
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
+        if self.gone.contains(id) {
+            return;
+        }
         let old = self.observed.containers.get(id).cloned();
         match container {
             Some(container) => {

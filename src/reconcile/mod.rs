@@ -74,6 +74,8 @@ pub struct State {
     probes: BTreeSet<ContainerId>,
     followed: BTreeMap<ContainerId, u64>,
     started: BTreeMap<ContainerId, Duration>,
+    /// Containers that this run removed. News of them that was under way then must not bring them back.
+    gone: BTreeSet<ContainerId>,
     back_offs: BTreeMap<(String, u32), containers::BackOff>,
     lost_since: Option<Duration>,
 }
@@ -141,6 +143,7 @@ impl State {
             probes: BTreeSet::new(),
             followed: BTreeMap::new(),
             started: BTreeMap::new(),
+            gone: BTreeSet::new(),
             back_offs: BTreeMap::new(),
             lost_since: None,
         };

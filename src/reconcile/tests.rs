@@ -408,3 +408,16 @@ fn an_answer_that_comes_before_a_listing_makes_the_listing_outdated() {
     assert_eq!(run.on(Event::Observed(Observed::default())), ["observe"]);
     assert_eq!(run.on(Event::Observed(listing)), ["2: create api-1"]);
 }
+
+#[test]
+fn late_news_of_a_removed_container_does_not_bring_it_back() {
+    let fewer = project([service("api")]);
+    let mut run = Run::new(fewer, attached());
+    let mut second = container(&run.project, "api", 2, ContainerState::Running);
+    second.id = "second".into();
+    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Running), second.clone()]);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: remove api-2"]);
+    assert!(run.done(1, Outcome::Nothing).is_empty());
+    second.state = ContainerState::Exited(0);
+    assert!(run.became(second).is_empty());
+}
