@@ -349,7 +349,8 @@ impl State {
         if self.is_ending() {
             return BTreeMap::new();
         }
-        let all = self.phase == Phase::Starting && self.up().is_some_and(|up| matches!(up.until, Until::Ready { .. }));
+        // Who waits for readiness, and who looks on, wants to know at once; who starts and leaves does not.
+        let all = self.up().is_some_and(|up| up.until != Until::Started);
         let waited_for = plan.entries.iter().flat_map(|entry| &entry.holds).filter_map(|hold| match hold {
             Hold::Dependency { service, condition: Condition::Healthy } => Some(service.clone()),
             _ => None,
