@@ -2,6 +2,10 @@
 
 #![expect(clippy::print_stdout, reason = "a skipped test and a time are told to who runs the tests")]
 
+#[path = "export/cases.rs"]
+mod cases;
+#[path = "export/folder.rs"]
+mod folder;
 #[path = "export/properties.rs"]
 mod properties;
 #[path = "export/readers.rs"]

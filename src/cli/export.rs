@@ -82,7 +82,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let project = session::load(global, &[])?.project;
     let secrets = arguments.secrets.into();
     let options = Options { registry: arguments.registry, secrets, files: read_files(&project, secrets) };
-    let export = export::kubernetes(&project, &options);
+    let mut export = export::kubernetes(&project, &options);
     let violations = export::check(&export.objects, &export.external);
     if !violations.is_empty() {
         return Err(unacceptable(&violations));
@@ -90,7 +90,11 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     if arguments.stdout {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
     } else {
-        write_folder(&arguments.output, &export.objects, secrets)?;
+        let folder = &arguments.output;
+        if secrets == SecretValues::Placeholder {
+            export::keep_supplied(&mut export, |name| read_text(&folder.join(name)).ok());
+        }
+        write_folder(folder, &export.objects)?;
     }
     anstream::eprint!("{}", report(&export));
     Ok(0)
@@ -148,7 +152,7 @@ fn is_executable(_: &fs::Metadata) -> bool {
 }
 
 /// Writes a file for each object, and says how many were not as they should be and which ones were left over.
-fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Result<(), Error> {
+fn write_folder(folder: &Path, objects: &[Object]) -> Result<(), Error> {
     let failed = |action: &str, path: &Path| Error::io(format!("{action} `{}`", path.display()));
     // All texts first: an object that cannot be written leaves the folder as it was.
     let texts: Vec<String> =
@@ -161,8 +165,7 @@ fn write_folder(folder: &Path, objects: &[Object], secrets: SecretValues) -> Res
         if !is_link && fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
             continue;
         }
-        let private = object.kind() == Kind::Secret && secrets == SecretValues::Values;
-        replace(&path, text.as_bytes(), private).map_err(failed("write", &path))?;
+        replace(&path, text.as_bytes(), object.kind() == Kind::Secret).map_err(failed("write", &path))?;
         changed += 1;
     }
     anstream::eprintln!("{} objects in `{}`, {changed} changed", objects.len(), folder.display());
@@ -229,6 +232,15 @@ fn begins_with_mark(path: &Path) -> io::Result<bool> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(4096).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).contains(MARK))
+}
+
+/// The text of a plain file, when it is no larger than a file of an export can be.
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    if fs::metadata(path)?.is_file() {
+        fs::File::open(path)?.take(8 * FILE_LIMIT).read_to_string(&mut text)?;
+    }
+    Ok(text)
 }
 
 /// What could not be carried over and what is to be supplied, for people. Keys with the same reason stand together.

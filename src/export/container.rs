@@ -6,14 +6,17 @@ use k8s_openapi::api::core::v1::{Capabilities, Container, ContainerPort, Securit
 
 use crate::project::Service;
 
-use super::{Context, Export, ports, probe, service_key};
+use super::hosts::command_texts;
+use super::probe::{self, Probes};
+use super::{Context, Export, ports, service_key};
 
-/// The container, without its environment and mounts.
-pub(super) fn of(context: &Context<'_>, service: &Service, export: &mut Export) -> Container {
+/// The container, without its environment and mounts. That of a Job is done when it exits, and so has no probes.
+pub(super) fn of(context: &Context<'_>, service: &Service, is_job: bool, export: &mut Export) -> Container {
     let (command, args) = command(service, export);
     let (image, pull) = image(context, service, export);
-    let probes = probe::of(context, service, export);
+    let probes = if is_job { Probes::default() } else { probe::of(context, service, export) };
     note_rest(service, export);
+    note_secrets(context, service, export);
     Container {
         name: context.names.service(&service.name),
         image: Some(image),
@@ -35,16 +38,22 @@ pub(super) fn of(context: &Context<'_>, service: &Service, export: &mut Export) 
 /// The image, and when it is pulled. One that the project builds has to get into a registry first.
 fn image(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
     let image = context.project.image_of(service);
+    let key = service_key(service, "build");
     if service.image.is_some() {
+        if service.build.is_some() {
+            export.approximated(key, format!("build it here and push it as `{image}`"));
+        }
         return (image, None);
     }
-    let key = service_key(service, "build");
     if let Some(registry) = &context.options.registry {
         let image = format!("{}/{image}", registry.trim_end_matches('/'));
-        export.approximated(key, format!("push the image as `{image}`"));
+        export.approximated(key, format!("build it here and push it as `{image}`"));
         return (image, None);
     }
-    export.approximated(key, format!("no registry is named for `{image}`; push it somewhere and say `--registry`"));
+    export.approximated(
+        key,
+        format!("no registry is named for `{image}`; build and push it, and say where with `--registry`"),
+    );
     // Without a tag, nodes would ask a registry even for an image that was loaded into them by hand.
     (image, Some("IfNotPresent".to_owned()))
 }
@@ -171,6 +180,18 @@ fn note_rest(service: &Service, export: &mut Export) {
             service_key(service, "stop_signal"),
             "pods are stopped by the image's signal; set `STOPSIGNAL` there",
         );
+    }
+}
+
+/// A secret in a command is in the objects for everybody to read, whatever the Secrets hold.
+fn note_secrets(context: &Context<'_>, service: &Service, export: &mut Export) {
+    for (attribute, text) in command_texts(service) {
+        if context.secret_values.iter().any(|value| text.contains(value)) {
+            export.approximated(
+                service_key(service, &attribute),
+                "it spells out a value that is a secret elsewhere; let the program read it from a variable or a file",
+            );
+        }
     }
 }
 

@@ -47,7 +47,7 @@ fn divided(context: &Context<'_>, service: &Service, object: &str, export: &mut 
     for (name, value) in &service.environment {
         let key = || service_key(service, &format!("environment.{name}"));
         let Some(value) = value else {
-            export.dropped(key(), "it has no value here, and an image's variable cannot be unset");
+            export.dropped(key(), "it is not set here; add it where the cluster has a value for it");
             continue;
         };
         if !is_variable(name) {

@@ -67,11 +67,16 @@ pub(super) fn aliases(service: &Service) -> impl Iterator<Item = &str> {
 
 /// What a service is told, with the attribute that tells it.
 fn texts(service: &Service) -> Vec<(String, &str)> {
-    let mut texts: Vec<(String, &str)> = service
-        .environment
-        .iter()
+    let variables = service.environment.iter();
+    variables
         .filter_map(|(name, value)| Some((format!("environment.{name}"), value.as_deref()?)))
-        .collect();
+        .chain(command_texts(service))
+        .collect()
+}
+
+/// The words of a service's commands, with the attribute that they are from.
+pub(super) fn command_texts(service: &Service) -> Vec<(String, &str)> {
+    let mut texts = Vec::new();
     for (attribute, words) in [("command", &service.command), ("entrypoint", &service.entrypoint)] {
         texts.extend(words.iter().flatten().map(|word| (attribute.to_owned(), word.as_str())));
     }

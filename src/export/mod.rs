@@ -19,6 +19,7 @@ mod ports;
 mod probe;
 mod secrecy;
 mod storage;
+mod supplied;
 mod workload;
 mod yaml;
 
@@ -31,6 +32,7 @@ pub use check::{Violation, check};
 pub use files::{File, wanted_files};
 pub use loss::{Fate, Loss, Supply};
 pub use object::{Kind, Object, Reference};
+pub use supplied::keep_supplied;
 pub use yaml::{WriteError, document, stream};
 
 use hosts::Hosts;
@@ -88,6 +90,8 @@ struct Context<'a> {
     options: &'a Options,
     names: Names,
     hosts: Hosts,
+    /// Values that are kept in Secrets.
+    secret_values: BTreeSet<&'a str>,
     /// The services that somebody waits for until they have exited.
     one_shot: BTreeSet<&'a str>,
     /// The services that somebody needs while they run.
@@ -102,6 +106,7 @@ pub fn kubernetes(project: &Project, options: &Options) -> Export {
         options,
         names: Names::of(project),
         hosts: Hosts::of(project),
+        secret_values: secrecy::known_values(project),
         one_shot: one_shot_services(project),
         needed: needed_services(project),
     };

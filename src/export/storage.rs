@@ -104,10 +104,11 @@ pub(super) fn mounts(context: &Context<'_>, service: &Service, parts: &mut Parts
         let (base, volume) = match &mount.source {
             MountSource::Bind { .. } => continue,
             MountSource::Volume { key: volume, subpath, .. } => {
-                volume_mount.sub_path = subpath.clone().filter(|path| is_inside(path));
-                if subpath.is_some() && volume_mount.sub_path.is_none() {
+                let inside = subpath.as_deref().filter(|path| is_inside(path));
+                if subpath.is_some() && inside.is_none() {
                     export.dropped(format!("{key}.subpath"), "a path inside a volume must be relative, without `..`");
                 }
+                volume_mount.sub_path = folder_in(context, volume, inside);
                 named(context, volume, parts)
             }
             MountSource::Anonymous { .. } => (format!("data{}", mount.target), empty(None, None)),
@@ -121,6 +122,15 @@ pub(super) fn mounts(context: &Context<'_>, service: &Service, parts: &mut Parts
             }
         };
         parts.mount(&key, &base, volume, volume_mount, export);
+    }
+}
+
+/// A volume of Compose is an empty folder at first. The top of a claim's file system is not: many have a `lost+found`,
+/// which databases take for data of somebody else. So a folder inside it is mounted.
+fn folder_in(context: &Context<'_>, key: &str, inside: Option<&str>) -> Option<String> {
+    match context.project.volumes.get(key) {
+        Some(volume) if volume.external || is_memory(volume) => inside.map(str::to_owned),
+        _ => Some(inside.map_or_else(|| "data".to_owned(), |inside| format!("data/{inside}"))),
     }
 }
 

@@ -82,20 +82,15 @@ pub(super) fn write(context: &Context<'_>, service: &Service, export: &mut Expor
     storage::mounts(context, service, &mut parts, export);
     files::binds(context, service, &mut parts, export);
     files::grants(context, service, &mut parts, export);
-    let mut container = container::of(context, service, export);
+    let is_job = context.one_shot.contains(service.name.as_str());
+    if is_job && service.healthcheck.is_some() {
+        export.dropped(service_key(service, "healthcheck"), "a Job is done when it exits, not when it is healthy");
+    }
+    let mut container = container::of(context, service, is_job, export);
     container.env_from = env_from;
     // A volume whose every mount was hidden by a later one is not needed.
     parts.volumes.retain(|volume| parts.mounts.iter().any(|mount| mount.name == volume.name));
     container.volume_mounts = (!parts.mounts.is_empty()).then(|| std::mem::take(&mut parts.mounts));
-    let is_job = context.one_shot.contains(service.name.as_str());
-    if is_job {
-        container.startup_probe = None;
-        container.readiness_probe = None;
-        container.liveness_probe = None;
-        if service.healthcheck.is_some() {
-            export.dropped(service_key(service, "healthcheck"), "a Job is done when it exits, not when it is healthy");
-        }
-    }
     let has_claim = parts.has_claim;
     let mut pod = pod(context, service, parts, export);
     if let Some(spec) = &mut pod.spec {
@@ -155,6 +150,10 @@ fn job(context: &Context<'_>, service: &Service, mut template: PodTemplateSpec, 
         let policy = if service.restart == RestartPolicy::No { "Never" } else { "OnFailure" };
         spec.restart_policy = Some(policy.to_owned());
     }
+    export.approximated(
+        format!("services.{}", service.name),
+        "a Job: it runs once, and must be deleted before it is applied again in another form",
+    );
     let replicas = i32::try_from(service.replicas).unwrap_or(i32::MAX);
     let parallel = (replicas != 1).then_some(replicas);
     Object::Job(Box::new(Job {

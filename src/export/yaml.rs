@@ -2,7 +2,7 @@
 //!
 //! Readers differ most in what they take an unquoted word for: to YAML 1.1, which Kubernetes reads, `yes` is a boolean
 //! and `1:30` a number. So only text that no reader can mistake stands bare; lines stand in a literal block when that
-//! needs no indentation indicator, which not all readers agree upon; everything else stands in double quotes.
+//! needs no indentation indicator, which not all readers agree upon; everything else stands in quotes.
 
 use std::fmt::Write as _;
 
@@ -181,7 +181,14 @@ fn write_block(text: &mut String, string: &str, indent: usize) {
     text.extend(std::iter::repeat_n('\n', ends.saturating_sub(1)));
 }
 
+/// Single quotes leave `"` and `\` as they are, but can hold nothing that has to be escaped.
 fn write_quoted(text: &mut String, string: &str) {
+    if string.contains(['"', '\\']) && string.chars().all(is_printable) {
+        text.push('\'');
+        text.push_str(&string.replace('\'', "''"));
+        text.push('\'');
+        return;
+    }
     text.push('"');
     for character in string.chars() {
         match character {
@@ -234,6 +241,12 @@ mod tests {
     fn lists_stand_under_their_key_and_maps_in_lists_begin_on_its_dash() {
         let value = json!({ "a": [{ "b": 1, "c": [true, "x"] }, []], "d": {}, "e": [["f"]] });
         assert_eq!(written(&value), "a:\n- b: 1\n  c:\n  - true\n  - x\n- []\nd: {}\ne:\n- - f\n");
+    }
+
+    #[test]
+    fn quotes_inside_decide_which_stand_outside() {
+        assert_eq!(written(&json!({ "a": "{\"b\": 'c'}" })), "a: '{\"b\": ''c''}'\n");
+        assert_eq!(written(&json!({ "a": "\"\u{7}" })), "a: \"\\\"\\u0007\"\n");
     }
 
     #[test]
