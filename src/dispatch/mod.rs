@@ -139,6 +139,7 @@ impl<E: Engine> Dispatcher<E> {
             self.events.clone(),
             self.cancel.clone(),
         ));
+        self.warn_of_watching(watch.as_ref());
         let mut ended = self.act(first);
         while ended.is_none() {
             let wake = self.state.wake_at().map(|at| self.began + at);
@@ -175,6 +176,17 @@ impl<E: Engine> Dispatcher<E> {
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
         self.wind_up(ended.unwrap_or(1)).await
+    }
+
+    /// Tells what keeps saved files from being noticed as they should be.
+    fn warn_of_watching(&mut self, watch: Option<&Watch>) {
+        if let Some(error) = watch.and_then(Watch::degraded) {
+            self.tell(Notice::Warning { message: error.to_string(), hint: error.hint() });
+        }
+        let rules = self.rules.clone();
+        for problem in rules.iter().flat_map(|rules| rules.problems()) {
+            self.tell(Notice::Warning { message: problem.to_string(), hint: None });
+        }
     }
 
     /// An ignore file that was saved changes what is watched.

@@ -88,6 +88,13 @@ pub enum Notice {
         /// Their names.
         names: Vec<String>,
     },
+    /// Something is not as it should be, and the run goes on without it.
+    Warning {
+        /// What, in words for people.
+        message: String,
+        /// The next step.
+        hint: Option<String>,
+    },
     /// A needed service cannot come up.
     ServiceFailed {
         /// The service.

@@ -99,6 +99,7 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
             Said::new(Mark::Warning, "", format!("not in the manifest: {}", quoted(names.iter())))
                 .hint("remove them with `--remove-orphans`")
         }
+        Notice::Warning { message, hint } => Said { hint: hint.clone(), ..Said::new(Mark::Warning, "", message) },
         Notice::ServiceFailed { service, needed_by, reason, .. } => {
             let words = match needed_by.as_slice() {
                 [] => reason.clone(),
