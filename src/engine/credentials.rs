@@ -2,6 +2,9 @@
 //! to nobody but the engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,13 +18,20 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 type Answers = BTreeMap<String, (Instant, Option<DockerCredentials>)>;
 
-/// What helpers have answered so far.
-#[derive(Debug, Clone, Default)]
+/// The docker config, and what its helpers have answered so far.
+#[derive(Clone, Default)]
 pub(super) struct Credentials {
+    /// The folder of the docker config.
+    folder: Option<PathBuf>,
     answers: Arc<Mutex<Answers>>,
 }
 
 impl Credentials {
+    /// The credentials that the docker config in this folder knows.
+    pub(super) fn in_folder(folder: Option<PathBuf>) -> Self {
+        Self { folder, answers: Arc::default() }
+    }
+
     /// The credentials for a registry; `None` where nobody has logged in.
     pub(super) async fn of_registry(&self, registry: &str) -> Option<DockerCredentials> {
         if let Some((asked, answer)) = self.answers.lock().unwrap_or_else(PoisonError::into_inner).get(registry)
@@ -29,8 +39,10 @@ impl Credentials {
         {
             return answer.clone();
         }
+        let folder = self.folder.clone()?;
         let name = registry.to_owned();
-        let answer = tokio::task::spawn_blocking(move || look_up(&name)).await.ok().flatten();
+        // Helpers are programs: they take their time.
+        let answer = tokio::task::spawn_blocking(move || look_up(&folder, &name)).await.ok().flatten();
         let entry = (Instant::now(), answer.clone());
         self.answers.lock().unwrap_or_else(PoisonError::into_inner).insert(registry.to_owned(), entry);
         answer
@@ -63,7 +75,7 @@ pub(super) fn registry_of(reference: &str) -> String {
     }
 }
 
-fn look_up(registry: &str) -> Option<DockerCredentials> {
+fn look_up(folder: &Path, registry: &str) -> Option<DockerCredentials> {
     let with = |username, password, identitytoken| DockerCredentials {
         username,
         password,
@@ -71,7 +83,8 @@ fn look_up(registry: &str) -> Option<DockerCredentials> {
         serveraddress: Some(registry.to_owned()),
         ..Default::default()
     };
-    match docker_credential::get_credential(registry).ok()? {
+    let config = File::open(folder.join("config.json")).ok()?;
+    match docker_credential::get_credential_from_reader(BufReader::new(config), registry).ok()? {
         DockerCredential::IdentityToken(token) => Some(with(None, None, Some(token))),
         DockerCredential::UsernamePassword(user, password) if user == "<token>" => {
             Some(with(None, None, Some(password)))
@@ -126,7 +139,20 @@ fn registry(image: &str, variables: &BTreeMap<String, String>, stages: &BTreeSet
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{HUB, registries, registry_of};
+    use super::{Credentials, HUB, registries, registry_of};
+
+    #[tokio::test]
+    async fn credentials_come_from_the_docker_config() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(r#"{{"auths":{{"{HUB}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#);
+        std::fs::write(folder.path().join("config.json"), config).expect("a file");
+        let credentials = Credentials::in_folder(Some(folder.path().to_owned()));
+        let found = credentials.of_registry(&registry_of("node")).await.expect("credentials");
+        assert_eq!((found.username.as_deref(), found.password.as_deref()), (Some("me"), Some("secret")));
+        assert!(credentials.of_registry("ghcr.io").await.is_none());
+        let of_file = credentials.of_dockerfile("FROM node\nFROM ghcr.io/a", &BTreeMap::new()).await;
+        assert_eq!(of_file.keys().collect::<Vec<_>>(), [HUB]);
+    }
 
     #[test]
     fn a_reference_without_a_host_is_the_hubs() {

@@ -5,9 +5,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use base64::Engine as _;
 use futures_util::StreamExt as _;
 use hoist::engine::docker::{Docker, ExecOptions};
-use hoist::engine::{Engine, EngineError, LogOptions};
+use hoist::engine::{Engine, EngineError, LogOptions, Progress};
 use hoist::plan::observed::{ContainerState, Health};
 use hoist::plan::spec::{ContainerSpec, CopiedFile, NetworkEndpoint, label};
 use hoist::project::{
@@ -17,6 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::registry;
 use crate::world::{DEADLINE, World, with_docker};
 
 const FOREVER: &str = "sleep 1000";
@@ -418,6 +420,36 @@ async fn the_classic_builder_tells_as_much() {
         }
         let from = format!("] FROM {}", world.image());
         assert!(steps.iter().any(|step| step.contains(&from)), "{steps:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pull_uses_the_credentials_of_the_docker_config() {
+    with_docker(async |world| {
+        let address = registry::start(&world.project);
+        let image = format!("{address}/{}:1", world.project);
+        let login = base64::engine::general_purpose::STANDARD.encode(registry::LOGIN);
+        let config = serde_json::json!({ "auths": { &address: { "auth": login } } });
+        fs::write(world.folder.path().join("config.json"), config.to_string()).expect("a file");
+        let pull = async |engine: &Docker| {
+            let (progress, mut news) = mpsc::channel(100);
+            let pulled = engine.pull(&image, None, progress, CancellationToken::new()).await;
+            (pulled, news.recv().await)
+        };
+        let (refused, _) = pull(&world.engine).await;
+        assert!(matches!(refused, Err(EngineError::Refused { .. } | EngineError::NotFound { .. })), "{refused:?}");
+        let engine = world.engine.clone().with_docker_config(world.folder.path());
+        let (pulled, news) = pull(&engine).await;
+        assert_eq!(pulled.expect("an image").labels["pulled"], world.project);
+        assert!(matches!(news, Some(Progress::Bytes { .. })), "{news:?}");
+        // A build that takes from there asks back for the same credentials.
+        world.engine.remove_image(&image).await.expect("a removal");
+        let spec = world.build("a", &[("Dockerfile", &format!("FROM {image}\nLABEL built=yes\n"))]);
+        let (progress, _) = mpsc::channel(1);
+        let built = engine.build(&spec, progress, CancellationToken::new()).await.expect("an image");
+        assert_eq!((built.labels["pulled"].as_str(), built.labels["built"].as_str()), (world.project.as_str(), "yes"));
+        world.engine.remove_image(&image).await.expect("a removal");
     })
     .await;
 }

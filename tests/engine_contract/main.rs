@@ -7,6 +7,7 @@
 
 mod contract;
 mod docker;
+mod registry;
 mod world;
 
 /// Runs every function of the contract on the engine of maps and on the real one.

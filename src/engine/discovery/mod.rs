@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::EngineError;
 use super::context::hexadecimal;
+use super::credentials::Credentials;
 use super::docker::{Docker, Greeting, Version, ping};
 
 /// An engine that is there answers at once.
@@ -75,9 +76,10 @@ struct ContextEndpoint {
 pub(super) async fn connect(asked: Option<&str>) -> Result<Docker, EngineError> {
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let candidates = candidates(asked, &environment)?;
+    let credentials = Credentials::in_folder(docker_config_folder(&environment));
     let mut tried = Vec::new();
     for candidate in candidates {
-        match open(&candidate).await {
+        match open(&candidate, &credentials).await {
             Ok(docker) if environment("DOCKER_BUILDKIT").as_deref() == Some("0") => {
                 return Ok(docker.without_buildkit());
             }
@@ -210,7 +212,7 @@ fn read(path: &Path) -> Option<String> {
     small.then(|| std::fs::read_to_string(path).ok()).flatten()
 }
 
-async fn open(candidate: &Candidate) -> Result<Docker, String> {
+async fn open(candidate: &Candidate, credentials: &Credentials) -> Result<Docker, String> {
     let opened = tokio::time::timeout(CONNECT_DEADLINE, greet(candidate)).await;
     let (client, greeting) =
         opened.map_err(|_| format!("does not answer within {} s", CONNECT_DEADLINE.as_secs()))??;
@@ -218,7 +220,7 @@ async fn open(candidate: &Candidate) -> Result<Docker, String> {
         return Err(format!("speaks API {}, hoist needs {OLDEST} (Docker 20.10 or newer)", greeting.version));
     }
     let local = candidate.url.starts_with("unix://");
-    Ok(Docker::new(client, &greeting, candidate.url.clone(), local))
+    Ok(Docker::new(client, &greeting, candidate.url.clone(), local, credentials.clone()))
 }
 
 async fn greet(candidate: &Candidate) -> Result<(bollard::Docker, Greeting), String> {

@@ -100,8 +100,9 @@ impl Docker {
         if let Some(sending) = sending {
             // The engine can refuse before it has read everything; then the sending is cut off and does not count.
             match (sending.await, &built) {
-                (Ok(Err(PackError::Changed { path })), _) => {
-                    return Err(Failure::Changed(PackError::Changed { path }.into()));
+                (Ok(Err(error @ PackError::Changed { .. })), _) => return Err(Failure::Changed(error.into())),
+                (Ok(Err(PackError::Failed { path, error })), Err(_)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                    return Err(Failure::Final(PackError::Failed { path, error }.into()));
                 }
                 (Ok(Ok(sent)), Ok(_)) if sent != digest => {
                     return Err(Failure::Changed(PackError::Changed { path: ".".into() }.into()));

@@ -19,9 +19,9 @@ pub(super) fn from_bollard(error: Error) -> EngineError {
         Error::SocketNotFoundError(path) => {
             EngineError::Unreachable { message: format!("no engine listens on `{path}`") }
         }
-        Error::HyperLegacyError { err } => EngineError::Unreachable { message: innermost(&err) },
-        Error::HyperResponseError { err } => EngineError::Unreachable { message: innermost(&err) },
-        Error::IOError { err } => EngineError::Unreachable { message: err.to_string() },
+        Error::HyperLegacyError { err } => unreachable_because(&err),
+        Error::HyperResponseError { err } => unreachable_because(&err),
+        Error::IOError { err } => unreachable_because(&err),
         Error::JsonDataError { message, .. } => {
             EngineError::Refused { message: format!("the engine's answer cannot be read: {message}") }
         }
@@ -107,13 +107,13 @@ fn address_end(word: &str) -> Option<&'static str> {
     }
 }
 
-/// The cause at the end of a chain, which is the only link that says something.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+/// The cause at the end of a chain is the only link that says something.
+fn unreachable_because(error: &(dyn std::error::Error + 'static)) -> EngineError {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string()
+    EngineError::Unreachable { message: format!("the engine does not answer: {innermost}") }
 }
 
 #[cfg(test)]

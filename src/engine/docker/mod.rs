@@ -15,6 +15,7 @@ mod pull;
 mod stream;
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,16 +95,29 @@ impl Docker {
         discovery::connect(asked).await
     }
 
-    pub(super) fn new(client: bollard::Docker, greeting: &Greeting, address: String, local: bool) -> Self {
+    pub(super) fn new(
+        client: bollard::Docker,
+        greeting: &Greeting,
+        address: String,
+        local: bool,
+        credentials: Credentials,
+    ) -> Self {
         let patient = client.clone().with_timeout(PATIENCE);
         let facts = Facts { address, version: greeting.version, buildkit: greeting.buildkit, local };
-        Self { client, patient, facts: Arc::new(facts), credentials: Credentials::default() }
+        Self { client, patient, facts: Arc::new(facts), credentials }
     }
 
     /// The same engine, building with the classic builder even where it has BuildKit (`DOCKER_BUILDKIT=0`).
     #[must_use]
     pub fn without_buildkit(mut self) -> Self {
         self.facts = Arc::new(Facts { buildkit: false, ..(*self.facts).clone() });
+        self
+    }
+
+    /// The same engine, with the registry credentials of the docker config in this folder.
+    #[must_use]
+    pub fn with_docker_config(mut self, folder: &Path) -> Self {
+        self.credentials = Credentials::in_folder(Some(folder.to_owned()));
         self
     }
 
