@@ -73,6 +73,8 @@ pub struct State {
     settle: Settle,
     probes: BTreeSet<ContainerId>,
     followed: BTreeMap<ContainerId, u64>,
+    /// The starts whose first lines are not this run's to show: before it began, or shown already.
+    heard: BTreeMap<ContainerId, u64>,
     started: BTreeMap<ContainerId, Duration>,
     /// Containers that this run removed. News of them that was under way then must not bring them back.
     gone: BTreeSet<ContainerId>,
@@ -142,6 +144,7 @@ impl State {
             settle: Settle::default(),
             probes: BTreeSet::new(),
             followed: BTreeMap::new(),
+            heard: BTreeMap::new(),
             started: BTreeMap::new(),
             gone: BTreeSet::new(),
             back_offs: BTreeMap::new(),
@@ -233,6 +236,18 @@ impl State {
             Goal::Down(down) => down.services.clone(),
         }
     }
+}
+
+/// The earliest moment at which the present life of a container can have said something: engines note a start only after
+/// the process runs, when its first lines may be there already, and even its end.
+fn first_output_of(container: &Container) -> u64 {
+    const NOTED_LATE_NANOS: u64 = 100_000_000;
+    let previous_end = if container.state.is_running() && container.finished_at <= container.started_at {
+        container.finished_at
+    } else {
+        container.started_at.saturating_sub(NOTED_LATE_NANOS)
+    };
+    previous_end.max(container.created_at)
 }
 
 /// A restart of a service takes those along that ask for it with `depends_on.restart: true`.
@@ -393,7 +408,8 @@ impl State {
                 continue;
             }
             self.followed.insert(container.id.clone(), container.started_at);
-            let since = self.started.contains_key(&container.id).then_some(container.started_at);
+            let is_heard = self.heard.get(&container.id) == Some(&container.started_at);
+            let since = (!is_heard).then(|| first_output_of(container));
             actions.push(Action::Follow {
                 service: container.service.clone(),
                 number: container.number,
@@ -434,6 +450,8 @@ impl State {
             Goal::Restart { .. } => true,
             Goal::Stop { .. } | Goal::Down(_) => false,
         };
+        let running = self.observed.containers.values().filter(|container| container.state.is_running());
+        self.heard = running.map(|container| (container.id.clone(), container.started_at)).collect();
         let containers = self.observed.containers.values();
         let in_scope = containers.filter(|container| scope.contains(&container.service) && !container.one_off);
         self.facts.pending = in_scope.filter(is_wanted).map(|container| container.id.clone()).collect();
@@ -447,7 +465,7 @@ impl State {
         if self.lost_since.is_none() {
             self.lost_since = Some(now);
             // Their output breaks off with the connection; it is taken up again from the moment of the return.
-            self.followed.clear();
+            self.heard.append(&mut self.followed);
             self.started.clear();
             actions.push(Action::Tell(Notice::EngineLost { reason }));
         }
