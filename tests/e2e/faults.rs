@@ -113,11 +113,11 @@ services:
 fn after_a_kill_in_the_middle_of_a_replacement_one_container_is_left() {
     let manifest = "
 services:
-  app: { image: hoist-test/busybox, command: sh -c 'trap true TERM; while :; do sleep 0.1; done', stop_grace_period: 2s, environment: { A: one } }
+  app: { image: hoist-test/busybox, command: sh -c 'trap true TERM; while :; do sleep 0.1; done', stop_grace_period: 2s, environment: { A: first } }
 ";
     let project = Project::new(manifest);
     project.hoist(&["up", "-d"]).success();
-    project.write("compose.yaml", &manifest.replace("one", "two"));
+    project.write("compose.yaml", &manifest.replace("first", "second"));
     let session = project.start(&["up", "-d"]);
     project.eventually("the replacement is under way", || {
         let containers = project.containers();
@@ -129,7 +129,7 @@ services:
     let app = project.container("app");
     assert!(app.runs());
     assert_eq!(app.name, format!("{}-app-1", project.name()));
-    assert!(app.raw["Config"]["Env"].to_string().contains("A=two"));
+    assert!(app.raw["Config"]["Env"].to_string().contains("A=second"));
 }
 
 #[test]

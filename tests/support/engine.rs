@@ -211,9 +211,10 @@ impl PrivateEngine {
     /// Starts its daemon again.
     pub(crate) fn resume(&mut self) {
         let log = fs::File::create(self.path("log")).expect("create a log");
-        let mut command = Command::new("dockerd");
+        // A network of its own: a second engine in the machine's would take the first one's bridge and rules away.
+        let mut command = Command::new("unshare");
         command
-            .arg("--host")
+            .args(["--net", "--", "dockerd", "--host"])
             .arg(format!("unix://{}", self.path("engine.sock").display()))
             .arg("--data-root")
             .arg(self.path("data"))
@@ -221,7 +222,7 @@ impl PrivateEngine {
             .arg(self.path("run"))
             .arg("--pidfile")
             .arg(self.path("pid"))
-            .args(["--bridge", "none", "--iptables=false", "--shutdown-timeout", "2"])
+            .args(["--shutdown-timeout", "2"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
