@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use clap::{Arg, ArgAction, Command};
 
+use super::completions;
+
 /// The groups, in the order in which they are shown.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run", &["up", "down", "start", "stop", "restart", "kill"]),
@@ -28,7 +30,17 @@ pub(super) fn lay_out(command: Command) -> Command {
 }
 
 fn lay_out_sub(sub: Command) -> Command {
-    sub.disable_help_flag(true).arg(help_flag()).help_template(SUB_TEMPLATE).mut_subcommands(lay_out_sub)
+    sub.disable_help_flag(true)
+        .arg(help_flag())
+        .help_template(SUB_TEMPLATE)
+        .mut_args(offer_services)
+        .mut_subcommands(lay_out_sub)
+}
+
+/// Lets shells offer the project's services where one is to be named.
+fn offer_services(argument: Arg) -> Arg {
+    let names_one = argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "SERVICE"));
+    if names_one { argument.add(completions::services()) } else { argument }
 }
 
 /// `-h` and `--help` say the same.

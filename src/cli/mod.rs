@@ -82,6 +82,9 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if completions::answer(&arguments) {
+        return ExitCode::SUCCESS;
+    }
     if arguments.len() <= 1 {
         anstream::print!("{}", command().render_help().ansi());
         return ExitCode::SUCCESS;

@@ -18,10 +18,16 @@ pub(super) fn load(global: &Global, services: &[String]) -> Result<Loaded, Error
     load_as(global, services, true)
 }
 
-/// Loads the manifest, with its variables replaced or not.
-pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -> Result<Loaded, Error> {
+/// The names of the services, without a word about what is wrong with the manifest.
+pub(super) fn names(global: &Global) -> Option<Vec<String>> {
+    let loaded = load::load(&request(global, &[], true).ok()?).ok()?;
+    Some(loaded.project.services.into_keys().chain(loaded.project.disabled.into_keys()).collect())
+}
+
+/// What is to be loaded, by the command line and the process's surroundings.
+fn request(global: &Global, services: &[String], interpolate: bool) -> Result<Request, Error> {
     let current_directory = std::env::current_dir().map_err(Error::io("find the current folder"))?;
-    let request = Request {
+    Ok(Request {
         files: global.files.clone(),
         project_directory: global.project_directory.clone(),
         project_name: global.project_name.clone(),
@@ -31,7 +37,12 @@ pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -
         environment: environment(),
         services: services.to_vec(),
         interpolate,
-    };
+    })
+}
+
+/// Loads the manifest, with its variables replaced or not.
+pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -> Result<Loaded, Error> {
+    let request = request(global, services, interpolate)?;
     let colour = console::colors_enabled_stderr();
     match load::load(&request) {
         Ok(loaded) => {
