@@ -9,8 +9,6 @@ mod discovery;
 pub mod docker;
 pub mod memory;
 
-pub use context::inputs_digest;
-
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;

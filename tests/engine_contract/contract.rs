@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use hoist::engine::{Engine, EngineError, LogOptions, Progress, Wanted, inputs_digest};
+use hoist::engine::context::inputs_digest;
+use hoist::engine::{Engine, EngineError, LogOptions, Progress, Wanted};
 use hoist::plan::observed::ContainerState;
 use hoist::plan::spec::label;
 use hoist::project::{Hook, Mount, MountSource, Networking, Port, Protocol, Published};

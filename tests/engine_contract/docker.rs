@@ -381,7 +381,7 @@ async fn a_large_context_is_streamed_and_a_huge_file_left_out_of_it_is_not_read(
         fs::File::create(root.join("kept")).and_then(|file| file.set_len(40 << 20)).expect("40 MiB");
         fs::File::create(root.join("huge")).and_then(|file| file.set_len(1 << 42)).expect("4 TiB of nothing");
         let image = world.built(&spec).await.expect("an image");
-        assert_eq!(image.labels[label::INPUTS], hoist::engine::inputs_digest(&spec).await.expect("a digest"));
+        assert_eq!(image.labels[label::INPUTS], hoist::engine::context::inputs_digest(&spec).await.expect("a digest"));
     })
     .await;
 }
