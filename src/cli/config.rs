@@ -1,10 +1,10 @@
 //! `hoist config`: the resolved manifest, or one fact of it.
 
 use std::fmt::Write as _;
-
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use super::error::Error;
 use super::global::Global;
@@ -17,6 +17,9 @@ use crate::project::config_hash;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct Arguments {
+    /// The services to show, with all that they depend on; all when none is named
+    #[arg(value_name = "SERVICE")]
+    names: Vec<String>,
     /// How to print the whole of it
     #[arg(long, value_name = "FORMAT", default_value = "yaml", hide_default_value = true)]
     format: Format,
@@ -63,7 +66,8 @@ enum Format {
 
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let loaded = session::load_as(global, &[], !arguments.no_interpolate)?;
+    let mut loaded = session::load_as(global, &arguments.names, !arguments.no_interpolate)?;
+    loaded.keep_only(&arguments.names);
     let file = arguments.output.clone();
     if let Some(name) = arguments.hash.as_ref().filter(|name| *name != "*") {
         session::check_services(std::slice::from_ref(name), loaded.project.services.keys())?;
@@ -124,8 +128,8 @@ pub enum Output {
 pub fn print_config(loaded: &Loaded, output: &Output) -> String {
     let project = &loaded.project;
     match output {
-        Output::Yaml => serde_yaml::to_string(&loaded.model).unwrap_or_else(|error| format!("# {error}\n")),
-        Output::Json => format!("{:#}\n", loaded.model),
+        Output::Yaml => escaped(loaded, yaml(loaded)),
+        Output::Json => escaped(loaded, format!("{:#}\n", loaded.model)),
         Output::Services => lines(project.services.keys()),
         Output::Volumes => lines(project.volumes.keys()),
         Output::Networks => lines(project.networks.keys()),
@@ -145,6 +149,79 @@ pub fn print_config(loaded: &Loaded, output: &Output) -> String {
         Output::Environment => lines(loaded.environment.iter().map(|(key, value)| format!("{key}={value}"))),
         Output::Quiet => String::new(),
     }
+}
+
+/// Doubles every dollar sign, so that the text can be read as a manifest again.
+fn escaped(loaded: &Loaded, text: String) -> String {
+    if loaded.interpolated && text.contains('$') { text.replace('$', "$$") } else { text }
+}
+
+/// The model as YAML, with the extensions of services and without what only programs want to see.
+fn yaml(loaded: &Loaded) -> String {
+    let mut model = loaded.model.clone();
+    if let Some(Value::Object(services)) = model.get_mut("services") {
+        for (name, service) in services {
+            let extensions = loaded.project.services.get(name).map(|service| &service.extensions);
+            if let Value::Object(map) = service {
+                map.extend(extensions.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+                map.retain(|key, value| !(value.is_null() && (key == "command" || key == "entrypoint")));
+            }
+            without_empty(service);
+        }
+    }
+    if let Some(Value::Object(networks)) = model.get_mut("networks") {
+        networks.values_mut().for_each(without_empty);
+    }
+    guard(&mut model);
+    match serde_yaml::to_string(&model) {
+        Ok(text) => unguarded(&text),
+        Err(error) => format!("# {error}\n"),
+    }
+}
+
+/// Takes out the mappings that programs expect even when nothing is in them.
+fn without_empty(value: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Object(map) => map.values().all(Value::is_null),
+        _ => false,
+    };
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, value| {
+                !(matches!(key.as_str(), "ipam" | "resources" | "placement" | "exec") && is_empty(value))
+            });
+            map.values_mut().for_each(without_empty);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_empty),
+        _ => {}
+    }
+}
+
+/// Marks words that older readers of YAML take for flags, because the writer leaves them without quotes.
+const MARK: char = '\u{e000}';
+
+fn is_old_flag(text: &str) -> bool {
+    text.len() <= 3 && matches!(text.to_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off")
+}
+
+fn guard(value: &mut Value) {
+    match value {
+        Value::String(text) if is_old_flag(text) => text.insert(0, MARK),
+        Value::Array(items) => items.iter_mut().for_each(guard),
+        Value::Object(map) => map.values_mut().for_each(guard),
+        _ => {}
+    }
+}
+
+fn unguarded(text: &str) -> String {
+    let mut parts = text.split(MARK);
+    let mut result = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(part.len());
+        let (word, rest) = part.split_at(end);
+        let _ = write!(result, "\"{word}\"{rest}");
+    }
+    result
 }
 
 fn lines<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {

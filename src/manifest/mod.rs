@@ -25,6 +25,7 @@ mod read;
 mod resolve;
 mod scalar;
 mod sections;
+mod select;
 mod validate;
 mod value;
 
@@ -76,6 +77,8 @@ pub struct Loaded {
     pub sources: Sources,
     /// The variables that the manifest was read with: the process's over those of the `.env` files.
     pub environment: BTreeMap<String, String>,
+    /// Variables were replaced, as [`Request::interpolate`] asked.
+    pub interpolated: bool,
 }
 
 /// Why nothing could be loaded: at least one error, and the warnings found on the way.
@@ -193,6 +196,7 @@ fn finish(
         warnings: assembly.problems,
         sources: assembly.sources,
         environment: environment.variables,
+        interpolated: request.interpolate,
     })
 }
 

@@ -1,0 +1,266 @@
+//! The loader held against what docker compose makes of hundreds of small and real manifests. The material is no part of
+//! the project: it lies at `../shared/corpus` beside it, or where `HOIST_CORPUS` says, and the test says so when it is not
+//! there.
+
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a test that reports counts")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hoist::cli::config::{Output, print_config};
+use hoist::cli::load::load;
+use hoist::manifest::Request;
+use serde_json::Value;
+
+/// How many cases of each group have to agree; the rest are differences by choice, or to be mended.
+const FLOORS: &[(&str, usize)] = &[];
+
+fn corpus() -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let path = std::env::var_os("HOIST_CORPUS").map_or(beside, PathBuf::from);
+    path.is_dir().then_some(path)
+}
+
+/// A run of `config` as the command line would do it.
+fn run(directory: &Path, arguments: &[String], environment: BTreeMap<String, String>) -> Result<String, String> {
+    let mut request = Request {
+        files: Vec::new(),
+        project_directory: None,
+        project_name: None,
+        profiles: Vec::new(),
+        env_files: Vec::new(),
+        current_directory: directory.to_path_buf(),
+        environment,
+        services: Vec::new(),
+        interpolate: true,
+    };
+    let mut output = Output::Yaml;
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().cloned().unwrap_or_default();
+        match argument.as_str() {
+            "-f" => request.files.push(value().into()),
+            "-p" => request.project_name = Some(value()),
+            "--profile" => request.profiles.push(value()),
+            "--env-file" => request.env_files.push(value().into()),
+            "--project-directory" => request.project_directory = Some(value().into()),
+            "--no-interpolate" => request.interpolate = false,
+            "--environment" => output = Output::Environment,
+            "--format" => output = if value() == "json" { Output::Json } else { Output::Yaml },
+            "config" => {}
+            service => request.services.push(service.to_owned()),
+        }
+    }
+    let services = request.services.clone();
+    match load(&request) {
+        Ok(mut loaded) => {
+            loaded.keep_only(&services);
+            Ok(print_config(&loaded, &output))
+        }
+        Err(failure) => Err(hoist::ui::problems::render(&failure.problems, &failure.sources, false)),
+    }
+}
+
+fn environment_of(case: &Value, directory: &Path) -> BTreeMap<String, String> {
+    let mut environment: BTreeMap<String, String> = [
+        ("HOME", "/home/user".to_owned()),
+        ("PATH", "/usr/bin:/bin".to_owned()),
+        ("PWD", directory.display().to_string()),
+        ("DOCKER_CONFIG", "/elsewhere/dockercfg".to_owned()),
+        ("DOCKER_HOST", "tcp://127.0.0.1:1".to_owned()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value))
+    .collect();
+    for (key, value) in case["env"].as_object().into_iter().flatten() {
+        environment.insert(key.clone(), value.as_str().unwrap_or_default().to_owned());
+    }
+    environment
+}
+
+fn write_files(case: &Value, directory: &Path) {
+    let latin = case["files_encoding"] == "latin1";
+    for (path, text) in case["files"].as_object().into_iter().flatten() {
+        let path = directory.join(path);
+        let text = text.as_str().unwrap_or_default();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let bytes = if latin {
+            text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
+        } else {
+            text.as_bytes().to_vec()
+        };
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+/// `None` when the case agrees, else what differs.
+fn difference(case: &Value) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let project = root.join(case["dir"].as_str().unwrap_or("proj"));
+    fs::create_dir_all(&project).unwrap();
+    write_files(case, &project);
+    let directory = project.join(case["cwd"].as_str().unwrap_or(""));
+    let root = root.display().to_string();
+    let place = |text: &str| text.replace("@W@", &root).replace("/tmp/vecwork", &root);
+    let arguments: Vec<String> = match case["args"].as_array() {
+        Some(arguments) => arguments.iter().map(|argument| place(argument.as_str().unwrap_or_default())).collect(),
+        None => ["config", "--format", "json"].map(str::to_owned).to_vec(),
+    };
+    let result = run(&directory, &arguments, environment_of(case, &directory));
+    let newer = case.get("head_rc").is_some();
+    let code = if newer { &case["head_rc"] } else { &case["rc"] };
+    let expected = if newer { &case["head_expect"] } else { &case["expect"] };
+    match (result, code == 0) {
+        (Err(_), false) => None,
+        (Ok(text), false) => Some(format!("should fail: {}\ngave {text}", case["error"])),
+        (Err(report), true) => Some(format!("should load\n{report}")),
+        (Ok(text), true) if case.get("expect_text").is_some() => {
+            let lines = |text: &str| -> Vec<String> {
+                let own = |line: &&str| !line.starts_with("COMPOSE_EXPERIMENTAL");
+                text.lines().filter(own).map(|line| line.trim_start().to_owned()).collect()
+            };
+            let expected = place(case["expect_text"].as_str().unwrap_or_default());
+            (lines(&expected) != lines(&text)).then(|| format!("expected\n{expected}gave\n{text}"))
+        }
+        (Ok(text), true) => {
+            let expected: Value = serde_json::from_str(&place(&expected.to_string())).unwrap();
+            let actual: Value = serde_json::from_str(&text).unwrap();
+            (!same(&expected, &actual)).then(|| format!("expected {expected}\ngave     {actual}"))
+        }
+    }
+}
+
+/// Equal as JSON, where 2 is 2.0.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn small_manifests_mean_what_docker_compose_makes_of_them() {
+    let Some(corpus) = corpus() else {
+        println!("SKIPPED: there is no corpus beside the project and HOIST_CORPUS is not set");
+        return;
+    };
+    let only = std::env::var("HOIST_CORPUS_ONLY").unwrap_or_default();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(corpus.join("vectors")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut report = String::new();
+    let mut below = Vec::new();
+    let (mut agreed, mut all) = (0, 0);
+    for file in files {
+        let group = file.file_stem().unwrap().to_string_lossy().into_owned();
+        let cases: Vec<Value> =
+            fs::read_to_string(&file).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut good = 0;
+        for case in &cases {
+            match difference(case) {
+                None => good += 1,
+                Some(difference) if !only.is_empty() && group.contains(&only) => {
+                    let files =
+                        case["files"].as_object().unwrap().values().filter_map(Value::as_str).collect::<Vec<_>>();
+                    println!(
+                        "--- {group}/{}\n{}\n{difference}\n",
+                        case["id"].as_str().unwrap(),
+                        files.join("\n=====\n")
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+        let _ = writeln!(report, "{good:4} of {:4}  {group}", cases.len());
+        agreed += good;
+        all += cases.len();
+        let floor = FLOORS.iter().find(|(name, _)| *name == group).map_or(0, |(_, floor)| *floor);
+        if good < floor {
+            below.push(format!("{group}: {good}, was {floor}"));
+        }
+    }
+    println!("{report}{agreed:4} of {all:4}  in all");
+    assert!(below.is_empty(), "fewer agree than before: {below:?}");
+}
+
+/// One real manifest against what docker compose says of it.
+fn real_difference(corpus: &Path, name: &str, path: &str, verdict: &str) -> Option<String> {
+    let tree = corpus.join("real").canonicalize().unwrap();
+    let file = tree.join(path);
+    let expected =
+        |suffix: &str| fs::read_to_string(corpus.join("real-expected").join(format!("{name}.{suffix}"))).ok();
+    let directory = file.parent().unwrap();
+    let mut environment = environment_of(&Value::Null, directory);
+    for line in expected("env").unwrap_or_default().lines() {
+        if let Some((key, value)) = line.split_once('=') {
+            environment.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    let arguments = ["-f", file.to_str().unwrap(), "config", "--format", "json"].map(str::to_owned);
+    let result = run(directory, &arguments, environment);
+    match (result, verdict == "ok") {
+        (Err(_), false) => None,
+        (Ok(_), false) => Some(format!("should fail: {}", expected("error").unwrap_or_default())),
+        (Err(report), true) => Some(format!("should load\n{report}")),
+        (Ok(text), true) => {
+            let wanted = expected("json")?.replace("@TREE@", &tree.display().to_string());
+            let wanted: Value = serde_json::from_str(&wanted).unwrap();
+            let actual: Value = serde_json::from_str(&text).unwrap();
+            (!same(&wanted, &actual)).then(|| first_difference("", &wanted, &actual))
+        }
+    }
+}
+
+fn first_difference(path: &str, wanted: &Value, actual: &Value) -> String {
+    match (wanted, actual) {
+        (Value::Object(a), Value::Object(b)) => {
+            let mut keys: Vec<&String> = a.keys().chain(b.keys()).collect();
+            keys.sort();
+            keys.dedup();
+            let parts = keys.into_iter().filter_map(|key| match (a.get(key), b.get(key)) {
+                (Some(a), Some(b)) if same(a, b) => None,
+                (Some(a), Some(b)) => Some(first_difference(&format!("{path}.{key}"), a, b)),
+                (Some(a), None) => Some(format!("{path}.{key}: missing {a}\n")),
+                (None, Some(b)) => Some(format!("{path}.{key}: too much {b}\n")),
+                (None, None) => None,
+            });
+            parts.collect()
+        }
+        _ => format!("{path}: expected {wanted} gave {actual}\n"),
+    }
+}
+
+#[test]
+fn real_manifests_mean_what_docker_compose_makes_of_them() {
+    let Some(corpus) = corpus() else {
+        println!("SKIPPED: there is no corpus beside the project and HOIST_CORPUS is not set");
+        return;
+    };
+    let verbose = std::env::var("HOIST_CORPUS_ONLY").is_ok_and(|only| only == "real");
+    let index = fs::read_to_string(corpus.join("real-index.tsv")).unwrap();
+    let (mut good, mut all) = (0, 0);
+    for line in index.lines().skip(1) {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, path, _, _, verdict, ..] = columns[..] else { continue };
+        all += 1;
+        match real_difference(&corpus, name, path, verdict) {
+            None => good += 1,
+            Some(difference) if verbose => {
+                println!("--- {name}\n{}\n", difference.chars().take(3000).collect::<String>())
+            }
+            Some(_) => {}
+        }
+    }
+    println!("{good} of {all} real manifests agree");
+    assert!(good >= REAL_FLOOR, "{good} real manifests agree, it were {REAL_FLOOR}");
+}
+
+/// How many real manifests have to agree.
+const REAL_FLOOR: usize = 0;
