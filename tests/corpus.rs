@@ -15,7 +15,34 @@ use hoist::manifest::Request;
 use serde_json::Value;
 
 /// How many cases of each group have to agree; the rest are differences by choice, or to be mended.
-const FLOORS: &[(&str, usize)] = &[];
+const FLOORS: &[(&str, usize)] = &[
+    ("build", 18),
+    ("bytes", 23),
+    ("depends_on", 17),
+    ("deploy", 10),
+    ("dotenv_dotenv", 56),
+    ("dotenv_env_file", 54),
+    ("dotenv_raw", 56),
+    ("durations", 20),
+    ("env_precedence", 24),
+    ("extends", 19),
+    ("healthcheck", 10),
+    ("include", 18),
+    ("interpolation", 123),
+    ("interpolation_typed", 53),
+    ("merge", 74),
+    ("models", 3),
+    ("networks", 16),
+    ("ports", 70),
+    ("profiles", 14),
+    ("project_name", 21),
+    ("secrets_configs", 13),
+    ("service_attrs", 72),
+    ("volumes", 66),
+    ("volumes_top", 12),
+    ("watch", 19),
+    ("yaml", 53),
+];
 
 fn corpus() -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
@@ -102,7 +129,7 @@ fn difference(case: &Value) -> Option<String> {
     let project = root.join(case["dir"].as_str().unwrap_or("proj"));
     fs::create_dir_all(&project).unwrap();
     write_files(case, &project);
-    let directory = project.join(case["cwd"].as_str().unwrap_or(""));
+    let directory = case["cwd"].as_str().map_or_else(|| project.clone(), |folder| project.join(folder));
     let root = root.display().to_string();
     let place = |text: &str| text.replace("@W@", &root).replace("/tmp/vecwork", &root);
     let arguments: Vec<String> = match case["args"].as_array() {
@@ -205,7 +232,7 @@ fn real_difference(corpus: &Path, name: &str, path: &str, verdict: &str) -> Opti
     }
     let arguments = ["-f", file.to_str().unwrap(), "config", "--format", "json"].map(str::to_owned);
     let result = run(directory, &arguments, environment);
-    match (result, verdict == "ok") {
+    match (result, verdict.starts_with("ok")) {
         (Err(_), false) => None,
         (Ok(_), false) => Some(format!("should fail: {}", expected("error").unwrap_or_default())),
         (Err(report), true) => Some(format!("should load\n{report}")),
@@ -263,4 +290,4 @@ fn real_manifests_mean_what_docker_compose_makes_of_them() {
 }
 
 /// How many real manifests have to agree.
-const REAL_FLOOR: usize = 0;
+const REAL_FLOOR: usize = 386;

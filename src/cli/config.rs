@@ -129,7 +129,7 @@ pub fn print_config(loaded: &Loaded, output: &Output) -> String {
     let project = &loaded.project;
     match output {
         Output::Yaml => escaped(loaded, yaml(loaded)),
-        Output::Json => escaped(loaded, format!("{:#}\n", loaded.model)),
+        Output::Json => escaped(loaded, json(loaded)),
         Output::Services => lines(project.services.keys()),
         Output::Volumes => lines(project.volumes.keys()),
         Output::Networks => lines(project.networks.keys()),
@@ -156,6 +156,21 @@ fn escaped(loaded: &Loaded, text: String) -> String {
     if loaded.interpolated && text.contains('$') { text.replace('$', "$$") } else { text }
 }
 
+/// The model as JSON; models have never been in it, and what is empty only when variables are replaced.
+fn json(loaded: &Loaded) -> String {
+    if loaded.interpolated && loaded.model.get("models").is_none() {
+        return format!("{:#}\n", loaded.model);
+    }
+    let mut model = loaded.model.clone();
+    if let Value::Object(map) = &mut model {
+        map.shift_remove("models");
+    }
+    if !loaded.interpolated {
+        drop_empty(&mut model);
+    }
+    format!("{model:#}\n")
+}
+
 /// The model as YAML, with the extensions of services and without what only programs want to see.
 fn yaml(loaded: &Loaded) -> String {
     let mut model = loaded.model.clone();
@@ -164,18 +179,28 @@ fn yaml(loaded: &Loaded) -> String {
             let extensions = loaded.project.services.get(name).map(|service| &service.extensions);
             if let Value::Object(map) = service {
                 map.extend(extensions.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
-                map.retain(|key, value| !(value.is_null() && (key == "command" || key == "entrypoint")));
             }
-            without_empty(service);
         }
     }
-    if let Some(Value::Object(networks)) = model.get_mut("networks") {
-        networks.values_mut().for_each(without_empty);
-    }
+    drop_empty(&mut model);
     guard(&mut model);
     match serde_yaml::to_string(&model) {
         Ok(text) => unguarded(&text),
         Err(error) => format!("# {error}\n"),
+    }
+}
+
+/// Takes out what only programs want to see: commands that are the image's, mappings with nothing in them.
+fn drop_empty(model: &mut Value) {
+    for section in ["services", "networks"] {
+        for value in
+            model.get_mut(section).and_then(Value::as_object_mut).into_iter().flat_map(serde_json::Map::values_mut)
+        {
+            if let Value::Object(map) = value {
+                map.retain(|key, value| !(value.is_null() && (key == "command" || key == "entrypoint")));
+            }
+            without_empty(value);
+        }
     }
 }
 

@@ -7,13 +7,13 @@ use super::environment::{EnvFileError, read_env_file};
 use super::files::{Assembly, Variables};
 use super::locate::locate;
 use super::node::Node;
+use super::paths;
 use super::problem::Problem;
 use super::raw::forms::{Form, Named};
 use super::raw::network::External;
-use super::raw::scalars::Flag;
-use super::raw::service::{Dependency, Service};
+use super::raw::scalars::{Flag, keep_last};
+use super::raw::service::{Dependency, Nullable, Service};
 use super::sections::Sections;
-use super::{paths, validate};
 
 /// Completes the services that are on.
 pub(super) fn services(sections: &mut Sections, tree: &Node, variables: &Variables, assembly: &mut Assembly<'_>) {
@@ -55,7 +55,7 @@ fn networks(service: &mut Service) {
         }
         return;
     }
-    service.networks = Some(Named(BTreeMap::from([("default".to_owned(), None)])));
+    service.networks = Some(Named(BTreeMap::from([("default".to_owned(), Nullable(None))])));
 }
 
 /// Dependencies that other attributes bring with them; written ones win.
@@ -81,13 +81,16 @@ fn grants(service: &mut Service) {
             grant.target = format!("/run/secrets/{}", grant.source);
         }
     }
-    validate::keep_last(&mut service.secrets, |grant| grant.target.clone());
-    validate::keep_last(&mut service.configs, |grant| {
+    keep_last(&mut service.secrets, |grant| grant.target.clone());
+    keep_last(&mut service.configs, |grant| {
         if grant.target.is_empty() { format!("/{}", grant.source) } else { grant.target.clone() }
     });
-    validate::keep_last(&mut service.volumes.0, |mount| mount.target.clone());
-    validate::keep_last(&mut service.devices, |device| device.target.clone());
-    validate::keep_last(&mut service.ports.0, |port| {
+    keep_last(&mut service.volumes.0, |mount| mount.target.clone());
+    for texts in [&mut service.dns.0, &mut service.dns_search.0, &mut service.tmpfs.0] {
+        keep_last(texts, |text| text.split('=').next().map(str::to_owned));
+    }
+    keep_last(&mut service.devices, |device| device.target.clone());
+    keep_last(&mut service.ports.0, |port| {
         let ip = if port.host_ip.0.is_empty() { "0.0.0.0" } else { &port.host_ip.0 };
         format!("{ip}:{}:{}/{}", port.published.0, port.target.0, port.protocol.0)
     });
@@ -123,7 +126,7 @@ fn files_of_variables(
             *value = variables.get(key).cloned();
         }
     }
-    validate::keep_last(&mut service.env_file.0, |file| file.0.path.clone());
+    keep_last(&mut service.env_file.0, |file| file.0.path.clone());
     let mut from_files: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (number, file) in service.env_file.0.iter().enumerate() {
         let Form(file) = &file.0;

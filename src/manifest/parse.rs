@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use base64::Engine as _;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag as YamlTag};
 
 use super::node::{Entry, Map, Node, Scalar, Tag, Value};
@@ -20,7 +21,7 @@ const MAX_ALIASED: usize = 200_000;
 /// # Errors
 /// The first mistake of grammar, or all duplicate keys and wrong keys.
 pub(super) fn parse(text: &str, file: u32) -> Result<Vec<Node>, Vec<Problem>> {
-    let options = granit_parser::options! { emit_comments: false };
+    let options = granit_parser::options! { emit_comments: false, block_scalar_eof_without_line_feed: true };
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(text, options),
         file,
@@ -80,8 +81,10 @@ impl<'a> Builder<'a> {
         let (node, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place, depth),
             Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && !is_text_tag(tag.as_deref());
-                let value = Value::Scalar(Scalar { text: boxed(text), plain });
+                let is_text = is_text_tag(tag.as_deref()) || is_binary_tag(tag.as_deref());
+                let plain = style == ScalarStyle::Plain && !is_text;
+                let text = if is_binary_tag(tag.as_deref()) { Self::binary(&text, place)? } else { boxed(text) };
+                let value = Value::Scalar(Scalar { text, plain });
                 (Node { place, tag: merge_tag(tag.as_deref()), value }, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
@@ -98,6 +101,14 @@ impl<'a> Builder<'a> {
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
+    }
+
+    /// Base 64 that must hold text.
+    fn binary(text: &str, place: Place) -> Step<Box<str>> {
+        let joined: String = text.split_whitespace().collect();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(joined).ok();
+        let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        decoded.map(String::into_boxed_str).ok_or_else(|| Problem::error("`!!binary` is no text in base 64").at(place))
     }
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Step<Node> {
@@ -237,6 +248,10 @@ fn merge_tag(tag: Option<&YamlTag>) -> Tag {
 
 fn is_text_tag(tag: Option<&YamlTag>) -> bool {
     tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("str"))
+}
+
+fn is_binary_tag(tag: Option<&YamlTag>) -> bool {
+    tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("binary"))
 }
 
 fn duplicate(first: &Entry, again: &Entry) -> Problem {

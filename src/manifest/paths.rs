@@ -5,13 +5,10 @@ pub(super) fn absolute(path: &str, base: &str, home: Option<&str>) -> String {
     match (path.strip_prefix('~'), home) {
         (Some(""), Some(home)) => clean(home),
         (Some(rest), Some(home)) if rest.starts_with('/') => clean(&format!("{home}{rest}")),
-        _ if path.starts_with('/') || is_windows_path(path) => path_or_windows(path),
+        // As it was written, because its owner may mean a trailing slash.
+        _ if path.starts_with('/') || is_windows_path(path) => path.to_owned(),
         _ => clean(&format!("{base}/{path}")),
     }
-}
-
-fn path_or_windows(path: &str) -> String {
-    if is_windows_path(path) { path.to_owned() } else { clean(path) }
 }
 
 /// `C:\…`, `C:/…` or `\\server\…`.

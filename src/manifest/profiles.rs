@@ -17,7 +17,7 @@ pub(super) fn split(
     let mut active: Vec<String> = request.profiles.clone();
     if active.is_empty() {
         let listed = variables.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
-        active.extend(listed.split(',').map(|profile| profile.trim().to_owned()).filter(|profile| !profile.is_empty()));
+        active.extend(listed.split(',').map(|profile| profile.trim().to_owned()));
     }
     for name in &request.services {
         match services.get(name) {

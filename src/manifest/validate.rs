@@ -10,25 +10,6 @@ use super::raw::service::Service;
 use super::sections::Sections;
 use crate::graph::Graph;
 
-/// Leaves of items with the same key the last one, in the place of the first.
-pub(super) fn keep_last<T, K: std::hash::Hash + Eq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    if items.len() < 2 {
-        return;
-    }
-    let mut first: HashMap<K, usize> = HashMap::with_capacity(items.len());
-    let mut kept: Vec<T> = Vec::with_capacity(items.len());
-    for item in items.drain(..) {
-        match first.entry(key(&item)) {
-            std::collections::hash_map::Entry::Occupied(at) => kept[*at.get()] = item,
-            std::collections::hash_map::Entry::Vacant(vacant) => {
-                vacant.insert(kept.len());
-                kept.push(item);
-            }
-        }
-    }
-    *items = kept;
-}
-
 /// What the checks look at.
 pub(super) struct Check<'a> {
     pub(super) tree: &'a Node,

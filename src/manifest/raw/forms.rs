@@ -155,7 +155,10 @@ impl<'de> Deserialize<'de> for Scalar {
                 Ok(Scalar(Some(value.to_string())))
             }
 
-            fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Scalar, E> {
+                if !value.is_finite() {
+                    return Err(E::custom("a number that is infinite or none cannot stand here\nwrite it in quotes"));
+                }
                 Ok(Scalar(Some(float_text(value))))
             }
 

@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::deploy::DeviceRequest;
+use super::fields::fields_of;
 use super::forms::{Short, ShortForm};
 use super::scalars::{Size, Whole};
 use crate::manifest::value::size;
@@ -134,6 +136,30 @@ impl JsonSchema for DeviceCount {
     }
 }
 
+/// A request for GPUs, which need not say what they must be able to do.
+struct Gpu(DeviceRequest);
+
+impl<'de> Deserialize<'de> for Gpu {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct GpuVisitor;
+
+        impl<'de> Visitor<'de> for GpuVisitor {
+            type Value = Gpu;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a mapping")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Gpu, A::Error> {
+                DeviceRequest::deserialize(MapAccessDeserializer::new(map)).map(Gpu)
+            }
+        }
+
+        let (_, fields) = fields_of::<DeviceRequest>();
+        deserializer.deserialize_struct("Gpu", fields, GpuVisitor)
+    }
+}
+
 /// `all` GPUs, or a list of requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Gpus(Vec<DeviceRequest>);
@@ -158,7 +184,7 @@ impl<'de> Deserialize<'de> for Gpus {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Gpus, A::Error> {
                 let mut requests = Vec::new();
-                while let Some(request) = items.next_element::<DeviceRequest>()? {
+                while let Some(Gpu(request)) = items.next_element()? {
                     requests.push(request.with_count());
                 }
                 Ok(Gpus(requests))

@@ -24,7 +24,7 @@ pub(crate) mod storage;
 use std::collections::BTreeMap;
 
 use forms::{Form, KeyValues, Labels, Named, OneOrMany, Options};
-use scalars::{Command, Count, Flag, HostPath, PullPolicy, Scalars, Size, Span, Texts};
+use scalars::{Command, Count, DistinctScalars, Flag, HostPath, NamedTexts, PullPolicy, Scalars, Size, Span, Texts};
 
 /// Whether a value is left out of the canonical model.
 pub(crate) trait Blank {
@@ -53,6 +53,8 @@ blank! {
     HostPath: |path| path.0.is_empty();
     Texts: |texts| texts.0.is_empty();
     Scalars: |texts| texts.0.is_empty();
+    DistinctScalars: |texts| texts.0.is_empty();
+    NamedTexts: |texts| texts.0.is_empty();
     KeyValues: |values| values.0.is_empty();
     Labels: |values| values.0.is_empty();
     Options: |values| values.0.is_empty();

@@ -62,18 +62,26 @@ impl Blank for MountType {
     }
 }
 
-raw! {
-    /// More about a bind.
-    BindOptions {
-        /// `z` or `Z`: give it a label of `SELinux`, shared or private.
-        selinux: Option<Selinux>,
-        /// How mounts inside it spread: `rprivate`, `rshared`, …
-        propagation: String,
-        /// Make the folder on the host when it is missing.
-        create_host_path: Option<Flag>,
-        /// Whether mounts below the source come along.
-        recursive: Option<Recursive>,
-    }
+/// More about a bind.
+#[derive(Debug, Clone, PartialEq, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
+pub(crate) struct BindOptions {
+    /// `z` or `Z`: give it a label of `SELinux`, shared or private.
+    #[serde(default, skip_serializing_if = "Blank::is_blank")]
+    pub(crate) selinux: Option<Selinux>,
+    /// How mounts inside it spread: `rprivate`, `rshared`, …
+    #[serde(default, skip_serializing_if = "Blank::is_blank")]
+    pub(crate) propagation: String,
+    /// Make the folder on the host when it is missing.
+    #[serde(default, skip_serializing_if = "is_not_wished")]
+    pub(crate) create_host_path: Option<Flag>,
+    /// Whether mounts below the source come along.
+    #[serde(default, skip_serializing_if = "Blank::is_blank")]
+    pub(crate) recursive: Option<Recursive>,
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn is_not_wished(flag: &Option<Flag>) -> bool {
+    flag.is_none_or(|flag| !flag.0)
 }
 
 /// A label of `SELinux`.
@@ -251,6 +259,9 @@ fn sourced(source: &str, target: &str, options: &str) -> Mount {
         mount.r#type = MountType::Bind;
         mount.bind = Some(bind);
     } else {
+        // A label of `SELinux` is a bind's, yet engines take it for volumes too.
+        let labelled = BindOptions { create_host_path: None, ..bind };
+        mount.bind = (labelled != BindOptions::default()).then_some(labelled);
         mount.volume = Some(volume);
     }
     mount

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::Blank;
 use super::forms::{Form, Labels, Options, Short, ShortForm};
-use super::scalars::{Flag, Texts, Whole};
+use super::scalars::{Flag, NamedTexts, Whole};
 
 raw! {
     /// A service's place in a network.
     Attachment {
         /// More names that it answers to there.
-        aliases: Texts,
+        aliases: NamedTexts,
         /// The name of the interface in the container.
         interface_name: String,
         /// A fixed IPv4 address.
@@ -18,7 +18,7 @@ raw! {
         /// A fixed IPv6 address.
         ipv6_address: String,
         /// Link-local addresses.
-        link_local_ips: Texts,
+        link_local_ips: NamedTexts,
         /// A fixed hardware address.
         mac_address: String,
         /// Options of the driver for this place.

@@ -1,8 +1,10 @@
 //! Scalars with a meaning: flags, numbers, sizes, durations, paths, commands and lists of text.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::Hash;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
@@ -10,7 +12,7 @@ use serde::ser::{Serialize, Serializer};
 
 use super::forms::Scalar;
 use crate::manifest::read;
-use crate::manifest::value::{duration, size};
+use crate::manifest::value::{duration, size, words};
 
 /// Declares a newtype with its schema.
 macro_rules! scalar {
@@ -141,6 +143,10 @@ impl<'de> Deserialize<'de> for Size {
             fn visit_i64<E: de::Error>(self, value: i64) -> Result<Size, E> {
                 Ok(Size(value))
             }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Size, E> {
+                self.visit_str(&format!("{value:.0}"))
+            }
         }
 
         deserializer.deserialize_any(SizeVisitor)
@@ -238,10 +244,7 @@ scalar!(
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let values = Vec::<String>::deserialize(deserializer)?;
-        let mut seen = HashSet::new();
-        if let Some(twice) = values.iter().find(|value| !seen.insert(value.as_str())) {
-            return Err(de::Error::custom(format!("`{twice}` is in the list twice")));
-        }
+        distinct(&values).map_err(de::Error::custom)?;
         Ok(Self(values))
     }
 }
@@ -253,7 +256,47 @@ impl Serialize for Texts {
 }
 
 scalar!(
-    /// A list of texts or numbers.
+    /// A list of texts of which one with the same name, up to `=`, counts once.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    NamedTexts(Vec<String>),
+    { "type": "array", "items": { "type": "string" } }
+);
+
+impl<'de> Deserialize<'de> for NamedTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut values = Vec::<String>::deserialize(deserializer)?;
+        keep_last(&mut values, |value| value.split('=').next().map(str::to_owned));
+        Ok(Self(values))
+    }
+}
+
+impl Serialize for NamedTexts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// Leaves of items with the same key the last one, in the place of the first.
+pub(crate) fn keep_last<T, K: Hash + Eq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    if items.len() < 2 {
+        return;
+    }
+    let mut first: HashMap<K, usize> = HashMap::with_capacity(items.len());
+    let mut kept: Vec<T> = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        match first.entry(key(&item)) {
+            Entry::Occupied(at) => kept[*at.get()] = item,
+            Entry::Vacant(vacant) => {
+                vacant.insert(kept.len());
+                kept.push(item);
+            }
+        }
+    }
+    *items = kept;
+}
+
+scalar!(
+    /// A list of texts or numbers, each counted once.
     #[derive(Debug, Clone, PartialEq, Eq, Default)]
     Scalars(Vec<String>),
     { "type": "array", "items": { "type": ["string", "number"] }, "uniqueItems": true }
@@ -261,23 +304,46 @@ scalar!(
 
 impl<'de> Deserialize<'de> for Scalars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = Vec::<Scalar>::deserialize(deserializer)?;
-        let mut texts = Vec::with_capacity(values.len());
-        let mut seen = HashSet::new();
-        for Scalar(value) in values {
-            let value = value.unwrap_or_default();
-            if !seen.insert(value.clone()) {
-                return Err(de::Error::custom(format!("`{value}` is in the list twice")));
-            }
-            texts.push(value);
-        }
-        Ok(Self(texts))
+        let mut values: Vec<String> =
+            Vec::<Scalar>::deserialize(deserializer)?.into_iter().map(|value| value.0.unwrap_or_default()).collect();
+        keep_last(&mut values, Clone::clone);
+        Ok(Self(values))
     }
 }
 
 impl Serialize for Scalars {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)
+    }
+}
+
+scalar!(
+    /// A list of texts or numbers that must differ.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    DistinctScalars(Vec<String>),
+    { "type": "array", "items": { "type": ["string", "number"] }, "uniqueItems": true }
+);
+
+impl<'de> Deserialize<'de> for DistinctScalars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let values: Vec<String> =
+            Vec::<Scalar>::deserialize(deserializer)?.into_iter().map(|value| value.0.unwrap_or_default()).collect();
+        distinct(&values).map_err(de::Error::custom)?;
+        Ok(Self(values))
+    }
+}
+
+impl Serialize for DistinctScalars {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+fn distinct(values: &[String]) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    match values.iter().find(|value| !seen.insert(value.as_str())) {
+        Some(twice) => Err(format!("`{twice}` is in the list twice\nkeep it once")),
+        None => Ok(()),
     }
 }
 
@@ -330,8 +396,7 @@ impl<'de> Deserialize<'de> for Command {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Command, E> {
-                let wrong = |_| E::custom(format!("a quote of `{}` is not closed", text.trim_end()));
-                shell_words::split(text).map(|words| Command(Some(words))).map_err(wrong)
+                words::split(text).map(|words| Command(Some(words))).map_err(E::custom)
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Command, E> {

@@ -20,7 +20,9 @@ use super::limits::{AnyScalar, BlkioConfig, Device, Gpus, Ulimit};
 use super::mount::Mounts;
 use super::network::Attachment;
 use super::port::Ports;
-use super::scalars::{Command, Count, Flag, HostPath, PullPolicy, Real, Scalars, Size, Span, Texts, Whole};
+use super::scalars::{
+    Command, Count, DistinctScalars, Flag, HostPath, NamedTexts, PullPolicy, Real, Scalars, Size, Span, Texts, Whole,
+};
 use super::storage::{Grant, ModelUse, Provider};
 use crate::manifest::paths;
 
@@ -36,9 +38,9 @@ raw! {
         /// How its image is built: a folder, or the details.
         build: Option<Based<Form<Build>>>,
         /// Capabilities beyond the engine's default, such as `NET_ADMIN`.
-        cap_add: Texts,
+        cap_add: NamedTexts,
         /// Capabilities taken from the engine's default.
-        cap_drop: Texts,
+        cap_drop: NamedTexts,
         /// The cgroup namespace: `host` or `private`.
         cgroup: String,
         /// The cgroup above the container's.
@@ -82,7 +84,7 @@ raw! {
         /// DNS servers.
         dns: OneOrMany<String>,
         /// Options of the resolver.
-        dns_opt: Texts,
+        dns_opt: NamedTexts,
         /// Domains that short names are looked up in.
         dns_search: OneOrMany<String>,
         /// The domain of the host name.
@@ -105,7 +107,7 @@ raw! {
         /// GPUs that it may use.
         gpus: Option<Gpus>,
         /// More groups of its user.
-        group_add: Scalars,
+        group_add: DistinctScalars,
         /// A command that tells whether it works.
         healthcheck: Option<Healthcheck>,
         /// The container's host name.
@@ -124,7 +126,7 @@ raw! {
         /// Labels of the container.
         labels: Labels,
         /// Services that it reaches under another name: `SERVICE:ALIAS`.
-        links: Texts,
+        links: NamedTexts,
         /// Where its output goes.
         logging: Option<Logging>,
         /// A fixed hardware address.
@@ -138,12 +140,12 @@ raw! {
         /// Memory and swap together.
         memswap_limit: Size,
         /// Models that it uses.
-        models: Named<Option<ModelUse>>,
+        models: Named<Nullable<ModelUse>>,
         /// `host`, `none`, `service:NAME` or `container:NAME`, instead of networks.
         network_mode: String,
         /// The networks that it joins.
         #[serde(rename = "networks")]
-        networks: Option<Named<Option<Attachment>>>,
+        networks: Option<Named<Nullable<Attachment>>>,
         /// Never end it when memory runs out.
         oom_kill_disable: Flag,
         /// How readily it is ended when memory runs out, from -1000 to 1000.
@@ -163,7 +165,7 @@ raw! {
         /// All capabilities and devices of the host.
         privileged: Flag,
         /// Profiles that switch it on; always on when there are none.
-        profiles: Texts,
+        profiles: NamedTexts,
         /// A program that provides it instead of a container.
         provider: Option<Provider>,
         /// When its image is pulled: `always`, `missing`, `never`, `build`, …

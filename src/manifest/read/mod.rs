@@ -261,7 +261,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, Error> {
         match name {
-            PATH => visitor.visit_string(paths::absolute(self.text()?, self.base(), self.context.home)),
+            PATH => match self.text()? {
+                "" => Err(Error::new("the path is empty".to_owned())),
+                path => visitor.visit_string(paths::absolute(path, self.base(), self.context.home)),
+            },
             BASED => visitor.visit_seq(Based::new(self.base(), self.context.home.unwrap_or_default(), self)),
             ONE_OR_MANY => match &self.node.value {
                 Value::List(items) => visitor.visit_seq(Items::new(items, self.context)),

@@ -12,7 +12,7 @@ use crate::manifest::raw::health::Healthcheck as RawHealthcheck;
 use crate::manifest::raw::mount::{Mount as RawMount, MountType, Selinux};
 use crate::manifest::raw::port::Port as RawPort;
 use crate::manifest::raw::scalars::Span;
-use crate::manifest::raw::service::{Condition as RawCondition, Service as RawService};
+use crate::manifest::raw::service::{Condition as RawCondition, Nullable, Service as RawService};
 use crate::manifest::raw::storage::Grant;
 use crate::manifest::value::size;
 use crate::project::{
@@ -262,8 +262,8 @@ fn networking(raw: &RawService) -> Networking {
             }
         }
     }
-    let attachment = |raw: &Option<raw::network::Attachment>| {
-        let Some(raw) = raw else { return NetworkAttachment::default() };
+    let attachment = |raw: &Nullable<raw::network::Attachment>| {
+        let Some(raw) = &raw.0 else { return NetworkAttachment::default() };
         NetworkAttachment {
             aliases: raw.aliases.0.clone(),
             ipv4_address: given(&raw.ipv4_address),

@@ -2,3 +2,4 @@
 
 pub(super) mod duration;
 pub(super) mod size;
+pub(super) mod words;
