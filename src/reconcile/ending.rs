@@ -247,6 +247,13 @@ impl State {
                 entry.1.insert((*name).to_owned());
             }
         }
+        // What failed has been told of when it did; what was never begun has not.
+        for (name, hold) in &held {
+            let Hold::Failed { reason } = hold else { continue };
+            if !self.facts.failures.values().any(|told| told == reason) {
+                roots.insert((*name).to_owned(), (reason.clone(), BTreeSet::new()));
+            }
+        }
         for (service, (reason, needed_by)) in roots {
             self.tell_failure(&service, needed_by.into_iter().collect(), reason, actions);
         }

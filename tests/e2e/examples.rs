@@ -41,6 +41,6 @@ fn every_example_plans_draws_and_exports() {
         project.hoist(&["config", "-q"]).success();
         project.hoist(&["graph"]).success();
         project.hoist(&["plan"]).success();
-        project.hoist(&["export", "kubernetes"]).success().says(&["kind: Deployment"]);
+        project.hoist(&["export", "kubernetes", "--stdout"]).success().says(&["kind: Deployment"]);
     }
 }

@@ -23,7 +23,7 @@ volumes: { data: }
 #[test]
 fn config_is_the_resolved_manifest_and_a_manifest_again() {
     let project = Project::new(SHOP).with("COLOUR", "blue");
-    let yaml = project.hoist(&["config"]).success().says(&["COLOUR: blue", "published: \"8080\""]);
+    let yaml = project.hoist(&["config"]).success().says(&["COLOUR: blue", "published: '8080'"]);
     project.write("compose.yaml", &yaml.stdout);
     assert_eq!(project.hoist(&["config"]).success().stdout, yaml.stdout);
     let json = project.hoist(&["config", "--format", "json"]).success().json();
@@ -85,7 +85,7 @@ fn why_names_the_exit_of_what_has_ended() {
 #[test]
 fn export_writes_kubernetes_objects_to_a_folder_or_to_standard_output() {
     let project = Project::new(SHOP);
-    let all = project.hoist(&["export", "kubernetes"]).success();
+    let all = project.hoist(&["export", "kubernetes", "--stdout"]).success();
     for kind in ["Deployment", "Service", "PersistentVolumeClaim"] {
         assert!(all.stdout.contains(&format!("kind: {kind}")), "{kind} in {all}");
     }

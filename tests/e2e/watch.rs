@@ -67,10 +67,9 @@ fn a_file_that_the_build_does_not_see_changes_nothing() {
     project.write("web/ignored", "1");
     project.write("web/logs/today", "1");
     project.write("web/.git/index", "1");
-    project.write("web/page.swp", "1");
     project.write("web/.page.swp", "1");
     project.write("web/page~", "1");
-    std::fs::remove_file(project.path("web/page.swp")).expect("remove a file");
+    std::fs::remove_file(project.path("web/.page.swp")).expect("remove a file");
     // The sentinel: its rebuild comes after whatever the files above would have caused.
     project.write("neighbour/file", "sentinel");
     session.wait_from(mark, "neighbour");

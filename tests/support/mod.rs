@@ -145,11 +145,14 @@ impl Project {
         self.engine.containers(&self.name)
     }
 
-    /// The one container of a service.
+    /// The one container of a service; while one replaces the other, this waits for the end of that.
     pub(crate) fn container(&self, service: &str) -> Container {
-        let mut found: Vec<_> =
-            self.containers().into_iter().filter(|container| container.service == service).collect();
-        assert_eq!(found.len(), 1, "`{service}` has one container: {found:#?}");
+        let mut found = Vec::new();
+        self.eventually(&format!("`{service}` has one container"), || {
+            found = self.containers();
+            found.retain(|container| container.service == service);
+            found.len() == 1
+        });
         found.remove(0)
     }
 

@@ -32,6 +32,12 @@ impl Output {
         self
     }
 
+    /// Fails unless the command exited with 1 or 2: it could not do it, or was asked for what makes no sense.
+    pub(crate) fn fails(self) -> Self {
+        assert!(matches!(self.code, Some(1 | 2)), "the exit code of:\n{self}");
+        self
+    }
+
     /// Fails unless standard output or standard error has each of these texts.
     pub(crate) fn says(self, texts: &[&str]) -> Self {
         for text in texts {
