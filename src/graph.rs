@@ -60,12 +60,12 @@ impl Graph {
                 }
             }
         }
-        let Ok(mut order) = toposort(&inner, None) else { return Err(cycles(&inner)) };
-        order.reverse();
+        let Ok(dependents_first) = toposort(&inner, None) else { return Err(cycles(&inner)) };
+        let order = longest_chains_first(&inner, &dependents_first);
         Ok(Self { inner, indices, order })
     }
 
-    /// All services, each after everything that it depends on.
+    /// All services, each after everything that it depends on, and those first that the longest chains wait for.
     #[must_use]
     pub fn order(&self) -> Vec<&str> {
         self.order.iter().map(|index| self.inner[*index].as_str()).collect()
@@ -126,6 +126,20 @@ impl Graph {
         }
         found
     }
+}
+
+/// Sorts by the length of the longest chain of dependents above each service, the longest first. A dependency has a
+/// longer one than anything that depends on it, so it comes before that.
+fn longest_chains_first(graph: &DiGraph<String, ()>, dependents_first: &[NodeIndex]) -> Vec<NodeIndex> {
+    let mut chain = vec![0_usize; graph.node_count()];
+    for index in dependents_first {
+        for dependency in graph.neighbors(*index) {
+            chain[dependency.index()] = chain[dependency.index()].max(chain[index.index()] + 1);
+        }
+    }
+    let mut order = dependents_first.to_vec();
+    order.sort_by_key(|index| (std::cmp::Reverse(chain[index.index()]), &graph[*index]));
+    order
 }
 
 /// One cycle for every group of services that depend on each other, from its first name in alphabetical order.
@@ -189,6 +203,13 @@ mod tests {
         let order = graph.order();
         let at = |name| order.iter().position(|other| *other == name).expect("every service is in the order");
         assert!(at("db") < at("api") && at("cache") < at("api") && at("api") < at("web"));
+    }
+
+    #[test]
+    fn what_the_longest_chain_waits_for_comes_first() {
+        let graph =
+            graph(&[("a", &[]), ("web", &["api"]), ("api", &["db"]), ("db", &[]), ("b", &[])]).expect("no cycle");
+        assert_eq!(graph.order(), ["db", "api", "a", "b", "web"]);
     }
 
     #[test]
