@@ -31,7 +31,7 @@ const MARK: &str = "app.kubernetes.io/managed-by: hoist";
 pub(super) struct Arguments {
     /// For whom.
     #[command(subcommand)]
-    target: Target,
+    target: Option<Target>,
 }
 
 /// Whom the project is exported for.
@@ -78,7 +78,12 @@ impl From<Secrets> for SecretValues {
 
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let Target::Kubernetes(arguments) = arguments.target;
+    let Some(Target::Kubernetes(arguments)) = arguments.target else {
+        return Err(Error::Usage {
+            message: "`export` has to be told for whom".into(),
+            hint: Some("`hoist export kubernetes`".into()),
+        });
+    };
     let project = session::load(global, &[])?.project;
     let secrets = arguments.secrets.into();
     let options = Options { registry: arguments.registry, secrets, files: read_files(&project, secrets) };
