@@ -252,8 +252,9 @@ impl Rule {
         if self.is_spared(path) {
             return false;
         }
+        // Whoever names a file itself means it, even one that the build leaves out, such as the Dockerfile.
         if below.as_os_str().is_empty() {
-            return !self.context_ignores(path);
+            return true;
         }
         let relative = relative(below);
         !is_noise(below)

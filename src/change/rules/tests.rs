@@ -155,6 +155,13 @@ fn a_rebuild_stands_alone() {
 }
 
 #[test]
+fn a_rule_for_one_file_counts_although_the_build_ignores_the_file() {
+    let a = service("a", build("/p", "Dockerfile"), vec![rule("/p/Dockerfile", WatchAction::Rebuild)]);
+    let rules = rules(vec![a], "Dockerfile\n");
+    assert!(affected(&rules, &["/p/Dockerfile"], &[])["a"].rebuild);
+}
+
+#[test]
 fn restarts_and_hooks_come_with_their_files_and_hooks_only_once() {
     let hook = Hook { command: vec!["reload".to_owned()], ..Hook::default() };
     let exec = WatchAction::SyncExec { target: "/app".to_owned(), exec: hook.clone() };
