@@ -3,6 +3,8 @@
 
 mod flight;
 mod json;
+#[cfg(unix)]
+mod keys;
 mod lines;
 mod printer;
 pub mod problems;

@@ -11,6 +11,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::flight::{Flights, laid_out};
+#[cfg(unix)]
+use super::keys::HiddenKeys;
 use super::lines::Prefixes;
 use super::words::{Mark, Said, present, said, subject};
 use super::{Line, Message, Options, QUEUE, Scene, Style, json, text};
@@ -94,6 +96,8 @@ struct Paper {
     /// Whether standard output has been closed by its reader.
     deaf: bool,
     area: Option<ProgressBar>,
+    #[cfg(unix)]
+    keys: Option<HiddenKeys>,
     turn: usize,
 }
 
@@ -103,6 +107,8 @@ impl Paper {
         let column = names.max().unwrap_or(0).clamp("network default".len(), 32);
         Self {
             prefixes: Prefixes::new(&scene, options.prefix),
+            #[cfg(unix)]
+            keys: if options.style == Style::Terminal { HiddenKeys::hide() } else { None },
             options,
             scene,
             flights: Flights::default(),
@@ -276,7 +282,6 @@ impl Paper {
             .collect();
         let area = self.area.get_or_insert_with(new_area);
         area.set_message(lines.join("\n"));
-        area.tick();
     }
 
     fn close(&mut self) {
@@ -285,6 +290,8 @@ impl Paper {
             area.finish_and_clear();
         }
         self.flush();
+        #[cfg(unix)]
+        drop(self.keys.take());
     }
 }
 
