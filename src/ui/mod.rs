@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::engine::Progress;
-use crate::project::{HealthTest, Project};
+use crate::project::{HealthTest, Port, Project, Protocol, Published, Service};
 use crate::reconcile::notice::Notice;
 
 pub use printer::{Printer, start};
@@ -101,6 +101,8 @@ pub struct Scene {
     pub services: BTreeMap<String, u32>,
     /// The services with a healthcheck: they are not up before they are healthy.
     pub checked: Vec<String>,
+    /// Where the published ports of services are reached from this machine, by service.
+    pub addresses: Vec<(String, String)>,
     /// The folder that paths are shown relative to.
     pub directory: PathBuf,
 }
@@ -118,7 +120,27 @@ impl Scene {
                 .filter(|service| service.healthcheck.as_ref().is_some_and(|check| checked(&check.test)))
                 .map(|service| service.name.clone())
                 .collect(),
+            addresses: addresses(project),
             directory: project.directory.clone(),
         }
+    }
+}
+
+/// `localhost:8080` for every port whose number is known before the engine gives it out.
+fn addresses(project: &Project) -> Vec<(String, String)> {
+    let of = |service: &Service| {
+        let ports = service.ports.iter().filter(|port| port.protocol == Protocol::Tcp);
+        let shown: Vec<String> = ports.filter_map(address).collect();
+        (!shown.is_empty()).then(|| (service.name.clone(), shown.join(", ")))
+    };
+    project.services.values().filter_map(of).collect()
+}
+
+fn address(port: &Port) -> Option<String> {
+    let Published::Port(number) = port.published else { return None };
+    match port.host_ip.as_deref() {
+        None | Some("0.0.0.0" | "::" | "127.0.0.1" | "::1") => Some(format!("localhost:{number}")),
+        Some(address) if address.contains(':') => Some(format!("[{address}]:{number}")),
+        Some(address) => Some(format!("{address}:{number}")),
     }
 }

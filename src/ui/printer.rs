@@ -177,6 +177,11 @@ impl Paper {
             Style::Quiet if said.mark != Mark::Bad => {}
             _ => self.print(&said),
         }
+        if matches!(notice, Notice::Up { running: 1.., .. }) && self.options.style == Style::Terminal {
+            for (service, address) in std::mem::take(&mut self.scene.addresses) {
+                self.print(&Said::address(service, address));
+            }
+        }
     }
 
     /// Prints what was held back until a container is healthy: nobody waits for that any more.

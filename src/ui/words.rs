@@ -55,6 +55,11 @@ impl Said {
         }
     }
 
+    /// Where a service is reached.
+    pub(super) fn address(service: String, address: String) -> Self {
+        Self::new(Mark::News, service, address)
+    }
+
     fn took(mut self, took: Duration) -> Self {
         self.took = Some(took);
         self
@@ -141,7 +146,7 @@ fn exited(service: &str, number: u32, code: i64, restart_in: Option<Duration>) -
     let mark = if code == 0 { Mark::News } else { Mark::Bad };
     let words = match restart_in {
         Some(wait) if wait.is_zero() => format!("exited with code {code}, starts again"),
-        Some(wait) => format!("exited with code {code}, starts again in {}", seconds(wait)),
+        Some(wait) => format!("exited with code {code}, starts again in {} s", wait.as_secs_f64()),
         None => format!("exited with code {code}"),
     };
     Said::new(mark, format!("{service}-{number}"), words)

@@ -96,7 +96,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         Err(code) => return Ok(code),
     };
     make_surroundings(&docker, &project, &service).await?;
-    let spec = change::spec(&project, &service, &image, arguments.use_aliases);
+    let mut spec = change::spec(&project, &service, &image, arguments.use_aliases);
+    if let Networking::Service(other) = &service.networking {
+        spec.network_container = Some(session::running(&docker, &project.name, other, None).await?.id);
+    }
     let failed = || Error::engine(format!("run `{}`", service.name));
     let container = docker.create_container(&spec).await.map_err(failed())?.id;
     if arguments.detach {
