@@ -96,6 +96,12 @@ impl Flights {
         Some(self.unproven.remove(place).done)
     }
 
+    /// Drops the lines held back for a service that has failed.
+    pub(super) fn forget(&mut self, service: &str) {
+        let is_of = |subject: &str| subject.rsplit_once('-').is_some_and(|(name, _)| name == service);
+        self.unproven.retain(|held| !is_of(&held.subject));
+    }
+
     /// All lines held back, which are due now.
     pub(super) fn release_all(&mut self) -> Vec<words::Said> {
         self.unproven.drain(..).map(|held| held.done).collect()

@@ -168,6 +168,7 @@ impl Paper {
             | Notice::Exited { service, number, .. } => {
                 self.flights.release(&format!("{service}-{number}"));
             }
+            Notice::ServiceFailed { service, .. } => self.flights.forget(service),
             Notice::Up { .. } | Notice::Stopping | Notice::Killing | Notice::TimedOut { .. } => self.settle(),
             _ => {}
         }
