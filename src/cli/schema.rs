@@ -15,8 +15,10 @@ pub(super) fn run() -> Result<u8, Error> {
     Ok(0)
 }
 
+use crate::manifest;
+
 /// The schema as pretty JSON, ending in a line end.
 #[must_use]
 pub fn print_schema() -> String {
-    "{}\n".to_owned()
+    format!("{:#}\n", manifest::schema::schema())
 }

@@ -145,12 +145,13 @@ fn files_of_variables(
             continue;
         }
         let path = Path::new(&file.path);
-        match read_env_file(path, raw, assembly.loader, &mut assembly.sources, &lookup) {
+        match read_env_file(path, raw, assembly.loader, assembly.current, &mut assembly.sources, &lookup) {
             Ok(read) => from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value)))),
             Err(EnvFileError::Read(_)) if file.required.is_some_and(|required| !required.0) => {}
             Err(EnvFileError::Read(error)) => {
-                let mut problem = Problem::error(format!("cannot read the env file `{}`: {error}", file.path))
-                    .hint("make the file, or write `required: false` with its `path`");
+                let mut problem =
+                    Problem::error(format!("cannot read the env file `{}`: {error}", assembly.shown(path)))
+                        .hint("make the file, or write `required: false` with its `path`");
                 problem.place = place();
                 assembly.problems.push(problem);
             }
@@ -171,7 +172,14 @@ fn files_of_variables(
 fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut Assembly<'_>) {
     let mut from_files = BTreeMap::new();
     for file in &service.label_file.0 {
-        match read_env_file(Path::new(&file.0), false, assembly.loader, &mut assembly.sources, &|_| None) {
+        match read_env_file(
+            Path::new(&file.0),
+            false,
+            assembly.loader,
+            assembly.current,
+            &mut assembly.sources,
+            &|_| None,
+        ) {
             Ok(read) => from_files.extend(read),
             Err(EnvFileError::Mistake(problem)) => assembly.problems.push(problem),
             Err(EnvFileError::Read(error)) => {

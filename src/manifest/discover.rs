@@ -30,7 +30,7 @@ pub(super) fn find(
     let given = request.project_directory.as_ref().map(|directory| cleaned(&current.join(directory)));
     let mut files: Vec<PathBuf> = request.files.iter().map(|file| absolute(file, current)).collect();
     if files.is_empty() {
-        environment.add_default(given.as_ref().unwrap_or(current), loader, sources, problems);
+        environment.add_default(given.as_ref().unwrap_or(current), loader, current, sources, problems);
         files = from_variable(environment, current);
     }
     if files.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn find(
     };
     let of_first = if first == Path::new("-") { None } else { first.parent().map(Path::to_path_buf) };
     let directory = given.or(of_first).unwrap_or_else(|| current.clone());
-    environment.add_default(&directory, loader, sources, problems);
+    environment.add_default(&directory, loader, current, sources, problems);
     Some(Found { files, directory })
 }
 

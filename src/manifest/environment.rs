@@ -13,18 +13,27 @@ pub(super) fn read_env_file(
     path: &Path,
     raw: bool,
     loader: &dyn Loader,
+    current: &Path,
     sources: &mut Sources,
     lookup: Lookup<'_>,
 ) -> Result<dotenv::Variables, EnvFileError> {
     let text = loader.read(path).map_err(EnvFileError::Read)?;
     let result = if raw { dotenv::parse_raw(&text, lookup) } else { dotenv::parse(&text, lookup) };
     result.map_err(|mistake| {
-        let source =
-            Source { path: path.into(), shown: path.display().to_string(), base: "/".into(), text: text.into() };
+        let shown = shown(path, current);
+        let source = Source { path: path.into(), shown, base: "/".into(), text: text.into() };
         let at = u32::try_from(mistake.at).unwrap_or(0);
         let file = sources.add(source);
         EnvFileError::Mistake(Problem::error(mistake.message).at(Place { file, start: at, end: at + 1 }))
     })
+}
+
+/// A path as it is shown: relative when it lies in the current folder.
+pub(super) fn shown(path: &Path, current: &Path) -> String {
+    if path == Path::new("-") {
+        return "<stdin>".to_owned();
+    }
+    path.strip_prefix(current).unwrap_or(path).display().to_string()
 }
 
 pub(super) enum EnvFileError {
@@ -59,7 +68,7 @@ impl Environment {
         let mut fresh: BTreeMap<String, String> = BTreeMap::new();
         for path in &environment.files {
             let lookup = |name: &str| environment.get(name).or_else(|| fresh.get(name).map(String::as_str));
-            match read_env_file(path, false, loader, sources, &lookup) {
+            match read_env_file(path, false, loader, &request.current_directory, sources, &lookup) {
                 Ok(variables) => fresh.extend(variables),
                 Err(EnvFileError::Mistake(problem)) => problems.push(problem),
                 Err(EnvFileError::Read(error)) => {
@@ -76,6 +85,7 @@ impl Environment {
         &mut self,
         folder: &Path,
         loader: &dyn Loader,
+        current: &Path,
         sources: &mut Sources,
         problems: &mut Vec<Problem>,
     ) {
@@ -85,7 +95,7 @@ impl Environment {
             return;
         }
         let lookup = |name: &str| self.get(name);
-        match read_env_file(&path, false, loader, sources, &lookup) {
+        match read_env_file(&path, false, loader, current, sources, &lookup) {
             Ok(variables) => self.add(variables),
             Err(EnvFileError::Mistake(problem)) => problems.push(problem),
             Err(EnvFileError::Read(error)) => {

@@ -1,6 +1,6 @@
 //! `extends`: a service takes over another one's attributes, of the same file or of another, before files are merged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::files::{Assembly, Variables};
@@ -25,6 +25,8 @@ struct Extension<'v> {
     open: Vec<Key>,
     /// Services that are resolved.
     done: HashMap<Key, Node>,
+    /// Services that cannot be resolved, which was told.
+    broken: HashSet<Key>,
 }
 
 impl Assembly<'_> {
@@ -44,7 +46,13 @@ impl Assembly<'_> {
         if names.is_empty() {
             return;
         }
-        let mut extension = Extension { variables, files: HashMap::new(), open: Vec::new(), done: HashMap::new() };
+        let mut extension = Extension {
+            variables,
+            files: HashMap::new(),
+            open: Vec::new(),
+            done: HashMap::new(),
+            broken: HashSet::new(),
+        };
         let here = PathBuf::new();
         // What is extended is looked for in this document first.
         let mut known = below.cloned().unwrap_or_else(super::files::empty);
@@ -74,13 +82,19 @@ impl Assembly<'_> {
         if let Some(done) = extension.done.get(key) {
             return Some(done.clone());
         }
+        if extension.broken.contains(key) {
+            return None;
+        }
         let mut service = extension.files.get(&key.0)?.get("services")?.get(&key.1)?.clone();
         let extends = service.as_map_mut().and_then(|map| map.remove("extends"));
         if let Some(extends) = extends {
             extension.open.push(key.clone());
             let base = self.base_of(extension, &extends, key, folder);
             extension.open.pop();
-            let mut base = base?;
+            let Some(mut base) = base else {
+                extension.broken.insert(key.clone());
+                return None;
+            };
             let mut path: Vec<Box<str>> = vec!["services".into(), key.1.clone()];
             merge(&mut base, service, &mut path, &mut self.problems);
             service = base;

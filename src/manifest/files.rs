@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::environment::{EnvFileError, read_env_file};
+use super::environment::{EnvFileError, read_env_file, shown};
 use super::interpolate::interpolate;
 use super::merge::merge;
 use super::nearest::nearest;
@@ -91,11 +91,8 @@ impl<'a> Assembly<'a> {
         is_mapping
     }
 
-    fn shown(&self, path: &Path) -> String {
-        if path == Path::new("-") {
-            return "<stdin>".to_owned();
-        }
-        path.strip_prefix(self.current).unwrap_or(path).display().to_string()
+    pub(super) fn shown(&self, path: &Path) -> String {
+        shown(path, self.current)
     }
 
     /// Replaces the variables of a document.
@@ -199,7 +196,7 @@ impl<'a> Assembly<'a> {
                 continue;
             }
             let lookup = |name: &str| outer.get(name).or_else(|| own.get(name)).map(String::as_str);
-            match read_env_file(&path, false, self.loader, &mut self.sources, &lookup) {
+            match read_env_file(&path, false, self.loader, self.current, &mut self.sources, &lookup) {
                 Ok(variables) => own.extend(variables),
                 Err(EnvFileError::Mistake(problem)) => self.problems.push(problem),
                 Err(EnvFileError::Read(error)) => {

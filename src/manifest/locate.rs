@@ -30,6 +30,21 @@ pub(super) fn locate(tree: &Node, path: &[&str]) -> Option<Place> {
     place
 }
 
+/// Whether a path leads to something.
+pub(super) fn leads(tree: &Node, path: &[&str]) -> bool {
+    let Some((last, above)) = path.split_last() else { return true };
+    let mut node = tree;
+    for part in above {
+        let Some(next) = node.get(part) else { return false };
+        node = next;
+    }
+    match &node.value {
+        Value::Map(map) => map.get(last).is_some(),
+        Value::List(items) => items.iter().any(|item| names(item, last)),
+        Value::Scalar(_) => node.as_text().is_some_and(|text| text.strip_prefix("service:") == Some(last)),
+    }
+}
+
 /// Where a path leads, at the value when it is a scalar.
 pub(super) fn locate_value(tree: &Node, path: &[&str]) -> Option<Place> {
     let place = locate(tree, path);

@@ -24,6 +24,7 @@ mod raw;
 mod read;
 mod resolve;
 mod scalar;
+pub mod schema;
 mod sections;
 mod select;
 mod validate;
@@ -175,7 +176,8 @@ fn finish(
     let variables = &environment.variables;
     let disabled = profiles::split(&mut sections.services, request, variables, &mut assembly.problems);
     complete::services(&mut sections, tree, variables, &mut assembly);
-    let mut check = Check { tree, sections: &sections, disabled: &disabled, problems: Vec::new() };
+    let mut check =
+        Check { tree, sections: &sections, disabled: &disabled, named: &request.services, problems: Vec::new() };
     check.resources();
     check.services();
     let checks = check.problems;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag as YamlTag};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag as YamlTag};
 
 use super::node::{Entry, Map, Node, Scalar, Tag, Value};
 use super::problem::{Place, Problem};
@@ -221,7 +221,20 @@ impl<'a> Builder<'a> {
         let marker = error.marker();
         let at = marker.byte_offset().unwrap_or(0).min(self.text.len());
         let end = self.text[at..].chars().next().map_or(at, |character| at + character.len_utf8());
-        Problem::error(error.kind().to_string()).at(place(self.file, at, end)).label("YAML ends to make sense here")
+        let place = place(self.file, at, end);
+        match error.kind() {
+            ErrorKind::UnknownAnchor => {
+                let name = self.text[at..].trim_start_matches('*');
+                let name = name.split(|c: char| c.is_whitespace() || ",]}".contains(c)).next().unwrap_or_default();
+                let hint = format!("mark what is meant with `&{name}` further up in the same file");
+                Problem::error(format!("there is no anchor `{name}`")).at(place).hint(hint)
+            }
+            kind => {
+                let problem = Problem::error(format!("this is not YAML: {kind}")).at(place);
+                let near = self.text.as_bytes().get(at.saturating_sub(1)..=at).unwrap_or_default();
+                if near.contains(&b'\t') { problem.hint("indent with spaces") } else { problem }
+            }
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::locate::{locate, locate_value};
+use super::locate::{leads, locate, locate_value};
 use super::nearest::nearest;
 use super::node::Node;
 use super::problem::Problem;
+use super::raw::mount::MountType;
 use super::raw::service::Service;
 use super::sections::Sections;
 use crate::graph::Graph;
@@ -16,6 +17,8 @@ pub(super) struct Check<'a> {
     pub(super) sections: &'a Sections,
     /// The services that no profile switches on.
     pub(super) disabled: &'a BTreeMap<String, Service>,
+    /// The services named on the command line.
+    pub(super) named: &'a [String],
     pub(super) problems: Vec<Problem>,
 }
 
@@ -106,7 +109,9 @@ impl Check<'_> {
     }
 
     fn image(&mut self, name: &str, service: &Service) {
-        if service.image.is_empty() && service.build.is_none() && service.provider.is_none() {
+        let none = service.image.is_empty() && service.build.is_none() && service.provider.is_none();
+        // An `extends` that is still there could not be followed, which was told.
+        if none && service.extends.is_none() {
             let problem = Problem::error(format!("the service `{name}` has no image"));
             self.report(
                 &["services", name],
@@ -121,11 +126,7 @@ impl Check<'_> {
                 continue;
             }
             let disabled = self.disabled.get(other);
-            let place = ["depends_on", "links", "network_mode", "pid", "ipc", "volumes_from"]
-                .into_iter()
-                .map(|attribute| ["services", name, attribute, other])
-                .find(|path| locate(self.tree, path) != locate(self.tree, &path[..2]))
-                .unwrap_or(["services", name, "depends_on", other]);
+            let place = self.dependency_path(name, other);
             match disabled {
                 Some(_) if !dependency.required.0 => {}
                 Some(disabled) => {
@@ -147,6 +148,15 @@ impl Check<'_> {
                 }
             }
         }
+    }
+
+    /// Where a service says that it needs another one.
+    fn dependency_path<'n>(&self, name: &'n str, other: &'n str) -> [&'n str; 4] {
+        ["depends_on", "links", "network_mode", "pid", "ipc", "uts", "cgroup", "volumes_from"]
+            .into_iter()
+            .map(|attribute| ["services", name, attribute, other])
+            .find(|path| leads(self.tree, path))
+            .unwrap_or(["services", name, "depends_on", other])
     }
 
     fn undefined(&mut self, path: &[&str], kind: &str, section: &str, key: &str, known: &BTreeSet<&str>) {
@@ -173,7 +183,7 @@ impl Check<'_> {
             }
         }
         for mount in &service.volumes.0 {
-            let is_volume = mount.r#type == super::raw::mount::MountType::Volume && !mount.source.is_empty();
+            let is_volume = mount.r#type == MountType::Volume && !mount.source.is_empty();
             if is_volume && !sections.volumes.contains_key(&mount.source) {
                 let known = sections.volumes.keys().map(String::as_str).collect();
                 self.undefined(
@@ -285,45 +295,68 @@ impl Check<'_> {
         }
     }
 
-    /// No port of the host can be published twice.
+    /// No port of the host can be published twice by what would run together.
     fn ports(&mut self) {
         let sections = self.sections;
+        let running = self.running();
         let mut taken: HashMap<(&str, &str, &str), (&str, usize)> = HashMap::new();
         for (name, service) in &sections.services {
+            let runs = running.as_ref().is_none_or(|running| running.contains(name));
+            if !runs || service.scale.is_some_and(|scale| scale.0 == 0) {
+                continue;
+            }
             for port in &service.ports.0 {
-                let fixed = port.published.0.parse::<u16>().is_ok_and(|port| port > 0);
-                if !fixed {
-                    continue;
+                if port.published.0.parse::<u16>().is_ok_and(|port| port > 0) {
+                    let ip = if port.host_ip.0.is_empty() { "0.0.0.0" } else { &port.host_ip.0 };
+                    let key = (ip, &*port.published.0, &*port.protocol.0);
+                    if let Some(first) = taken.insert(key, (name, port.item)) {
+                        self.port_twice(&port.published.0, first, (name, port.item));
+                    }
                 }
-                let ip = if port.host_ip.0.is_empty() { "0.0.0.0" } else { &port.host_ip.0 };
-                let key = (ip, &*port.published.0, &*port.protocol.0);
-                let Some((other, item)) = taken.insert(key, (name, port.item)) else { continue };
-                let place =
-                    |name: &str, item: usize| locate(self.tree, &["services", name, "ports", &format!("#{item}")]);
-                let whose = if other == name { "twice".to_owned() } else { format!("by `{other}` and by `{name}`") };
-                let mut problem =
-                    Problem::error(format!("the port {} of the host is published {whose}", port.published.0))
-                        .hint("publish one of them on another port");
-                problem.place = place(name, port.item);
-                if let Some(first) = place(other, item) {
-                    problem = problem.related(first, "first here");
-                }
-                self.problems.push(problem);
             }
         }
     }
 
+    /// The services named on the command line and all that they need; `None` is every service.
+    fn running(&self) -> Option<BTreeSet<String>> {
+        let graph = Graph::from_edges(edges(&self.sections.services)).ok()?;
+        (!self.named.is_empty()).then(|| graph.with_dependencies(self.named.iter().map(String::as_str)))
+    }
+
+    fn port_twice(&mut self, published: &str, first: (&str, usize), again: (&str, usize)) {
+        let place = |(name, item): (&str, usize)| locate(self.tree, &["services", name, "ports", &format!("#{item}")]);
+        let whose =
+            if first.0 == again.0 { "twice".to_owned() } else { format!("by `{}` and by `{}`", first.0, again.0) };
+        let mut problem = Problem::error(format!("the port {published} of the host is published {whose}"))
+            .hint("publish one of them on another port");
+        let mut places = [place(first), place(again)];
+        places.sort_unstable();
+        problem.place = places[1];
+        if let Some(first) = places[0].filter(|place| Some(*place) != places[1]) {
+            problem = problem.label("again here").related(first, "first here");
+        }
+        self.problems.push(problem);
+    }
+
     fn cycles(&mut self) {
-        let services = &self.sections.services;
-        let edges = services.iter().map(|(name, service)| {
-            (name.as_str(), service.depends_on.0.keys().map(String::as_str).collect::<Vec<_>>())
-        });
-        let Err(cycles) = Graph::from_edges(edges) else { return };
+        let Err(cycles) = Graph::from_edges(edges(&self.sections.services)) else { return };
         for cycle in cycles {
-            let problem = Problem::error(format!("services depend on each other: `{}`", cycle.join(" → ")));
             let [first, second, ..] = cycle.as_slice() else { continue };
-            let path = ["services", first, "depends_on", second];
-            self.report(&path, problem.hint("take one of these dependencies away"));
+            let mut problem = Problem::error(format!("services depend on each other: `{}`", cycle.join(" → ")))
+                .label(format!("`{first}` waits for `{second}`"))
+                .hint("take one of these dependencies away");
+            for pair in cycle.windows(2).skip(1) {
+                if let Some(place) = locate(self.tree, &self.dependency_path(&pair[0], &pair[1])) {
+                    problem = problem.related(place, format!("`{}` waits for `{}`", pair[0], pair[1]));
+                }
+            }
+            let path = self.dependency_path(first, second);
+            self.report(&path, problem);
         }
     }
+}
+
+/// The services and what each depends on.
+fn edges(services: &BTreeMap<String, Service>) -> impl Iterator<Item = (&str, Vec<&str>)> {
+    services.iter().map(|(name, service)| (name.as_str(), service.depends_on.0.keys().map(String::as_str).collect()))
 }

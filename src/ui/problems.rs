@@ -18,13 +18,16 @@ pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&renderer.render(&groups(problem, sources)));
-        text.push('\n');
+        for part in parts(problem, sources) {
+            text.push_str(&renderer.render(&part));
+            text.push('\n');
+        }
     }
     text
 }
 
-fn groups<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Group<'a>> {
+/// What is drawn, part by part: a title without a source and its hint would be joined by an empty margin.
+fn parts<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Vec<Group<'a>>> {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -37,7 +40,10 @@ fn groups<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Group<'a>> {
     if let Some(hint) = &problem.hint {
         groups.push(Group::with_title(Level::HELP.with_name("hint").secondary_title(hint.as_str())));
     }
-    groups
+    match problem.place {
+        Some(_) => vec![groups],
+        None => groups.into_iter().map(|group| vec![group]).collect(),
+    }
 }
 
 /// One piece of source for each file that has a place of the problem, the problem's own first.

@@ -207,7 +207,7 @@ impl JsonSchema for Gpus {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let request = generator.subschema_for::<DeviceRequest>();
+        let request = DeviceRequest::json_schema(generator);
         json_schema!({ "anyOf": [{ "const": "all" }, { "type": "array", "items": request }] })
     }
 }

@@ -200,7 +200,9 @@ impl<'a> Reader<'a> {
                 self.context.not_supported(&keys::attribute(name, key), entry.key_place);
             }
         }
-        for key in keys::required(name) {
+        // What is extended was looked at when it was followed.
+        let required = if name == "Extends" { &[] } else { keys::required(name) };
+        for key in required {
             if map.get(key).is_none() {
                 let problem = Problem::error(format!("the key `{key}` is missing")).at(self.node.shown_place());
                 self.context.report(problem);

@@ -1,0 +1,5 @@
+//! Manifests and what becomes of them: a folder a case, and the schema that editors use.
+
+mod cases;
+mod robust;
+mod schema;

@@ -1,0 +1,125 @@
+//! Whatever a file holds, loading it ends soon, in a project or in problems.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use hoist::manifest::{Loader, ReadError, Request, load};
+use hoist::ui::problems;
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+
+/// One file and nothing else.
+struct OneFile(String);
+
+impl Loader for OneFile {
+    fn read(&self, path: &Path) -> Result<String, ReadError> {
+        if path == Path::new("/w/compose.yaml") { Ok(self.0.clone()) } else { Err(ReadError::Missing) }
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        path == Path::new("/w/compose.yaml")
+    }
+
+    fn is_directory(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn real_path(&self, path: &Path) -> PathBuf {
+        path.to_path_buf()
+    }
+}
+
+fn load_text(text: &str) -> String {
+    let request = Request {
+        files: Vec::new(),
+        project_directory: None,
+        project_name: None,
+        profiles: Vec::new(),
+        env_files: Vec::new(),
+        current_directory: "/w".into(),
+        environment: BTreeMap::new(),
+        services: Vec::new(),
+        interpolate: true,
+    };
+    match load(&request, &OneFile(text.to_owned())) {
+        Ok(loaded) => problems::render(&loaded.warnings, &loaded.sources, false),
+        Err(failure) => problems::render(&failure.problems, &failure.sources, true),
+    }
+}
+
+/// Pieces of manifests, put together in any way.
+fn piece() -> impl Strategy<Value = String> {
+    let words = [
+        "services:",
+        "\n  a:",
+        "\n    image: x",
+        "\n    ports: [",
+        "80:80",
+        "]",
+        "\n    depends_on:",
+        "\n      - a",
+        " {",
+        "}",
+        "&a ",
+        "*a",
+        "<<: ",
+        "!reset ",
+        "!override ",
+        "${",
+        "$X",
+        ":-",
+        "\n",
+        "  ",
+        "\"",
+        "'",
+        "|\n",
+        "- ",
+        ": ",
+        "\n    extends: a",
+        "\ninclude: [compose.yaml]",
+        "\n    environment:",
+        "\n    healthcheck: {interval: 5",
+        "\t",
+        "\n    volumes: [a:/b, ./x",
+        "\n    deploy: {replicas: -1}",
+        "é",
+        "\u{feff}",
+        "\n---\n",
+        "%YAML 1.2\n",
+        "1_0",
+        "~",
+        "\n    build:",
+        "\n    env_file: x",
+        "\nnetworks:",
+        "\nvolumes: {v: {external: yes}}",
+        "9-11:9-11",
+        "\n    command: a '",
+    ];
+    prop_oneof![8 => proptest::sample::select(words.to_vec()).prop_map(str::to_owned), 1 => any::<String>(), 1 => Just("x".to_owned())]
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        load_text(&text);
+    }
+
+    #[test]
+    fn no_mixture_of_manifests_makes_it_panic(pieces in proptest::collection::vec(piece(), 0..60)) {
+        load_text(&pieces.concat());
+    }
+}
+
+#[test]
+fn a_chain_of_services_that_extend_each_other_ends_in_a_problem() {
+    let mut text = "services:\n  a0: {image: x}\n".to_owned();
+    for number in 1..5000 {
+        text += &format!("  a{number}: {{extends: a{}}}\n", number - 1);
+    }
+    load_text(&text);
+}
+
+#[test]
+fn ranges_of_all_ports_many_times_over_end_in_a_problem() {
+    let ranges = vec!["1-65535:1-65535"; 100].join(", ");
+    assert!(load_text(&format!("services: {{a: {{image: x, ports: [{ranges}]}}}}")).contains("ports"));
+}
