@@ -280,7 +280,7 @@ fn real_manifests_mean_what_docker_compose_makes_of_them() {
         match real_difference(&corpus, name, path, verdict) {
             None => good += 1,
             Some(difference) if verbose => {
-                println!("--- {name}\n{}\n", difference.chars().take(3000).collect::<String>())
+                println!("--- {name}\n{}\n", difference.chars().take(3000).collect::<String>());
             }
             Some(_) => {}
         }
@@ -291,3 +291,49 @@ fn real_manifests_mean_what_docker_compose_makes_of_them() {
 
 /// How many real manifests have to agree.
 const REAL_FLOOR: usize = 386;
+
+/// A manifest as plain data, merge keys unfolded; `None` when it is not for this reader, which keeps tags as keys.
+fn plain(text: &str) -> Option<Value> {
+    if text.contains("!reset") || text.contains("!override") {
+        return None;
+    }
+    let mut value: serde_yaml::Value = serde_yaml::from_str(text).ok()?;
+    value.apply_merge().ok()?;
+    serde_json::to_value(value).ok()
+}
+
+#[test]
+fn the_schema_accepts_what_the_specifications_schema_accepts() {
+    let Some(corpus) = corpus() else {
+        println!("SKIPPED: there is no corpus beside the project and HOIST_CORPUS is not set");
+        return;
+    };
+    let specification = fs::read_to_string(corpus.join("spec/compose-spec.json")).unwrap();
+    let specification = jsonschema::validator_for(&serde_json::from_str(&specification).unwrap()).unwrap();
+    let own = jsonschema::validator_for(&hoist::manifest::schema::schema()).unwrap();
+    let mut texts = Vec::new();
+    for file in fs::read_dir(corpus.join("vectors")).unwrap() {
+        for line in fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            let case: Value = serde_json::from_str(line).unwrap();
+            let files = case["files"].as_object().unwrap();
+            let manifests = files.iter().filter(|(name, _)| [".yaml", ".yml"].iter().any(|end| name.ends_with(end)));
+            texts.extend(manifests.map(|(name, text)| (name.clone(), text.as_str().unwrap().to_owned())));
+        }
+    }
+    for line in fs::read_to_string(corpus.join("real-index.tsv")).unwrap().lines().skip(1) {
+        let path = line.split('\t').nth(1).unwrap_or_default();
+        texts.push((path.to_owned(), fs::read_to_string(corpus.join("real").join(path)).unwrap_or_default()));
+    }
+    let mut refused = Vec::new();
+    let mut accepted = 0;
+    for (name, text) in &texts {
+        let Some(manifest) = plain(text).filter(Value::is_object) else { continue };
+        if specification.is_valid(&manifest) {
+            accepted += 1;
+            refused
+                .extend(own.iter_errors(&manifest).map(|error| format!("{name}: {}: {error}", error.instance_path())));
+        }
+    }
+    println!("{accepted} manifests are valid by the specification");
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
+}

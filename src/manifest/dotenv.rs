@@ -128,16 +128,14 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn value(&mut self) -> Result<String, Mistake> {
-        match self.rest().as_bytes().first() {
-            Some(quote @ (b'"' | b'\'')) => self.quoted(char::from(*quote)),
-            _ => {
-                let start = self.at;
-                let line = self.rest().split('\n').next().unwrap_or_default();
-                self.at = (self.at + line.len() + 1).min(self.text.len());
-                let value = line.split(" #").next().unwrap_or_default().trim_end();
-                self.expand(value, start)
-            }
+        if let Some(quote @ (b'"' | b'\'')) = self.rest().as_bytes().first() {
+            return self.quoted(char::from(*quote));
         }
+        let start = self.at;
+        let line = self.rest().split('\n').next().unwrap_or_default();
+        self.at = (self.at + line.len() + 1).min(self.text.len());
+        let value = line.split(" #").next().unwrap_or_default().trim_end();
+        self.expand(value, start)
     }
 
     fn quoted(&mut self, quote: char) -> Result<String, Mistake> {

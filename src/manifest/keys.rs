@@ -5,17 +5,15 @@ pub(super) fn required(name: &str) -> &'static [&'static str] {
     match name {
         "Dependency" => &["condition"],
         "Watch" => &["path", "action"],
-        "Mount" => &["type"],
+        "Mount" | "Provider" => &["type"],
         "Port" => &["target"],
         "Extends" => &["service"],
         "Hook" => &["command"],
         "EnvFile" => &["path"],
-        "Grant" => &["source"],
+        "Grant" | "Device" => &["source"],
         "Ulimit" => &["soft", "hard"],
-        "Device" => &["source"],
         "DeviceRequest" => &["capabilities"],
         "Model" => &["model"],
-        "Provider" => &["type"],
         _ => &[],
     }
 }

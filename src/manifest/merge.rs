@@ -148,13 +148,11 @@ fn append(base: &mut Node, over: Node) {
 }
 
 fn into_list(node: Node) -> Node {
-    match node.value {
-        Value::List(_) => node,
-        _ => {
-            let place = node.place;
-            Node::list(vec![node], place)
-        }
+    if node.as_list().is_some() {
+        return node;
     }
+    let place = node.place;
+    Node::list(vec![node], place)
 }
 
 fn merge_key_values(base: &mut Node, over: Node) {

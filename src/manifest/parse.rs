@@ -281,6 +281,8 @@ fn wrong_key(text: &str, place: Place) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::parse;
     use crate::manifest::node::{Node, Value};
 
@@ -319,7 +321,7 @@ mod tests {
         let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..10 {
             let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
-            text += &format!("a{level}: &a{level} [{aliases}]\n");
+            let _ = writeln!(text, "a{level}: &a{level} [{aliases}]");
         }
         assert_eq!(one(&text), "the aliases of this file unfold to too much");
     }

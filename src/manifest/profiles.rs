@@ -20,16 +20,15 @@ pub(super) fn split(
         active.extend(listed.split(',').map(|profile| profile.trim().to_owned()));
     }
     for name in &request.services {
-        match services.get(name) {
-            Some(service) => active.extend(service.profiles.0.iter().cloned()),
-            None => {
-                let problem = Problem::error(format!("there is no service `{name}`"));
-                problems.push(match nearest(name, services.keys().map(String::as_str)) {
-                    Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
-                    None => problem.hint(format!("the manifest has `{}`", names(services))),
-                });
-            }
+        if let Some(service) = services.get(name) {
+            active.extend(service.profiles.0.iter().cloned());
+            continue;
         }
+        let problem = Problem::error(format!("there is no service `{name}`"));
+        problems.push(match nearest(name, services.keys().map(String::as_str)) {
+            Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
+            None => problem.hint(format!("the manifest has `{}`", names(services))),
+        });
     }
     let is_on = |service: &Service| {
         let profiles = &service.profiles.0;

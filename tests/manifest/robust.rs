@@ -1,6 +1,7 @@
 //! Whatever a file holds, loading it ends soon, in a project or in problems.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hoist::manifest::{Loader, ReadError, Request, load};
@@ -113,7 +114,7 @@ proptest! {
 fn a_chain_of_services_that_extend_each_other_ends_in_a_problem() {
     let mut text = "services:\n  a0: {image: x}\n".to_owned();
     for number in 1..5000 {
-        text += &format!("  a{number}: {{extends: a{}}}\n", number - 1);
+        let _ = writeln!(text, "  a{number}: {{extends: a{}}}", number - 1);
     }
     load_text(&text);
 }

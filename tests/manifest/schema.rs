@@ -23,10 +23,14 @@ fn every_property_says_what_it_is_for() {
             silent.extend(without.map(|(name, _)| format!("{path}/{name}")));
         }
         if let Some(map) = schema.as_object() {
-            map.iter().for_each(|(key, value)| look(&format!("{path}/{key}"), value, silent));
+            for (key, value) in map {
+                look(&format!("{path}/{key}"), value, silent);
+            }
         }
         if let Some(items) = schema.as_array() {
-            items.iter().for_each(|item| look(path, item, silent));
+            for item in items {
+                look(path, item, silent);
+            }
         }
     }
     let mut silent = Vec::new();

@@ -79,7 +79,7 @@ pub(crate) struct BindOptions {
     pub(crate) recursive: Option<Recursive>,
 }
 
-#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn is_not_wished(flag: &Option<Flag>) -> bool {
     flag.is_none_or(|flag| !flag.0)
 }

@@ -373,21 +373,23 @@ fn yes() -> Flag {
 
 impl Default for Dependency {
     fn default() -> Self {
-        Self { condition: Condition::ServiceStarted, restart: Flag(false), required: yes() }
+        Self { condition: Condition::Started, restart: Flag(false), required: yes() }
     }
 }
 
 /// The state of another service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
 pub(crate) enum Condition {
     /// Its containers run.
     #[default]
-    ServiceStarted,
+    #[serde(rename = "service_started")]
+    Started,
     /// Its healthcheck passes.
-    ServiceHealthy,
+    #[serde(rename = "service_healthy")]
+    Healthy,
     /// It has exited with code 0.
-    ServiceCompletedSuccessfully,
+    #[serde(rename = "service_completed_successfully")]
+    Completed,
 }
 
 impl<'de> Deserialize<'de> for DependsOn {

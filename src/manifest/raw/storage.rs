@@ -149,7 +149,8 @@ raw! {
         /// Its name.
         name: String,
         /// The model, as its registry names it.
-        model: String,
+        #[serde(rename = "model")]
+        source: String,
         /// How much it can keep in view.
         context_size: Option<super::scalars::Whole>,
         /// Flags for the engine that runs it.

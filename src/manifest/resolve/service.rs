@@ -195,9 +195,9 @@ fn config(raw: &Grant) -> FileGrant {
 
 fn dependency(raw: &raw::service::Dependency) -> Dependency {
     let condition = match raw.condition {
-        RawCondition::ServiceStarted => Condition::Started,
-        RawCondition::ServiceHealthy => Condition::Healthy,
-        RawCondition::ServiceCompletedSuccessfully => Condition::Completed,
+        RawCondition::Started => Condition::Started,
+        RawCondition::Healthy => Condition::Healthy,
+        RawCondition::Completed => Condition::Completed,
     };
     Dependency { condition, required: raw.required.0, restart: raw.restart.0 }
 }
