@@ -125,7 +125,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         command => command,
     };
     let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
     let code = runtime.block_on(perform(global, command));
     // A thread that waits for standard input cannot be cancelled and must not keep the process.
     runtime.shutdown_background();

@@ -172,7 +172,11 @@ impl Paper {
             Notice::Up { .. } | Notice::Stopping | Notice::Killing | Notice::TimedOut { .. } => self.settle(),
             _ => {}
         }
-        let Some(said) = said(notice, cause.as_ref(), &self.scene.directory) else { return };
+        let Some(mut said) = said(notice, cause.as_ref(), &self.scene.directory) else { return };
+        if *notice == Notice::Stopping && self.options.style == Style::Terminal {
+            // Where there are no keys there is no advice about them.
+            said.cause = Some("ctrl-c again kills".into());
+        }
         match self.options.style {
             Style::Terminal if self.flights.hold(notice, &said, &self.scene, now) => {}
             Style::Quiet if said.mark != Mark::Bad => {}

@@ -116,7 +116,7 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
         Notice::Up { running, took } => {
             Said::new(Mark::Good, "", format!("{running} {} up", plural(*running, "container"))).took(*took)
         }
-        Notice::Stopping => Said::new(Mark::News, "", "stopping; ctrl-c again kills"),
+        Notice::Stopping => Said::new(Mark::News, "", "stopping"),
         Notice::Killing => Said::new(Mark::Warning, "", "killing"),
         Notice::EngineLost { reason } => {
             Said::new(Mark::Warning, "", format!("the engine does not answer: {reason}; waiting for it"))

@@ -118,16 +118,10 @@ async fn merge(mut sources: Vec<Source>, sink: &mpsc::Sender<Message>, timestamp
 
 /// The place of the source whose next line is the oldest; among equals the first one by name.
 fn earliest(sources: &[Source]) -> Option<usize> {
-    let key = |source: &Source| {
-        let (time, line) = source.next.as_ref()?;
-        Some((*time, line.service.clone(), line.number))
-    };
-    match sources {
-        [] => None,
-        // Most often one container is read, which should not cost a comparison a line.
-        [_] => Some(0),
-        _ => (0..sources.len()).min_by_key(|place| key(&sources[*place])),
+    fn key(source: &Source) -> Option<(Duration, &str, u32)> {
+        source.next.as_ref().map(|(time, line)| (*time, line.service.as_str(), line.number))
     }
+    (0..sources.len()).min_by(|a, b| key(&sources[*a]).cmp(&key(&sources[*b])))
 }
 
 /// The time that a line begins with, and the rest of it.
