@@ -23,6 +23,12 @@ pub(super) fn services(sections: &mut Sections, tree: &Node, variables: &Variabl
         dependencies(service);
         grants(service);
         limits(service);
+        for rule in
+            service.develop.iter_mut().filter_map(|develop| develop.0.as_mut()).flat_map(|develop| &mut develop.watch)
+        {
+            // Changes are reported under the real path.
+            rule.path.0 = assembly.loader.real_path(Path::new(&rule.path.0)).to_string_lossy().into_owned();
+        }
         files_of_variables(name, service, tree, variables, assembly);
     }
 }

@@ -1,10 +1,11 @@
 //! The dotenv format, of `.env`, `--env-file` and `env_file`: text and variables → variables, in order. It opens no file.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use indexmap::IndexMap;
 
-use super::interpolate::{Bad, Lookup, expand};
+use super::interpolate::{BUDGET, Bad, Lookup, expand};
 
 /// The variables of a file in the order in which they were first set; later values win.
 pub(super) type Variables = IndexMap<String, String>;
@@ -21,7 +22,7 @@ pub(super) struct Mistake {
 pub(super) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Variables, Mistake> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let normal = if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
-    let mut reader = Reader { text: &normal, at: 0, variables: Variables::new(), lookup };
+    let mut reader = Reader { text: &normal, at: 0, variables: Variables::new(), lookup, budget: Cell::new(BUDGET) };
     while reader.skip_to_statement() {
         reader.statement()?;
     }
@@ -55,6 +56,8 @@ struct Reader<'t, 'l> {
     at: usize,
     variables: Variables,
     lookup: Lookup<'l>,
+    /// How many bytes replaced values may still take.
+    budget: Cell<usize>,
 }
 
 /// A blank that does not end a line.
@@ -166,13 +169,17 @@ impl<'t> Reader<'t, '_> {
 
     fn expand(&self, value: &str, at: usize) -> Result<String, Mistake> {
         let lookup = |name: &str| (self.lookup)(name).or_else(|| self.variables.get(name).map(String::as_str));
-        match expand(value, &lookup, &mut |_, _, _| {}) {
+        match expand(value, &lookup, &self.budget, &mut |_, _, _| {}) {
             Ok(value) => Ok(value.into_owned()),
             Err(Bad::Required(name, words)) if words.is_empty() => {
                 Err(Mistake { at, message: format!("the required variable `{name}` is not set") })
             }
             Err(Bad::Required(name, words)) => {
                 Err(Mistake { at, message: format!("the required variable `{name}` is not set: {words}") })
+            }
+            Err(Bad::Length) => {
+                let message = format!("the values of variables take more than {} MiB", BUDGET / 1024 / 1024);
+                Err(Mistake { at, message })
             }
             Err(Bad::Format(..) | Bad::Depth) => {
                 Err(Mistake { at, message: format!("`{value}` has no valid reference to a variable") })
@@ -258,6 +265,7 @@ mod tests {
             ("A B=1", "0: a name cannot contain a space"),
             ("A=\"x", "2: the quote `\"` is not closed"),
             ("\u{feff}A=1\r\nB=2\r\n", r#"A="1" B="2""#),
+            (&format!("A=xxxxxxxx\n{}", "A=$A$A\n".repeat(60)), "153: the values of variables take more than 32 MiB"),
             ("A=${X:?why}", "2: the required variable `X` is not set: why"),
         ] {
             assert_eq!(show(text), expected, "{text:?}");

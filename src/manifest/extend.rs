@@ -10,6 +10,8 @@ use super::node::{Entry, Node, Value};
 use super::paths;
 use super::problem::{Place, Problem};
 
+/// How many values extended services may have together.
+const MAX_COPIED: usize = 1_000_000;
 /// How long a chain of services that extend each other may be.
 const MAX_CHAIN: usize = 64;
 
@@ -27,6 +29,8 @@ struct Extension<'v> {
     done: HashMap<Key, Node>,
     /// Services that cannot be resolved, which was told.
     broken: HashSet<Key>,
+    /// How many values were copied.
+    copied: usize,
 }
 
 impl Assembly<'_> {
@@ -52,6 +56,7 @@ impl Assembly<'_> {
             open: Vec::new(),
             done: HashMap::new(),
             broken: HashSet::new(),
+            copied: 0,
         };
         let here = PathBuf::new();
         // What is extended is looked for in this document first.
@@ -80,7 +85,8 @@ impl Assembly<'_> {
     /// A service with all that it extends.
     fn extended(&mut self, extension: &mut Extension<'_>, key: &Key, folder: &Path) -> Option<Node> {
         if let Some(done) = extension.done.get(key) {
-            return Some(done.clone());
+            extension.copied += done.count();
+            return (extension.copied <= MAX_COPIED).then(|| done.clone());
         }
         if extension.broken.contains(key) {
             return None;
@@ -99,6 +105,14 @@ impl Assembly<'_> {
             merge(&mut base, service, &mut path, &mut self.problems);
             service = base;
         }
+        extension.copied += service.count();
+        if extension.copied > MAX_COPIED {
+            let place = service.shown_place();
+            if extension.broken.insert(key.clone()) && extension.copied - service.count() <= MAX_COPIED {
+                self.problems.push(Problem::error("what services extend adds up to too much").at(place));
+            }
+            return None;
+        }
         extension.done.insert(key.clone(), service.clone());
         Some(service)
     }
@@ -107,6 +121,11 @@ impl Assembly<'_> {
         self.check_keys(&extends.value, &["file", "service"]);
         let (name, place) = self.extended_name(extends)?;
         let file = extends.value.get("file").filter(|file| !file.is_null());
+        if let Some(remote) = file.filter(|file| file.as_text().is_some_and(|path| path.contains("://"))) {
+            let problem = Problem::error("a file of another machine cannot be extended yet").at(remote.place);
+            self.problems.push(problem.hint("fetch it and name the file"));
+            return None;
+        }
         let (target, target_folder) = match file {
             Some(file) => self.open_file(extension, file, folder)?,
             None => (key.0.clone(), folder.to_path_buf()),

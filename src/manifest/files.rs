@@ -1,11 +1,12 @@
 //! Files → one tree: each is read, its variables replaced, what it includes and extends brought in, and then laid over
 //! the one before.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::environment::{EnvFileError, read_env_file, shown};
-use super::interpolate::interpolate;
+use super::interpolate::{BUDGET, Filling};
 use super::merge::merge;
 use super::nearest::nearest;
 use super::node::{Map, Node};
@@ -27,6 +28,8 @@ pub(super) struct Assembly<'a> {
     pub(super) interpolate: bool,
     /// The variables that were told to be missing.
     told: HashSet<String>,
+    /// How many bytes values may still take.
+    budget: Cell<usize>,
     /// What was included already, by file and folder: twice is once.
     included: HashSet<(PathBuf, PathBuf)>,
     /// The manifests being included, the outermost first.
@@ -46,6 +49,7 @@ impl<'a> Assembly<'a> {
             problems,
             interpolate: true,
             told: HashSet::new(),
+            budget: Cell::new(BUDGET),
             included: HashSet::new(),
             including: Vec::new(),
         }
@@ -99,7 +103,9 @@ impl<'a> Assembly<'a> {
     pub(super) fn fill_in(&mut self, document: &mut Node, variables: &Variables) {
         if self.interpolate {
             let lookup = |name: &str| variables.get(name).map(String::as_str);
-            interpolate(document, &lookup, &self.sources, &mut self.told, &mut self.problems);
+            let (sources, budget) = (&self.sources, &self.budget);
+            let (told, problems) = (&mut self.told, &mut self.problems);
+            Filling { lookup: &lookup, sources, told, problems, budget }.fill(document);
         }
     }
 
@@ -147,6 +153,11 @@ impl<'a> Assembly<'a> {
             self.problems.push(problem.hint("say with `path` which manifest it is"));
             return None;
         };
+        if first.contains("://") || first.starts_with("git@") {
+            let problem = Problem::error("a manifest of another machine cannot be included yet").at(*place);
+            self.problems.push(problem.hint("fetch it and name the file"));
+            return None;
+        }
         let resolve =
             |path: &str| PathBuf::from(paths::absolute(path, &folder.to_string_lossy(), self.home.as_deref()));
         let first = resolve(first);

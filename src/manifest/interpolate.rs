@@ -2,6 +2,7 @@
 //! sensible depth. The word of a branch that is not taken is not looked at.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use super::node::{Node, Scalar, Value};
@@ -22,17 +23,23 @@ pub(super) enum Bad {
     Required(String, String),
     /// References nest too deeply.
     Depth,
+    /// The values are too long together.
+    Length,
 }
+
+/// How many bytes all replaced texts of a file may have together, which ends a file that doubles its values.
+pub(super) const BUDGET: usize = 32 * 1024 * 1024;
 
 /// Replaces the references in a text. `missing` hears of every variable that is set nowhere and has no default, with the
 /// bytes where it is named.
 pub(super) fn expand<'t>(
     text: &'t str,
     lookup: Lookup<'_>,
+    budget: &Cell<usize>,
     missing: &mut dyn FnMut(&str, usize, usize),
 ) -> Result<Cow<'t, str>, Bad> {
     if text.contains('$') {
-        Expansion { lookup, missing, base: text }.expand(text, 0).map(Cow::Owned)
+        Expansion { lookup, missing, base: text, budget }.expand(text, 0).map(Cow::Owned)
     } else {
         Ok(Cow::Borrowed(text))
     }
@@ -42,6 +49,7 @@ struct Expansion<'e, 'l> {
     lookup: Lookup<'l>,
     missing: &'e mut dyn FnMut(&str, usize, usize),
     base: &'e str,
+    budget: &'e Cell<usize>,
 }
 
 impl Expansion<'_, '_> {
@@ -64,6 +72,7 @@ impl Expansion<'_, '_> {
                     let Some(end) = closing_brace(&reference[2..]) else { return Err(self.format(reference, 1)) };
                     let inside = &reference[2..2 + end];
                     let value = self.braced(inside, depth).ok_or_else(|| self.format(reference, end + 3))??;
+                    self.spend(&value)?;
                     result.push_str(&value);
                     &reference[end + 3..]
                 }
@@ -73,13 +82,16 @@ impl Expansion<'_, '_> {
                         &reference[1..]
                     }
                     length => {
-                        result.push_str(&self.plain(&reference[1..=length]));
+                        let value = self.plain(&reference[1..=length]);
+                        self.spend(&value)?;
+                        result.push_str(&value);
                         &reference[1 + length..]
                     }
                 },
             };
         }
         result.push_str(rest);
+        self.spend(&result)?;
         Ok(result)
     }
 
@@ -119,6 +131,11 @@ impl Expansion<'_, '_> {
         Some(result)
     }
 
+    fn spend(&self, text: &str) -> Result<(), Bad> {
+        self.budget.set(self.budget.get().checked_sub(text.len()).ok_or(Bad::Length)?);
+        Ok(())
+    }
+
     fn format(&self, reference: &str, length: usize) -> Bad {
         let start = self.offset(reference);
         Bad::Format(start, start + length.min(reference.len()))
@@ -150,41 +167,40 @@ fn closing_brace(text: &str) -> Option<usize> {
     None
 }
 
-/// Replaces the references in every value of a tree, never in keys. A variable that is missing is told once.
-pub(super) fn interpolate(
-    node: &mut Node,
-    lookup: Lookup<'_>,
-    sources: &Sources,
-    told: &mut HashSet<String>,
-    problems: &mut Vec<Problem>,
-) {
-    match &mut node.value {
-        Value::List(items) => {
-            for item in items {
-                interpolate(item, lookup, sources, told, problems);
-            }
+/// What replacing the variables of a whole project shares.
+pub(super) struct Filling<'a> {
+    pub(super) lookup: Lookup<'a>,
+    pub(super) sources: &'a Sources,
+    /// The variables that were told to be missing.
+    pub(super) told: &'a mut HashSet<String>,
+    pub(super) problems: &'a mut Vec<Problem>,
+    /// How many bytes values may still take.
+    pub(super) budget: &'a Cell<usize>,
+}
+
+impl Filling<'_> {
+    /// Replaces the references in every value of a tree, never in keys. A variable that is missing is told once.
+    pub(super) fn fill(&mut self, node: &mut Node) {
+        match &mut node.value {
+            Value::List(items) => items.iter_mut().for_each(|item| self.fill(item)),
+            Value::Map(map) => map.entries.iter_mut().for_each(|entry| self.fill(&mut entry.value)),
+            Value::Scalar(scalar) if scalar.text.contains('$') => self.fill_scalar(scalar, node.place),
+            Value::Scalar(_) => {}
         }
-        Value::Map(map) => {
-            for entry in &mut map.entries {
-                interpolate(&mut entry.value, lookup, sources, told, problems);
+    }
+
+    fn fill_scalar(&mut self, scalar: &mut Scalar, place: Place) {
+        let Self { lookup, sources, told, problems, budget } = self;
+        let mut missing = |name: &str, start: usize, end: usize| {
+            if told.insert(name.to_owned()) {
+                problems.push(missing_variable(name, inner(sources, place, scalar, start, end)));
             }
+        };
+        match expand(&scalar.text, *lookup, budget, &mut missing) {
+            Ok(Cow::Owned(text)) => *scalar = Scalar { text: text.into_boxed_str(), plain: false },
+            Ok(Cow::Borrowed(_)) => {}
+            Err(bad) => problems.push(bad_problem(&bad, |start, end| inner(sources, place, scalar, start, end))),
         }
-        Value::Scalar(scalar) if scalar.text.contains('$') => {
-            let place = node.place;
-            let mut missing = |name: &str, start: usize, end: usize| {
-                if told.insert(name.to_owned()) {
-                    problems.push(missing_variable(name, inner(sources, place, scalar, start, end)));
-                }
-            };
-            match expand(&scalar.text, lookup, &mut missing) {
-                Ok(Cow::Owned(text)) => {
-                    *scalar = Scalar { text: text.into_boxed_str(), plain: false };
-                }
-                Ok(Cow::Borrowed(_)) => {}
-                Err(bad) => problems.push(bad_problem(&bad, |start, end| inner(sources, place, scalar, start, end))),
-            }
-        }
-        Value::Scalar(_) => {}
     }
 }
 
@@ -204,6 +220,10 @@ fn bad_problem(bad: &Bad, place: impl Fn(usize, usize) -> Place) -> Problem {
             Problem::error(format!("the required variable `{name}` is not set{because}"))
                 .at(place(0, usize::MAX))
                 .hint(format!("set `{name}` in the environment or in `.env`"))
+        }
+        Bad::Length => {
+            let message = format!("the values of variables take more than {} MiB here", BUDGET / 1024 / 1024);
+            Problem::error(message).at(place(0, usize::MAX))
         }
         Bad::Depth => Problem::error(format!("references nest deeper than {MAX_DEPTH}")).at(place(0, usize::MAX)),
     }
@@ -225,6 +245,8 @@ fn inner(sources: &Sources, place: Place, scalar: &Scalar, start: usize, end: us
 mod tests {
     use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
+    use std::cell::Cell;
+
     use super::{Bad, expand};
 
     fn show(text: &str) -> String {
@@ -233,11 +255,12 @@ mod tests {
             "EMPTY" => Some(""),
             _ => None,
         };
-        match expand(text, &lookup, &mut |_, _, _| {}) {
+        match expand(text, &lookup, &Cell::new(1000), &mut |_, _, _| {}) {
             Ok(text) => text.into_owned(),
             Err(Bad::Format(start, end)) => format!("bad {start}..{end}"),
             Err(Bad::Required(name, words)) => format!("required {name} {words}"),
             Err(Bad::Depth) => "too deep".to_owned(),
+            Err(Bad::Length) => "too long".to_owned(),
         }
     }
 

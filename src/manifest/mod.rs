@@ -30,6 +30,7 @@ mod select;
 mod validate;
 mod value;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,7 @@ pub trait Loader {
 }
 
 /// The largest file that is read, in bytes.
-pub const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
+pub const MAX_FILE_SIZE: u64 = 8 * 1024 * 1024;
 
 /// Why a file could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -215,7 +216,8 @@ fn project_name(
     }
     let written = documents.iter().rev().find_map(|document| document.get("name")?.as_text());
     let lookup = |name: &str| environment.get(name);
-    let written = written.and_then(|name| interpolate::expand(name, &lookup, &mut |_, _, _| {}).ok());
+    let written = written
+        .and_then(|name| interpolate::expand(name, &lookup, &Cell::new(interpolate::BUDGET), &mut |_, _, _| {}).ok());
     let written = written.map(|name| discover::normal_name(&name)).filter(|name| !name.is_empty());
     let folder =
         || directory.file_name().map(|name| discover::normal_name(&name.to_string_lossy())).unwrap_or_default();

@@ -39,7 +39,15 @@ pub(super) fn read(tree: &Node, context: &Context<'_>) -> Sections {
     for entry in &map.entries {
         match &*entry.key {
             "services" => {
-                sections.services = section(entry, context);
+                let mut ports = 0;
+                sections.services = section_while(entry, context, |service: &Service| {
+                    ports += service.ports.0.len();
+                    ports <= MAX_PORTS
+                });
+                if ports > MAX_PORTS {
+                    let message = format!("the services publish more than {MAX_PORTS} ports");
+                    context.report(Problem::error(message).at(entry.key_place));
+                }
                 sections.service_extensions = service_extensions(&entry.value);
             }
             "networks" => sections.networks = nullable(section(entry, context)),
@@ -61,7 +69,19 @@ pub(super) fn read(tree: &Node, context: &Context<'_>) -> Sections {
     sections
 }
 
+/// How many ports all services together may publish: ranges make that many of few words.
+const MAX_PORTS: usize = 65535;
+
 fn section<T: DeserializeOwned>(entry: &Entry, context: &Context<'_>) -> BTreeMap<String, T> {
+    section_while(entry, context, |_| true)
+}
+
+/// Reads items as long as they are wanted.
+fn section_while<T: DeserializeOwned>(
+    entry: &Entry,
+    context: &Context<'_>,
+    mut wanted: impl FnMut(&T) -> bool,
+) -> BTreeMap<String, T> {
     let mut items = BTreeMap::new();
     let Some(map) = entry.value.as_map() else {
         if entry.value.is_null() && &*entry.key != "services" {
@@ -79,6 +99,9 @@ fn section<T: DeserializeOwned>(entry: &Entry, context: &Context<'_>) -> BTreeMa
             continue;
         }
         if let Some(value) = read::read(&item.value, item.place(), context) {
+            if !wanted(&value) {
+                break;
+            }
             items.insert(item.key.to_string(), value);
         }
     }

@@ -8,6 +8,7 @@ use super::node::Node;
 use super::problem::Problem;
 use super::raw::mount::MountType;
 use super::raw::service::Service;
+use super::resolve::restart_policy;
 use super::sections::Sections;
 use crate::graph::Graph;
 
@@ -230,6 +231,15 @@ impl Check<'_> {
             let hint = "use at least two letters, digits, `_`, `.` or `-`, and a letter or digit first";
             self.report_value(&attribute("container_name"), problem.hint(hint));
         }
+        if restart_policy(&service.restart).is_none() {
+            let problem = Problem::warning(format!("`{}` is no restart policy, `no` takes its place", service.restart));
+            let known = ["no", "always", "unless-stopped", "on-failure"];
+            let hint = match nearest(&service.restart, known) {
+                Some(similar) => format!("did you mean `{similar}`?"),
+                None => "write `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:3`".to_owned(),
+            };
+            self.report_value(&attribute("restart"), problem.hint(hint));
+        }
         self.replicas(name, service);
         self.limits(name, service);
     }
@@ -280,6 +290,17 @@ impl Check<'_> {
     }
 
     fn mounts(&mut self, name: &str, service: &Service) {
+        for mount in &service.volumes.0 {
+            let kind = match mount.r#type {
+                MountType::Image => "image",
+                MountType::Cluster => "cluster",
+                MountType::Npipe => "npipe",
+                MountType::Bind | MountType::Volume | MountType::Tmpfs => continue,
+            };
+            let problem =
+                Problem::warning(format!("a volume of the type `{kind}` is not supported yet and is left out"));
+            self.report(&["services", name, "volumes", &mount.source], problem);
+        }
         let tmpfs: Vec<&str> = service.tmpfs.0.iter().map(|tmpfs| tmpfs.split(':').next().unwrap_or(tmpfs)).collect();
         for mount in service.volumes.0.iter().filter(|mount| tmpfs.contains(&&*mount.target)) {
             let problem = Problem::error(format!("`{}` is mounted by `volumes` and by `tmpfs`", mount.target));

@@ -120,6 +120,36 @@ fn a_chain_of_services_that_extend_each_other_ends_in_a_problem() {
 }
 
 #[test]
+fn services_that_multiply_by_extending_end_in_a_problem() {
+    let labels: Vec<String> = (0..2000).map(|number| format!("l{number}: x")).collect();
+    let labels = labels.join(", ");
+    let mut text = format!("services:\n  a: {{image: x, labels: {{{labels}}}}}\n");
+    for number in 0..2000 {
+        let _ = writeln!(text, "  b{number}: {{extends: a}}");
+    }
+    assert!(load_text(&text).contains("extend"));
+}
+
+#[test]
+fn ports_that_multiply_end_in_a_problem() {
+    let services: Vec<String> = (0..200).map(|number| format!("a{number}: {{image: x, ports: [1-65535]}}")).collect();
+    let services = services.join(", ");
+    assert!(load_text(&format!("services: {{{services}}}")).contains("ports"));
+}
+
+#[test]
+fn the_deepest_nesting_that_is_read_does_not_end_the_program() {
+    for depth in [60, 100, 120, 126, 127, 128, 129, 200] {
+        let nested = format!("{}x{}", "[".repeat(depth), "]".repeat(depth));
+        load_text(&format!(
+            "x-a: {nested}\nservices: {{a: {{image: x, command: {nested}, labels: {nested}, x-b: {nested}}}}}"
+        ));
+        let maps = format!("{}x{}", "{a: ".repeat(depth), "}".repeat(depth));
+        load_text(&format!("x-a: {maps}\nservices: {{a: {{image: x, build: {maps}, environment: {maps}}}}}"));
+    }
+}
+
+#[test]
 fn ranges_of_all_ports_many_times_over_end_in_a_problem() {
     let ranges = vec!["1-65535:1-65535"; 100].join(", ");
     assert!(load_text(&format!("services: {{a: {{image: x, ports: [{ranges}]}}}}")).contains("ports"));

@@ -302,7 +302,7 @@ impl<'de> Deserialize<'de> for Ports {
 }
 
 /// More published ports than there are numbers for mean a mistake.
-const MAX_PORTS: usize = 3 * 65535;
+const MAX_PORTS: usize = 65535;
 
 impl Serialize for Ports {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,8 @@
 
 mod service;
 
+pub(super) use service::restart_policy;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
