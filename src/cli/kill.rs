@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let signal = signal(&arguments.signal)?;
     let name = session::project_name(global)?;
     let docker = session::connect(global).await?;
-    let mut containers = session::containers(&docker, &name, &arguments.services).await?;
+    let mut containers = session::known_containers(global, &docker, &name, &arguments.services).await?;
     containers.retain(|container| container.state.is_running());
     if containers.is_empty() {
         anstream::eprintln!("nothing of `{name}` is running");

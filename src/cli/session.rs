@@ -118,10 +118,25 @@ pub(super) fn check_services<'a>(named: &[String], known: impl IntoIterator<Item
 /// The project's containers in one listing, those of `run` left out, of the services named or of all.
 pub(super) async fn containers(docker: &Docker, project: &str, services: &[String]) -> Result<Vec<Container>, Error> {
     let mut containers = docker.list_containers(Some(project)).await.map_err(Error::engine("list containers"))?;
-    containers.retain(|container| !container.one_off);
-    check_services(services, containers.iter().map(|container| &container.service))?;
-    containers.retain(|container| services.is_empty() || services.contains(&container.service));
+    containers.retain(|container| !container.one_off && (services.is_empty() || services.contains(&container.service)));
     Ok(containers)
+}
+
+/// The same; an error for a service that neither has a container nor is in the manifest, where there is one.
+pub(super) async fn known_containers(
+    global: &Global,
+    docker: &Docker,
+    project: &str,
+    services: &[String],
+) -> Result<Vec<Container>, Error> {
+    let mut all = containers(docker, project, &[]).await?;
+    let is_absent = |name: &String| !all.iter().any(|container| container.service == *name);
+    if services.iter().any(is_absent) {
+        let declared = names(global).unwrap_or_default();
+        check_services(services, declared.iter().chain(all.iter().map(|container| &container.service)))?;
+    }
+    all.retain(|container| services.is_empty() || services.contains(&container.service));
+    Ok(all)
 }
 
 /// The running container of a service: the one with this number, or the first.

@@ -119,13 +119,7 @@ impl<E: Engine> Job<E> {
         let (sender, forwarding) = self.forward_progress(&service.name);
         let pull = self.engine.pull(&image, service.platform.as_deref(), sender, self.cancel.clone());
         let (pulled, ()) = tokio::join!(pull, forwarding);
-        // Engines and registries do not say which image they mean.
-        let named = |message| format!("`{image}`: {message}");
-        pulled.map(Outcome::Image).map_err(|error| match error {
-            EngineError::NotFound { message } => EngineError::NotFound { message: named(message) },
-            EngineError::Refused { message } => EngineError::Refused { message: named(message) },
-            other => other,
-        })
+        pulled.map(Outcome::Image)
     }
 
     async fn build(&self, service: &str) -> Performed {

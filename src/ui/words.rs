@@ -133,7 +133,7 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
 fn failed(operation: &Operation, reason: &str, output: &[String], still_running: bool) -> Said {
     let words = match operation {
         Operation::Build { .. } => format!("build failed: {reason}"),
-        Operation::Pull { .. } => format!("cannot pull the image: {reason}"),
+        Operation::Pull { .. } => format!("cannot pull {reason}"),
         other => format!("cannot {}: {reason}", other.verb()),
     };
     let mut said = Said::new(Mark::Bad, subject(operation), words);

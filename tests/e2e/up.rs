@@ -207,7 +207,9 @@ services:
 ",
     );
     project.hoist(&["up", "-d", "--wait"]).success();
-    assert_eq!(project.container("web").health, "healthy");
+    // The engine may learn of it at its next interval only.
+    project.hoist(&["exec", "-T", "web", "test", "-e", "/tmp/ready"]).success();
+    project.eventually("the engine says so too", || project.container("web").health == "healthy");
     assert_eq!(project.container("job").exit_code, 0);
 }
 

@@ -71,7 +71,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     };
     let name = session::project_name(global)?;
     let docker = session::connect(global).await?;
-    let mut containers = session::containers(&docker, &name, &arguments.services).await?;
+    let mut containers = session::known_containers(global, &docker, &name, &arguments.services).await?;
     containers.retain(|container| arguments.index.is_none_or(|index| container.number == index));
     let (sender, printer) = ui::start(&printing(&arguments), &scene(&containers));
     let reading = async {

@@ -46,7 +46,13 @@ impl Docker {
         cancel: CancellationToken,
     ) -> Result<Image, EngineError> {
         let pulled = cancel.run_until_cancelled(self.pull_to_end(image, platform, &progress)).await;
-        pulled.unwrap_or(Err(EngineError::Cancelled))
+        // Engines and registries do not say which image they mean.
+        let named = |message| format!("`{image}`: {message}");
+        pulled.unwrap_or(Err(EngineError::Cancelled)).map_err(|error| match error {
+            EngineError::NotFound { message } => EngineError::NotFound { message: named(message) },
+            EngineError::Refused { message } => EngineError::Refused { message: named(message) },
+            other => other,
+        })
     }
 
     async fn pull_to_end(
@@ -71,7 +77,7 @@ impl Docker {
                 let _ = progress.try_send(sum);
             }
         }
-        let lost = || EngineError::NotFound { message: format!("the engine pulled `{image}` and does not have it") };
+        let lost = || EngineError::NotFound { message: "the engine pulled it and does not have it".to_owned() };
         self.inspected_image(image).await?.ok_or_else(lost)
     }
 }
