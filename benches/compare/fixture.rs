@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{self, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,14 @@ use crate::tool::Tool;
 
 /// The port of projects that publish none.
 pub(crate) const FREE_PORT: u16 = 0;
+
+/// The project of a hundred containers, which both tools look at.
+pub(crate) const CROWD: &str = "crowd";
+
+/// The name of a project on the engine: two benchmarks at once do not meet.
+pub(crate) fn project(name: &str) -> String {
+    format!("hoist-bench-{}-{name}", process::id())
+}
 
 /// The five services of `examples/shop`, with a rule that rebuilds its gateway.
 pub(crate) struct Shop {
@@ -66,8 +74,9 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        remove_project("hoist-bench-hoist");
-        remove_project("hoist-bench-compose");
+        for tool in ["hoist", "compose"] {
+            remove_project(&project(tool));
+        }
     }
 }
 
@@ -120,8 +129,7 @@ impl Crowd {
         let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
         let folder = temporary.path().join("crowd");
         fs::create_dir(&folder).expect("create a folder");
-        let manifest = "name: hoist-bench-crowd
-services:
+        let manifest = "services:
   one: { image: hoist-test/busybox, command: sleep 100000, stop_signal: SIGKILL, network_mode: none, scale: 100 }
 ";
         fs::write(folder.join("compose.yaml"), manifest).expect("write the manifest");
@@ -134,7 +142,7 @@ services:
 
 impl Drop for Crowd {
     fn drop(&mut self) {
-        remove_project("hoist-bench-crowd");
+        remove_project(&project(CROWD));
     }
 }
 

@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fmt};
 
+use crate::fixture;
+
 const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A tool that runs Compose projects.
@@ -73,11 +75,8 @@ impl Tool {
         command.args(self.first).args(arguments).current_dir(folder);
         command.env("NODE_IMAGE", "hoist-test/node:latest").env("SHOP_PORT", port.to_string()).env("NO_COLOR", "1");
         // A name for each, so that neither finds what the other left; the crowd is one for both.
-        if folder.ends_with("crowd") {
-            command.env_remove("COMPOSE_PROJECT_NAME");
-        } else {
-            command.env("COMPOSE_PROJECT_NAME", format!("hoist-bench-{}", self.name));
-        }
+        let project = if folder.ends_with("crowd") { fixture::CROWD } else { self.name };
+        command.env("COMPOSE_PROJECT_NAME", fixture::project(project));
         if let Some(config) = &self.docker_config {
             command.env("DOCKER_CONFIG", config);
         }
