@@ -112,3 +112,39 @@ fn colours_come_when_they_are_asked_for_and_stay_away_otherwise() {
     assert!(!stderr(&["--ansi", "auto", "-p", "A", "ps"]).contains('\u{1b}'));
     assert!(!stderr(&["--ansi", "never", "-p", "A", "ps"]).contains('\u{1b}'));
 }
+
+#[test]
+fn what_comes_after_the_service_belongs_to_its_command() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let manifest = "services: { web: { image: busybox } }\n";
+    std::fs::write(folder.path().join("compose.yaml"), manifest).expect("a file can be written");
+    for arguments in [&["exec", "-it", "web", "ls", "--help"][..], &["run", "--rm", "web", "--help"]] {
+        let arguments = [&["--engine", "unix:///nowhere/docker.sock"], arguments].concat();
+        let (code, out, error) = run_in(folder.path(), &arguments);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{arguments:?}: {error}");
+        assert!(error.starts_with("error: cannot reach a container engine"), "{arguments:?}: {error}");
+    }
+    let (code, _, error) = run_in(folder.path(), &["exec", "web"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(error, "error: a command is missing\nhint: `hoist exec web sh` opens a shell\n");
+}
+
+#[test]
+fn a_service_that_is_not_there_gets_the_nearest_name() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let manifest = "services: { web: { image: busybox }, db: { image: busybox } }\n";
+    std::fs::write(folder.path().join("compose.yaml"), manifest).expect("a file can be written");
+    for arguments in [["up", "wbe"], ["graph", "wbe"], ["build", "wbe"]] {
+        let (code, _, error) = run_in(folder.path(), &arguments);
+        assert_eq!(code, Some(2), "{arguments:?}");
+        assert_eq!(error, "error: there is no service `wbe`\nhint: did you mean `web`?\n", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_folder_without_a_manifest_is_told_so() {
+    let (code, out, error) = run(&["up"]);
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    assert!(error.starts_with("error: no manifest found in "), "{error}");
+    assert!(error.contains("\nhint: "), "{error}");
+}

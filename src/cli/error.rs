@@ -16,7 +16,7 @@ pub(super) enum Error {
         hint: Option<String>,
     },
     /// A service was named that the project does not have.
-    #[error("no such service: `{name}`")]
+    #[error("there is no service `{name}`")]
     UnknownService {
         /// The name given.
         name: String,
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_misspelt_service_gets_the_nearest_name() {
         let error = Error::UnknownService { name: "gatway".into(), known: names(&["gateway", "users"]) };
-        assert_eq!(error.to_string(), "no such service: `gatway`");
+        assert_eq!(error.to_string(), "there is no service `gatway`");
         assert_eq!(error.hint().as_deref(), Some("did you mean `gateway`?"));
         assert_eq!(error.exit_code(), 2);
     }

@@ -13,13 +13,11 @@ use crate::project::Hook;
 
 /// Run a command in a running container
 #[derive(Debug, Args)]
+#[command(override_usage = "hoist exec [OPTIONS] SERVICE COMMAND [ARGUMENT]...")]
 pub(super) struct Arguments {
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    pub(super) service: String,
-    /// The command and its arguments
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) command: Vec<String>,
+    /// The service, then the command and its arguments
+    #[arg(value_name = "SERVICE", required = true, trailing_var_arg = true)]
+    pub(super) words: Vec<String>,
     /// Return at once and leave the command running
     #[arg(short, long)]
     pub(super) detach: bool,
@@ -29,6 +27,12 @@ pub(super) struct Arguments {
     /// The container with this number, in place of the first
     #[arg(long, value_name = "NUMBER")]
     pub(super) index: Option<u32>,
+    /// What is so by default, for those who are used to `-it`
+    #[arg(short, long, hide = true)]
+    pub(super) interactive: bool,
+    /// As above
+    #[arg(short, long, hide = true)]
+    pub(super) tty: bool,
     /// Use no terminal
     #[arg(short = 'T', long = "no-tty", alias = "no-TTY")]
     pub(super) no_tty: bool,
@@ -45,13 +49,22 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let project = session::project_name(global)?;
+    let Some((service, command)) = arguments.words.split_first() else {
+        return Err(Error::usage("a service is missing"));
+    };
+    if command.is_empty() {
+        return Err(Error::Usage {
+            message: "a command is missing".into(),
+            hint: Some(format!("`hoist exec {service} sh` opens a shell")),
+        });
+    }
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
-    let container = session::running(&docker, &project, &arguments.service, arguments.index).await?;
+    let container = session::running(&docker, &project, service, arguments.index).await?;
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
     let options = ExecOptions {
         hook: Hook {
-            command: arguments.command,
+            command: command.to_vec(),
             user: arguments.user,
             privileged: arguments.privileged,
             working_dir: arguments.workdir,

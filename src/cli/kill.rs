@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 
 use super::error::Error;
 use super::global::Global;
-use super::session;
+use super::session::{self, Outline};
 use crate::engine::Engine as _;
 use crate::engine::docker::Docker;
 
@@ -26,12 +26,12 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let signal = signal(&arguments.signal)?;
-    let name = session::project_name(global)?;
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
-    let mut containers = session::known_containers(global, &docker, &name, &arguments.services).await?;
+    let mut containers = session::containers(&docker, &project, &arguments.services).await?;
     containers.retain(|container| container.state.is_running());
     if containers.is_empty() {
-        anstream::eprintln!("nothing of `{name}` is running");
+        anstream::eprintln!("nothing of `{}` is running", project.name);
     }
     let kills = containers.iter().map(|container| async {
         let killed = docker.kill_container(&container.id, &signal).await;
@@ -61,7 +61,7 @@ fn signal(text: &str) -> Result<String, Error> {
 async fn remove_orphans(global: &Global, docker: &Docker) -> Result<(), Error> {
     let project = session::load(global, &[])?.project;
     let known = |name: &String| project.services.contains_key(name) || project.disabled.contains_key(name);
-    let containers = session::containers(docker, &project.name, &[]).await?;
+    let containers = session::containers(docker, &Outline::of(&project), &[]).await?;
     for orphan in containers.iter().filter(|container| !known(&container.service)) {
         let removed = docker.remove_container(&orphan.id, false).await;
         removed.map_err(Error::engine(format!("remove `{}`", orphan.name)))?;

@@ -45,15 +45,16 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let project = session::project_name(global)?;
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
-    let mut containers = docker.list_containers(Some(&project)).await.map_err(Error::engine("list containers"))?;
-    session::check_services(&arguments.services, containers.iter().map(|container| &container.service))?;
+    let listed = docker.list_containers(Some(&project.name)).await;
+    let mut containers = listed.map_err(Error::engine("list containers"))?;
+    project.check(&arguments.services, &containers)?;
     let states: Vec<State> = arguments.status.iter().chain(&arguments.filter).copied().collect();
     containers.retain(|container| wanted(container, &arguments, &states));
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    print(&printed(&containers, &project, &arguments, now))?;
+    print(&printed(&containers, &project.name, &arguments, now))?;
     Ok(0)
 }
 

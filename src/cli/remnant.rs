@@ -17,7 +17,7 @@ use crate::project::{Condition, Dependency, Project, Service, Volume};
 pub(super) async fn project(global: &Global, docker: &Docker, services: &[String]) -> Result<Project, Error> {
     match &global.project_name {
         Some(_) if global.files.is_empty() && !is_manifest_near() => {
-            let name = session::project_name(global)?;
+            let name = session::outline(global)?.name;
             let observed = docker.observe(&name, &Wanted::default()).await.map_err(Error::engine("list containers"))?;
             Ok(remembered(&name, &observed))
         }

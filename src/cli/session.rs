@@ -58,11 +58,43 @@ fn environment() -> BTreeMap<String, String> {
     std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
-/// The project's name, for commands that need nothing else of the manifest: with `-p` they need no manifest at all.
-pub(super) fn project_name(global: &Global) -> Result<String, Error> {
+/// As much of a project as commands need that only look at its containers.
+#[derive(Debug, Clone)]
+pub(super) struct Outline {
+    /// The project's name.
+    pub(super) name: String,
+    /// The services of the manifest; none when it was not read.
+    pub(super) services: BTreeSet<String>,
+    /// How the manifest is found, when it was not read.
+    unread: Option<Global>,
+}
+
+impl Outline {
+    /// Of a loaded project.
+    pub(super) fn of(project: &Project) -> Self {
+        let services = project.services.keys().chain(project.disabled.keys()).cloned().collect();
+        Self { name: project.name.clone(), services, unread: None }
+    }
+
+    /// An error for a service that neither has a container nor is in the manifest, where there is one.
+    pub(super) fn check(&self, services: &[String], containers: &[Container]) -> Result<(), Error> {
+        let known = |name: &String| containers.iter().any(|container| container.service == *name);
+        if services.iter().all(known) {
+            return Ok(());
+        }
+        let declared = self.unread.as_ref().and_then(names).unwrap_or_default();
+        let present = containers.iter().map(|container| &container.service);
+        check_services(services, present.chain(&self.services).chain(&declared))
+    }
+}
+
+/// The project's name and services; with `-p` no manifest is needed.
+pub(super) fn outline(global: &Global) -> Result<Outline, Error> {
     match &global.project_name {
-        Some(name) if global.files.is_empty() => checked_name(name),
-        _ => Ok(load(global, &[])?.project.name),
+        Some(name) if global.files.is_empty() => {
+            Ok(Outline { name: checked_name(name)?, services: BTreeSet::new(), unread: Some(global.clone()) })
+        }
+        _ => Ok(Outline::of(&load(global, &[])?.project)),
     }
 }
 
@@ -116,41 +148,42 @@ pub(super) fn check_services<'a>(named: &[String], known: impl IntoIterator<Item
 }
 
 /// The project's containers in one listing, those of `run` left out, of the services named or of all.
-pub(super) async fn containers(docker: &Docker, project: &str, services: &[String]) -> Result<Vec<Container>, Error> {
-    let mut containers = docker.list_containers(Some(project)).await.map_err(Error::engine("list containers"))?;
-    containers.retain(|container| !container.one_off && (services.is_empty() || services.contains(&container.service)));
+pub(super) async fn containers(
+    docker: &Docker,
+    project: &Outline,
+    services: &[String],
+) -> Result<Vec<Container>, Error> {
+    let mut containers = docker.list_containers(Some(&project.name)).await.map_err(Error::engine("list containers"))?;
+    containers.retain(|container| !container.one_off);
+    project.check(services, &containers)?;
+    containers.retain(|container| services.is_empty() || services.contains(&container.service));
     Ok(containers)
 }
 
-/// The same; an error for a service that neither has a container nor is in the manifest, where there is one.
-pub(super) async fn known_containers(
-    global: &Global,
-    docker: &Docker,
-    project: &str,
-    services: &[String],
-) -> Result<Vec<Container>, Error> {
-    let mut all = containers(docker, project, &[]).await?;
-    let is_absent = |name: &String| !all.iter().any(|container| container.service == *name);
-    if services.iter().any(is_absent) {
-        let declared = names(global).unwrap_or_default();
-        check_services(services, declared.iter().chain(all.iter().map(|container| &container.service)))?;
+/// All containers of one service, by number; at least one.
+pub(super) async fn of_service(docker: &Docker, project: &Outline, service: &str) -> Result<Vec<Container>, Error> {
+    let mut containers = containers(docker, project, &[service.to_owned()]).await?;
+    if containers.is_empty() {
+        return Err(Error::Failed {
+            message: format!("`{service}` has no container"),
+            hint: Some(format!("start it with `hoist up -d {service}`")),
+        });
     }
-    all.retain(|container| services.is_empty() || services.contains(&container.service));
-    Ok(all)
+    containers.sort_by_key(|container| container.number);
+    Ok(containers)
 }
 
 /// The running container of a service: the one with this number, or the first.
 pub(super) async fn running(
     docker: &Docker,
-    project: &str,
+    project: &Outline,
     service: &str,
     number: Option<u32>,
 ) -> Result<Container, Error> {
-    let of_service = of_service(docker, project, service).await?;
-    let stopped = of_service.iter().find(|container| number.is_none_or(|number| container.number == number)).cloned();
-    let found = of_service
-        .into_iter()
-        .find(|container| container.state.is_running() && number.is_none_or(|number| container.number == number));
+    let mut containers = of_service(docker, project, service).await?;
+    containers.retain(|container| number.is_none_or(|number| container.number == number));
+    let stopped = containers.first().cloned();
+    let found = containers.into_iter().find(|container| container.state.is_running());
     found.ok_or_else(|| match (stopped, number) {
         (Some(container), _) => Error::Failed {
             message: format!("`{}` is not running, its state is `{}`", container.name, container.state.as_str()),
@@ -159,25 +192,6 @@ pub(super) async fn running(
         (None, Some(number)) => Error::failed(format!("`{service}` has no container with number {number}")),
         (None, None) => Error::failed(format!("`{service}` has no container")),
     })
-}
-
-/// All containers of one service, by number.
-pub(super) async fn of_service(docker: &Docker, project: &str, service: &str) -> Result<Vec<Container>, Error> {
-    let mut containers = docker.list_containers(Some(project)).await.map_err(Error::engine("list containers"))?;
-    containers.retain(|container| !container.one_off);
-    if !containers.iter().any(|container| container.service == service) {
-        let known: BTreeSet<String> = containers.into_iter().map(|container| container.service).collect();
-        return Err(Error::Failed {
-            message: format!("`{service}` has no container"),
-            hint: Some(match super::error::nearest(service, &known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("start it with `hoist up -d {service}`"),
-            }),
-        });
-    }
-    containers.retain(|container| container.service == service);
-    containers.sort_by_key(|container| container.number);
-    Ok(containers)
 }
 
 /// Seconds of the command line as a duration.

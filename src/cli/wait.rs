@@ -9,7 +9,8 @@ use super::drive::{View, drive};
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
-use super::{remnant, session};
+use super::remnant;
+use super::session::{self, Outline};
 use crate::engine::Engine as _;
 use crate::engine::docker::Docker;
 use crate::plan::goal::{Down, Goal, RemoveImages};
@@ -28,9 +29,9 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let name = session::project_name(global)?;
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
-    let code = wait(global, &docker, &name, &arguments).await?;
+    let code = wait(&docker, &project, &arguments).await?;
     if arguments.down_project {
         let project = remnant::project(global, &docker, &[]).await?;
         let down = Down {
@@ -46,12 +47,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
 }
 
 /// Waits for all the containers, or for the first one when the project is to come down then.
-async fn wait(global: &Global, docker: &Docker, project: &str, arguments: &Arguments) -> Result<u8, Error> {
+async fn wait(docker: &Docker, project: &Outline, arguments: &Arguments) -> Result<u8, Error> {
     // Subscribed before the listing, so that no exit falls between the two.
-    let mut events = docker.events(project);
+    let mut events = docker.events(&project.name);
     let mut waiting: BTreeMap<String, String> = BTreeMap::new();
     let mut code = 0;
-    for container in session::known_containers(global, docker, project, &arguments.services).await? {
+    for container in session::containers(docker, project, &arguments.services).await? {
         waiting.insert(container.id, container.name);
     }
     let mut check: Vec<String> = waiting.keys().cloned().collect();

@@ -102,7 +102,7 @@ impl Place {
 }
 
 async fn containers(global: &Global, service: &str, index: Option<u32>) -> Result<(Docker, Vec<Container>), Error> {
-    let project = session::project_name(global)?;
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
     let mut containers = session::of_service(&docker, &project, service).await?;
     containers.retain(|container| index.is_none_or(|index| container.number == index));

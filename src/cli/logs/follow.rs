@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::merge::{Seen, split};
 use super::{Arguments, fraction};
 use crate::cli::error::Error;
-use crate::cli::session;
+use crate::cli::session::{self, Outline};
 use crate::engine::docker::Docker;
 use crate::engine::{Engine as _, EngineError, LogOptions};
 use crate::log::{self, Origin};
@@ -24,7 +24,7 @@ const AHEAD: usize = 16;
 /// Everything that following needs to know.
 pub(super) struct Following<'a> {
     pub(super) docker: Docker,
-    pub(super) project: String,
+    pub(super) project: Outline,
     pub(super) arguments: &'a Arguments,
     pub(super) options: LogOptions,
     pub(super) sender: &'a mpsc::Sender<Message>,
@@ -34,7 +34,7 @@ impl Following<'_> {
     /// Follows every container that runs, from where it was read to; ends when none runs any more.
     pub(super) async fn run(&self, mut seen: Seen) -> Result<(), Error> {
         // Subscribed before the listing, so that no start falls between the two.
-        let mut events = self.docker.events(&self.project);
+        let mut events = self.docker.events(&self.project.name);
         let mut running = FuturesUnordered::new();
         let mut followed: BTreeSet<ContainerId> = BTreeSet::new();
         for container in session::containers(&self.docker, &self.project, &self.arguments.services).await? {

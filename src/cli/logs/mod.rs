@@ -69,15 +69,15 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         until: arguments.until.as_deref().map(time).transpose()?,
         timestamps: true,
     };
-    let name = session::project_name(global)?;
+    let project = session::outline(global)?;
     let docker = session::connect(global).await?;
-    let mut containers = session::known_containers(global, &docker, &name, &arguments.services).await?;
+    let mut containers = session::containers(&docker, &project, &arguments.services).await?;
     containers.retain(|container| arguments.index.is_none_or(|index| container.number == index));
     let (sender, printer) = ui::start(&printing(&arguments), &scene(&containers));
     let reading = async {
         let seen = history(&docker, &containers, &options, &sender, arguments.timestamps).await?;
         if arguments.follow {
-            let following = Following { docker, project: name, arguments: &arguments, options, sender: &sender };
+            let following = Following { docker, project, arguments: &arguments, options, sender: &sender };
             following.run(seen).await?;
         }
         Ok(())

@@ -11,18 +11,24 @@ use crate::project::{Mount, MountSource, Port, Project, Protocol, Published, Res
 
 /// The service with what the command line says. A volume that the manifest does not know is added to the project, as
 /// one that exists outside it.
-pub(super) fn service(project: &mut Project, arguments: &Arguments, tty: bool) -> Result<Service, Error> {
-    let Some(mut service) = project.services.get(&arguments.service).cloned() else {
-        return Err(Error::UnknownService { name: arguments.service.clone(), known: Vec::new() });
+pub(super) fn service(
+    project: &mut Project,
+    name: &str,
+    command: &[String],
+    arguments: &Arguments,
+    tty: bool,
+) -> Result<Service, Error> {
+    let Some(mut service) = project.services.get(name).cloned() else {
+        return Err(Error::UnknownService { name: name.to_owned(), known: Vec::new() });
     };
-    if !arguments.command.is_empty() {
-        service.command = Some(arguments.command.clone());
+    if !command.is_empty() {
+        service.command = Some(command.to_vec());
     }
     if let Some(entrypoint) = &arguments.entrypoint {
         let words = shell_words::split(entrypoint);
         service.entrypoint = Some(words.map_err(|_| Error::usage(format!("`{entrypoint}` has an open quotation")))?);
         // As with docker, another program does not get the service's arguments.
-        if arguments.command.is_empty() {
+        if command.is_empty() {
             service.command = Some(Vec::new());
         }
     }

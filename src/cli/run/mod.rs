@@ -9,7 +9,7 @@ use super::error::Error;
 use super::global::Global;
 use super::images::{self, Ended};
 use super::output::print;
-use super::session;
+use super::session::{self, Outline};
 use super::terminal::{self, Raw};
 use super::wait::exit_code;
 use crate::engine::Engine as _;
@@ -20,13 +20,11 @@ use crate::project::{Condition, MountSource, Networking, Project, Service};
 
 /// Run a command in a new container of a service
 #[derive(Debug, Args)]
+#[command(override_usage = "hoist run [OPTIONS] SERVICE [COMMAND]...")]
 pub(super) struct Arguments {
-    /// The service
-    #[arg(value_name = "SERVICE")]
-    pub(super) service: String,
-    /// The command and its arguments, in place of the service's
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(super) command: Vec<String>,
+    /// The service, then the command and its arguments, in place of the service's own
+    #[arg(value_name = "SERVICE", required = true, trailing_var_arg = true)]
+    pub(super) words: Vec<String>,
     /// Remove the container when it exits
     #[arg(long)]
     pub(super) rm: bool,
@@ -69,9 +67,12 @@ pub(super) struct Arguments {
     /// Use no terminal
     #[arg(short = 'T', long = "no-TTY", alias = "no-tty")]
     pub(super) no_tty: bool,
-    /// Keep standard input open, which is so by default
+    /// What is so by default, for those who are used to `-it`
     #[arg(short, long, hide = true)]
     pub(super) interactive: bool,
+    /// As above
+    #[arg(short, long, hide = true)]
+    pub(super) tty: bool,
     /// Answer to the service's name on its networks
     #[arg(long)]
     pub(super) use_aliases: bool,
@@ -79,18 +80,21 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let named = std::slice::from_ref(&arguments.service);
+    let Some((name, command)) = arguments.words.split_first() else {
+        return Err(Error::usage("a service is missing"));
+    };
+    let named = std::slice::from_ref(name);
     let mut project = session::load(global, named)?.project;
     session::check_services(named, project.services.keys())?;
     let docker = session::connect(global).await?;
     if !arguments.no_deps {
-        let code = bring_up_dependencies(global, &docker, &project, &arguments.service).await?;
+        let code = bring_up_dependencies(global, &docker, &project, name).await?;
         if code != 0 {
             return Ok(code);
         }
     }
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
-    let service = change::service(&mut project, &arguments, tty)?;
+    let service = change::service(&mut project, name, command, &arguments, tty)?;
     let image = match image(global, &docker, &project, &service, arguments.build).await? {
         Ok(image) => image,
         Err(code) => return Ok(code),
@@ -98,7 +102,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     make_surroundings(&docker, &project, &service).await?;
     let mut spec = change::spec(&project, &service, &image, arguments.use_aliases);
     if let Networking::Service(other) = &service.networking {
-        spec.network_container = Some(session::running(&docker, &project.name, other, None).await?.id);
+        spec.network_container = Some(session::running(&docker, &Outline::of(&project), other, None).await?.id);
     }
     let failed = || Error::engine(format!("run `{}`", service.name));
     let container = docker.create_container(&spec).await.map_err(failed())?.id;
@@ -212,14 +216,19 @@ async fn attended(docker: &Docker, container: &str, tty: bool) -> Result<u8, Err
     Ok(exit_code(code))
 }
 
-/// Passes signals on to the container's process; the third one kills it. Never ends.
+/// Passes ctrl-c on to the container's process, the third one kills it; whatever else tells us to end stops it. Never
+/// ends itself: the container's end is seen by its output.
 async fn forward_signals(docker: &Docker, container: &str) {
+    const INTERRUPT: u8 = 2;
     let mut told = 0;
     loop {
         let number = terminal::signal().await;
         told += 1;
-        let name = if told < 3 { number.to_string() } else { "SIGKILL".into() };
         // A container that is not there to be told is about to be seen to have exited.
-        let _ = docker.kill_container(container, &name).await;
+        let _ = match (number, told) {
+            (_, 3..) => docker.kill_container(container, "SIGKILL").await,
+            (INTERRUPT, _) => docker.kill_container(container, "SIGINT").await,
+            _ => docker.stop_container(container, None).await.map(drop),
+        };
     }
 }
