@@ -76,6 +76,12 @@ pub(super) struct Arguments {
     /// Colour nothing
     #[arg(long)]
     pub(super) no_color: bool,
+    /// Taken for the sake of scripts: images are pulled with one line each where there is no terminal
+    #[arg(long, hide = true)]
+    pub(super) quiet_pull: bool,
+    /// Taken for the sake of scripts: nothing is asked
+    #[arg(short, long, hide = true)]
+    pub(super) yes: bool,
     /// Print plain text, or an object for each line and each thing that happens
     #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
     pub(super) format: Format,

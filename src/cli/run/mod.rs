@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::drive::{self, View, drive};
 use super::error::Error;
-use super::global::Global;
+use super::global::{Global, Progress};
 use super::images::{self, Ended};
 use super::output::print;
 use super::session::{self, Outline};
@@ -73,6 +73,9 @@ pub(super) struct Arguments {
     /// As above
     #[arg(short, long, hide = true)]
     pub(super) tty: bool,
+    /// Show nothing of what is built, pulled and started before
+    #[arg(short, long, visible_alias = "quiet-pull")]
+    pub(super) quiet: bool,
     /// Answer to the service's name on its networks
     #[arg(long)]
     pub(super) use_aliases: bool,
@@ -83,6 +86,8 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let Some((name, command)) = arguments.words.split_first() else {
         return Err(Error::usage("a service is missing"));
     };
+    let quiet = Global { progress: Progress::Quiet, ..global.clone() };
+    let global = if arguments.quiet { &quiet } else { global };
     let named = std::slice::from_ref(name);
     let mut project = session::load(global, named)?.project;
     session::check_services(named, project.services.keys())?;
