@@ -77,7 +77,7 @@ async fn wait(docker: &Docker, project: &Outline, arguments: &Arguments) -> Resu
             return Ok(code);
         }
         match events.next().await {
-            Some(event) => check.push(event.map_err(Error::engine("follow the engine's events"))?),
+            Some(event) => check.push(event.map_err(Error::engine("follow the engine's events"))?.id),
             None => return Err(Error::failed("the engine went away")),
         }
     }

@@ -1,18 +1,16 @@
 //! The engine's news: single containers as events come, everything when asked, and word when the engine is gone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::stream::{BoxStream, StreamExt as _};
-use futures_util::{FutureExt as _, stream};
+use futures_util::stream::{BoxStream, FuturesUnordered, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{Engine, EngineError, Wanted};
+use crate::engine::{ContainerEvent, Engine, EngineError, Wanted};
+use crate::plan::observed::ContainerId;
 use crate::reconcile::event::Event;
 
-/// How many containers are looked at together.
-const TOGETHER: usize = 16;
 /// The pause before an engine that did not answer is asked again, which grows to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// A connection that was made anew and has lasted this long is taken to hold.
@@ -60,35 +58,50 @@ pub(super) async fn listen<E: Engine>(
 }
 
 /// Passes on events until the stream ends; returns why it did.
+///
+/// An exit is told at once: the engine answers no question about the container until it has cleaned up behind it. For
+/// the rest, each container is looked at, once for all that has happened to it by then, beside the others.
 async fn pass_on<E: Engine>(
     engine: &E,
-    mut stream: BoxStream<'static, Result<String, EngineError>>,
+    mut stream: BoxStream<'static, Result<ContainerEvent, EngineError>>,
     events: &mpsc::Sender<Event>,
 ) -> String {
     const ENDED: &str = "the connection to the engine was closed";
+    let look = |id: ContainerId| async move { (engine.container(&id).await, id) };
+    let mut looks = FuturesUnordered::new();
+    // Containers that are being looked at, and whether something has happened to them since that began.
+    let mut under_way: BTreeMap<ContainerId, bool> = BTreeMap::new();
     loop {
-        let mut ids = BTreeSet::new();
-        match stream.next().await {
-            Some(Ok(id)) => ids.insert(id),
-            Some(Err(error)) => return error.to_string(),
-            None => return ENDED.into(),
-        };
-        // One look is enough for all that has happened to a container by now.
-        while let Some(Some(Ok(id))) = stream.next().now_or_never() {
-            ids.insert(id);
-        }
-        let looks = stream::iter(ids).map(|id| async move { (engine.container(&id).await, id) });
-        let mut looks = looks.buffer_unordered(TOGETHER);
-        while let Some((container, id)) = looks.next().await {
-            match container {
-                Ok(container) => {
-                    let event = Event::Container { id, container: container.map(Box::new) };
-                    if events.send(event).await.is_err() {
-                        return ENDED.into();
-                    }
+        let event = tokio::select! {
+            event = stream.next() => {
+                let ContainerEvent { id, exited } = match event {
+                    Some(Ok(event)) => event,
+                    Some(Err(error)) => return error.to_string(),
+                    None => return ENDED.into(),
+                };
+                if let Some(again) = under_way.get_mut(&id) {
+                    *again = true;
+                } else {
+                    under_way.insert(id.clone(), false);
+                    looks.push(look(id.clone()));
                 }
-                Err(error) => return error.to_string(),
+                exited.map(|code| Event::Exited { id, code })
             }
+            Some((container, id)) = looks.next() => {
+                if under_way.remove(&id) == Some(true) {
+                    under_way.insert(id.clone(), false);
+                    looks.push(look(id.clone()));
+                }
+                match container {
+                    Ok(container) => Some(Event::Container { id, container: container.map(Box::new) }),
+                    Err(error) => return error.to_string(),
+                }
+            }
+        };
+        if let Some(event) = event
+            && events.send(event).await.is_err()
+        {
+            return ENDED.into();
         }
     }
 }

@@ -35,7 +35,7 @@ use signals::Signals;
 
 /// How many events may wait for the loop; a task that has one more waits itself.
 const EVENTS: usize = 1024;
-/// How long the last lines of output may take to arrive once everything has stopped.
+/// How long nothing may come of the last lines of output, once everything has stopped, before they are given up.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a run needs.
@@ -175,7 +175,7 @@ impl<E: Engine> Dispatcher<E> {
         }
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
-        self.wind_up(ended.unwrap_or(1)).await
+        self.wind_up(ended.unwrap_or(1), signals).await
     }
 
     /// Tells what keeps saved files from being noticed as they should be.
@@ -312,9 +312,20 @@ impl<E: Engine> Dispatcher<E> {
     }
 
     /// Waits for the last lines of output, then for every task, and hands over what is left to say.
-    async fn wind_up(mut self, code: u8) -> u8 {
+    async fn wind_up(mut self, code: u8, mut signals: Signals) -> u8 {
         self.followers.close();
-        let _ = tokio::time::timeout(LAST_WORDS, self.followers.wait()).await;
+        loop {
+            tokio::select! {
+                () = self.followers.wait() => break,
+                // The person does not want to read all that a chatty service still has to say.
+                _ = signals.next() => break,
+                () = tokio::time::sleep(LAST_WORDS) => {}
+            }
+            let is_silent = self.messages.capacity() == self.messages.max_capacity();
+            if is_silent {
+                break;
+            }
+        }
         self.cancel.cancel();
         self.tasks.close();
         self.followers.wait().await;

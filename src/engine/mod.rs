@@ -37,8 +37,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
     /// One image by reference or id, or `None` when it is not there.
     fn image(&self, reference: &str) -> impl Future<Output = Result<Option<Image>, EngineError>> + Send;
 
-    /// The ids of the project's containers, each time something happens to one. The stream ends with the connection.
-    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerId, EngineError>>;
+    /// What happens to the project's containers, from the call on. The stream ends with the connection.
+    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerEvent, EngineError>>;
 
     /// Makes a network, unless one of that name is there.
     fn create_network(&self, spec: &NetworkSpec) -> impl Future<Output = Result<(), EngineError>> + Send;
@@ -115,6 +115,16 @@ pub struct Wanted {
     pub networks: Vec<String>,
     /// Names of volumes.
     pub volumes: Vec<String>,
+}
+
+/// Something has happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEvent {
+    /// Which; how it is now is for [`Engine::container`] to say.
+    pub id: ContainerId,
+    /// The exit code when its process has just ended. The engine tells this before it has cleaned up behind it, and
+    /// until it has, it does not answer questions about the container.
+    pub exited: Option<i64>,
 }
 
 /// A piece of news from a build or a pull.

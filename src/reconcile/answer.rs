@@ -5,9 +5,20 @@ use std::time::Duration;
 use super::event::{Action, Answer, Failure, Outcome, Ticket};
 use super::notice::Notice;
 use super::{InFlight, Listing, State};
-use crate::plan::observed::{Container, Image, ObservedNetwork, ObservedVolume};
+use crate::plan::observed::{Container, ContainerState, Image, ObservedNetwork, ObservedVolume};
 use crate::plan::operation::Operation;
 use crate::plan::{replicas_of, spec};
+
+/// A container that had exited before its start was answered, with its code.
+fn exit_at_once(operation: &Operation, outcome: &Outcome) -> Option<(Container, i64)> {
+    match outcome {
+        Outcome::Container(container) if operation.starts() => match container.state {
+            ContainerState::Exited(code) => Some((Container::clone(container), code)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
 impl State {
     pub(super) fn take_answer(&mut self, ticket: Ticket, answer: Answer, now: Duration, actions: &mut Vec<Action>) {
@@ -33,6 +44,7 @@ impl State {
             (Operation::Build { service, .. }, Outcome::Image(image)) => self.is_same_image(service, image),
             _ => false,
         };
+        let exit = exit_at_once(operation, &outcome);
         self.apply(operation, outcome, now);
         if let Some(pending) = &flight.sync
             && pending.restart
@@ -45,6 +57,11 @@ impl State {
             _ => Notice::Done { operation: operation.clone(), took },
         };
         actions.push(Action::Tell(notice));
+        if let Some((container, code)) = exit
+            && !self.is_ending()
+        {
+            self.take_exit(&container, code, now, actions);
+        }
     }
 
     /// Whether a build gave what the service's containers run already.

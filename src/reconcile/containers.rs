@@ -47,6 +47,15 @@ impl State {
         }
     }
 
+    /// An exit, known before the engine lets itself be asked about the container.
+    pub(super) fn take_early_exit(&mut self, id: &str, code: i64, now: Duration, actions: &mut Vec<Action>) {
+        let Some(old) = self.observed.containers.get(id).filter(|container| container.state.is_running()) else {
+            return;
+        };
+        let exited = Container { state: ContainerState::Exited(code), ..old.clone() };
+        self.take_container(id, Some(exited), now, actions);
+    }
+
     /// Tells what has become of a container, and lets it rest when it exited by itself.
     pub(super) fn compare_container(
         &mut self,
@@ -113,7 +122,7 @@ impl State {
         }
     }
 
-    fn take_exit(&mut self, container: &Container, code: i64, now: Duration, actions: &mut Vec<Action>) {
+    pub(super) fn take_exit(&mut self, container: &Container, code: i64, now: Duration, actions: &mut Vec<Action>) {
         let key = (container.service.clone(), container.number);
         let policy = self.project.services.get(&container.service).map(|service| service.restart).unwrap_or_default();
         let restart_in = is_restarted(policy, code).then(|| {

@@ -27,6 +27,13 @@ pub enum Event {
         /// How it is.
         container: Option<Box<Container>>,
     },
+    /// A container's process has ended; what the engine makes of that is still to come.
+    Exited {
+        /// The container.
+        id: ContainerId,
+        /// The exit code.
+        code: i64,
+    },
     /// An operation has ended.
     Answered {
         /// Which.

@@ -275,6 +275,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
     match event {
         Event::Observed(observed) => state.take_listing(observed, now, &mut actions),
         Event::Container { id, container } => state.take_container(&id, container.map(|it| *it), now, &mut actions),
+        Event::Exited { id, code } => state.take_early_exit(&id, code, now, &mut actions),
         Event::Answered { ticket, answer } => state.take_answer(ticket, answer, now, &mut actions),
         Event::ProbePassed { container } => state.take_probe(&container, now, &mut actions),
         Event::Changed(paths) => state.take_changes(paths, now),

@@ -181,7 +181,8 @@ fn waiting_fails_when_a_service_exits_that_should_run() {
     let listing = with(prepared(&run.project), [run.container("api", ContainerState::Created)]);
     assert_eq!(run.on(Event::Observed(listing)), ["1: start api-1"]);
     let exited = run.container("api", ContainerState::Exited(0));
-    assert_eq!(run.done(1, now_a(&exited)), ["api exited with code 0, needed by []", "end with 1"]);
+    let done = run.done(1, now_a(&exited));
+    assert_eq!(done, ["api exited with 0, again in None", "api exited with code 0, needed by []", "end with 1"]);
 }
 
 #[test]
@@ -420,4 +421,12 @@ fn late_news_of_a_removed_container_does_not_bring_it_back() {
     assert!(run.done(1, Outcome::Nothing).is_empty());
     second.state = ContainerState::Exited(0);
     assert!(run.became(second).is_empty());
+}
+
+#[test]
+fn an_exit_counts_before_the_engine_lets_itself_be_asked_about_the_container() {
+    let services = [service("db"), service("api").needs("db", Condition::Started)];
+    let (mut run, _) = Run::running(project(services));
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
+    assert_eq!(run.on(Event::Exited { id: "api-1".into(), code: 0 }), ["2: stop db-1"]);
 }

@@ -115,10 +115,10 @@ pub(crate) async fn events_tell_from_the_call_on_which_containers_changed<E: Eng
     // The stream is read only afterwards: nothing is lost in between.
     let made = world.engine.create_container(&world.container("a", FOREVER, |_| {})).await.expect("a container");
     let heard = tokio::time::timeout(DEADLINE, events.next()).await.expect("an event").expect("an event");
-    assert_eq!(heard.as_ref(), Ok(&made.id));
+    assert_eq!(heard.expect("no error").id, made.id);
     world.engine.start_container(&made.id).await.expect("a start");
     let heard = tokio::time::timeout(DEADLINE, events.next()).await.expect("an event").expect("an event");
-    assert_eq!(heard, Ok(made.id));
+    assert_eq!(heard.expect("no error").id, made.id);
 }
 
 pub(crate) async fn making_twice_and_removing_twice_succeed<E: Engine>(world: &World<E>) {

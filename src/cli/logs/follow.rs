@@ -60,7 +60,7 @@ impl Following<'_> {
                     }
                 },
                 Some(event) = events.next() => {
-                    let id = event.map_err(Error::engine("follow the engine's events"))?;
+                    let id = event.map_err(Error::engine("follow the engine's events"))?.id;
                     if !followed.contains(&id)
                         && let Some(container) = self.look(&id).await?
                     {

@@ -28,8 +28,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::credentials::Credentials;
-use super::{Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted, discovery};
-use crate::plan::observed::{Container, ContainerId, Image, Observed};
+use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted, discovery};
+use crate::plan::observed::{Container, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
 
@@ -198,7 +198,7 @@ impl Engine for Docker {
         self.inspected_image(reference).await
     }
 
-    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerId, EngineError>> {
+    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerEvent, EngineError>> {
         self.event_stream(project)
     }
 

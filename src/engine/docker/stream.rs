@@ -10,8 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::error::from_bollard;
 use super::{Docker, ExecOptions};
-use crate::engine::{EngineError, ExecOutcome, LogChunk, LogOptions};
-use crate::plan::observed::ContainerId;
+use crate::engine::{ContainerEvent, EngineError, ExecOutcome, LogChunk, LogOptions};
 use crate::plan::spec::label;
 use crate::project::Hook;
 
@@ -25,7 +24,7 @@ const IDLE_ACTIONS: [&str; 9] =
     ["exec_", "exec", "top", "attach", "detach", "resize", "archive-path", "extract-to-dir", "export"];
 
 impl Docker {
-    pub(super) fn event_stream(&self, project: &str) -> BoxStream<'static, Result<ContainerId, EngineError>> {
+    pub(super) fn event_stream(&self, project: &str) -> BoxStream<'static, Result<ContainerEvent, EngineError>> {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), vec![format!("{}={project}", label::PROJECT)]),
@@ -39,7 +38,10 @@ impl Docker {
                 Ok(event) => {
                     let action = event.action.unwrap_or_default();
                     let idle = IDLE_ACTIONS.iter().any(|idle| action == *idle || action.starts_with("exec_"));
-                    event.actor.and_then(|actor| actor.id).filter(|_| !idle).map(Ok)
+                    let actor = event.actor.filter(|_| !idle)?;
+                    let code = || actor.attributes.as_ref()?.get("exitCode")?.parse().ok();
+                    let exited = if action == "die" { code() } else { None };
+                    Some(Ok(ContainerEvent { id: actor.id?, exited }))
                 }
                 Err(error) => Some(Err(from_bollard(error))),
             }

@@ -20,7 +20,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted};
+use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted};
 use crate::plan::observed::{
     Container, ContainerId, ContainerState, Health, Image, Observed, ObservedNetwork, ObservedVolume,
 };
@@ -172,7 +172,7 @@ impl Engine for Memory {
         self.ask(|state| Ok(state.image(reference).map(|stored| stored.image.clone())))
     }
 
-    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerId, EngineError>> {
+    fn events(&self, project: &str) -> BoxStream<'static, Result<ContainerEvent, EngineError>> {
         let (engine, project, changes) = (self.clone(), project.to_owned(), self.changes.subscribe());
         let next = self.lock().events.len();
         stream::unfold((engine, project, changes, next), |(engine, project, mut changes, mut next)| async move {
@@ -188,7 +188,7 @@ impl Engine for Memory {
                 };
                 if let Some((index, id)) = found {
                     next = index + 1;
-                    return Some((Ok(id), (engine, project, changes, next)));
+                    return Some((Ok(ContainerEvent { id, exited: None }), (engine, project, changes, next)));
                 }
                 // The sender lives in `engine`.
                 changes.changed().await.ok()?;
