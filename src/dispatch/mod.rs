@@ -218,7 +218,7 @@ impl<E: Engine> Dispatcher<E> {
                     let (engine, name) = (self.engine.clone(), self.project.name.clone());
                     self.spawn(link::observe(engine, name, wanted, self.events.clone()));
                 }
-                Action::Probe { service, container } => self.probe(&service, container),
+                Action::Probe { service, container, urgent } => self.probe(&service, container, urgent),
                 Action::StopProbe { container } => {
                     if let Some(token) = self.probes.remove(&container) {
                         token.cancel();
@@ -282,7 +282,7 @@ impl<E: Engine> Dispatcher<E> {
         });
     }
 
-    fn probe(&mut self, service: &str, container: ContainerId) {
+    fn probe(&mut self, service: &str, container: ContainerId, urgent: bool) {
         let Some(check) = self.project.services.get(service).and_then(|service| service.healthcheck.clone()) else {
             return;
         };
@@ -290,7 +290,7 @@ impl<E: Engine> Dispatcher<E> {
         self.probes.insert(container.clone(), token.clone());
         let (engine, events) = (self.engine.clone(), self.events.clone());
         self.tasks.spawn(async move {
-            if token.run_until_cancelled(until_healthy(&engine, &container, &check)).await == Some(true) {
+            if token.run_until_cancelled(until_healthy(&engine, &container, &check, urgent)).await == Some(true) {
                 let _ = events.send(Event::ProbePassed { container }).await;
             }
         });

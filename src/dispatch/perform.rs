@@ -36,10 +36,16 @@ pub(super) struct Job<E> {
 pub(super) struct Context {
     image_id: String,
     network_container: Option<String>,
+    /// Whether the container that an exchange replaces ran.
+    was_running: bool,
 }
 
 impl Context {
     pub(super) fn of(project: &Project, observed: &Observed, operation: &Operation) -> Self {
+        if let Operation::Exchange { old, .. } = operation {
+            let was_running = observed.containers.get(old).is_some_and(|old| old.state.is_running());
+            return Self { was_running, ..Self::default() };
+        }
         let Operation::Create { service, .. } = operation else { return Self::default() };
         let Some(service) = project.services.get(service) else { return Self::default() };
         let network_container = match &service.networking {
@@ -49,7 +55,8 @@ impl Context {
             _ => None,
         };
         let image = observed.images.get(&project.image_of(service));
-        Self { image_id: image.map(|image| image.id.clone()).unwrap_or_default(), network_container }
+        let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
+        Self { image_id, network_container, was_running: false }
     }
 }
 
@@ -158,10 +165,9 @@ impl<E: Engine> Job<E> {
     /// is started again.
     async fn exchange(&self, service: &str, number: u32, old: &str, new: &str) -> Result<Container, EngineError> {
         let engine = &self.engine;
-        let was_running = engine.container(old).await?.is_some_and(|old| old.state.is_running());
         engine.stop_container(old, self.grace).await?;
         if let Err(error) = engine.start_container(new).await {
-            if was_running {
+            if self.context.was_running {
                 engine.start_container(old).await?;
             }
             return Err(error);

@@ -71,6 +71,8 @@ pub struct Facts {
     pub busy: BTreeSet<Subject>,
     /// Replicas whose start is under way: they count as running before the engine says so.
     pub starting: BTreeSet<Subject>,
+    /// Replicas whose stop is under way: they hold on to their networks until it is done.
+    pub stopping: BTreeSet<Subject>,
     /// What failed, and nothing has changed since; with the reason.
     pub failures: BTreeMap<Subject, String>,
     /// Replicas that are started again only after a while.

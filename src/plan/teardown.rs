@@ -12,7 +12,10 @@ use super::{Entry, Situation};
 pub(super) fn stop(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
     let in_scope = |container: &&Container| services.contains(&container.service) && !container.one_off;
     let containers: Vec<&Container> = situation.observed.containers.values().filter(in_scope).collect();
-    let running = running(situation, &containers);
+    stop_all(situation, &running(situation, &containers))
+}
+
+fn stop_all(situation: Situation<'_>, running: &[&Container]) -> Vec<Entry> {
     running
         .iter()
         .map(|container| Entry {
@@ -22,7 +25,7 @@ pub(super) fn stop(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec
                 container: container.id.clone(),
             },
             cause: Cause::Stopping,
-            holds: dependent_holds(situation, &running, container),
+            holds: dependent_holds(situation, running, container),
         })
         .collect()
 }
@@ -37,24 +40,29 @@ pub(super) fn down(situation: Situation<'_>, down: &Down) -> Vec<Entry> {
     };
     let containers: Vec<&Container> = observed.containers.values().filter(in_scope).collect();
     let running = running(situation, &containers);
-    let mut entries: Vec<Entry> = containers
-        .iter()
-        .map(|container| Entry {
-            operation: Operation::Remove {
-                service: container.service.clone(),
-                number: container.number,
-                container: container.id.clone(),
-                volumes: down.volumes,
-            },
-            cause: if known(&container.service) { Cause::Asked } else { Cause::Orphan },
-            holds: dependent_holds(situation, &running, container),
-        })
-        .collect();
+    let mut entries: Vec<Entry> = stop_all(situation, &running);
+    let stopped = containers.iter().filter(|container| !running.iter().any(|it| it.id == container.id));
+    entries.extend(stopped.map(|container| Entry {
+        operation: Operation::Remove {
+            service: container.service.clone(),
+            number: container.number,
+            container: container.id.clone(),
+            volumes: down.volumes,
+        },
+        cause: if known(&container.service) { Cause::Asked } else { Cause::Orphan },
+        holds: Vec::new(),
+    }));
+    if down.services.is_empty() {
+        let attached = !running.is_empty() || !situation.facts.stopping.is_empty();
+        entries.extend(networks(situation).map(|name| Entry {
+            operation: Operation::RemoveNetwork { name: name.clone() },
+            cause: Cause::Asked,
+            // What has stopped has left the network, even before it is removed.
+            holds: if attached { vec![Hold::InUse] } else { Vec::new() },
+        }));
+    }
     let in_use = if containers.is_empty() { Vec::new() } else { vec![Hold::InUse] };
     let mut push = |operation| entries.push(Entry { operation, cause: Cause::Asked, holds: in_use.clone() });
-    if down.services.is_empty() {
-        networks(situation).for_each(|name| push(Operation::RemoveNetwork { name: name.clone() }));
-    }
     if down.volumes && down.services.is_empty() {
         volumes(situation).for_each(|name| push(Operation::RemoveVolume { name: name.clone() }));
     }

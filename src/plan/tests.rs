@@ -346,16 +346,38 @@ fn down() -> Down {
 }
 
 #[test]
-fn down_removes_containers_dependents_first_and_then_the_network() {
+fn down_stops_dependents_first_and_the_network_goes_when_nothing_runs_in_it() {
     let project = project([service("db"), service("api").needs("db", Condition::Started)]);
     assert_plan(
         &project,
         &Goal::Down(down()),
         &running(&project),
         &Facts::new(&project),
-        "remove api-1 (asked for)
-         remove db-1 (asked for): waits for `api` to stop
+        "stop api-1 (stopping)
+         stop db-1 (stopping): waits for `api` to stop
          remove network shop_default (asked for): waits for the containers that use it",
+    );
+    let api = container(&project, "api", 1, ContainerState::Exited(0));
+    let db = container(&project, "db", 1, ContainerState::Exited(0));
+    let stopped = with(prepared(&project), [api, db]);
+    let facts = Facts { stopping: [Subject::Replica("db".into(), 1)].into(), ..Facts::new(&project) };
+    assert_plan(
+        &project,
+        &Goal::Down(down()),
+        &stopped,
+        &facts,
+        "remove api-1 (asked for)
+         remove db-1 (asked for)
+         remove network shop_default (asked for): waits for the containers that use it",
+    );
+    assert_plan(
+        &project,
+        &Goal::Down(down()),
+        &stopped,
+        &Facts::new(&project),
+        "remove api-1 (asked for)
+         remove db-1 (asked for)
+         remove network shop_default (asked for)",
     );
     let expected = "remove network shop_default (asked for)";
     assert_plan(&project, &Goal::Down(down()), &prepared(&project), &Facts::new(&project), expected);
@@ -365,7 +387,9 @@ fn down_removes_containers_dependents_first_and_then_the_network() {
 fn down_of_one_service_leaves_the_network() {
     let project = project([service("db"), service("api")]);
     let goal = Goal::Down(Down { services: ["db".into()].into(), ..down() });
-    assert_plan(&project, &goal, &running(&project), &Facts::new(&project), "remove db-1 (asked for)");
+    assert_plan(&project, &goal, &running(&project), &Facts::new(&project), "stop db-1 (stopping)");
+    let stopped = with(prepared(&project), [container(&project, "db", 1, ContainerState::Exited(0))]);
+    assert_plan(&project, &goal, &stopped, &Facts::new(&project), "remove db-1 (asked for)");
 }
 
 #[test]

@@ -26,6 +26,7 @@ impl State {
         let target = flight.operation.target();
         self.facts.busy.remove(&target);
         self.facts.starting.remove(&target);
+        self.facts.stopping.remove(&target);
         if let Listing::Awaited { outdated } = &mut self.listing {
             *outdated = true;
         }

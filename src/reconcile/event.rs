@@ -122,6 +122,8 @@ pub enum Action {
         service: String,
         /// The container.
         container: ContainerId,
+        /// Something waits for it. Otherwise the service may use the first moments to start up undisturbed.
+        urgent: bool,
     },
     /// Stop doing that.
     StopProbe {

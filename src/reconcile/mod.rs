@@ -317,6 +317,8 @@ impl State {
             }
             if entry.operation.starts() {
                 self.facts.starting.insert(target);
+            } else if matches!(entry.operation, Operation::Stop { .. }) {
+                self.facts.stopping.insert(target);
             }
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
@@ -353,15 +355,18 @@ impl State {
         for container in self.probes.difference(&wanted.keys().cloned().collect()) {
             actions.push(Action::StopProbe { container: container.clone() });
         }
-        for (container, service) in &wanted {
+        let attached = self.is_attached();
+        for (container, (service, waited_for)) in &wanted {
             if !self.probes.contains(container) {
-                actions.push(Action::Probe { service: service.clone(), container: container.clone() });
+                let (service, container) = (service.clone(), container.clone());
+                actions.push(Action::Probe { service, container, urgent: *waited_for || !attached });
             }
         }
         self.probes = wanted.into_keys().collect();
     }
 
-    fn wanted_probes(&self, plan: &Plan) -> BTreeMap<ContainerId, String> {
+    /// The containers, each with its service and whether a dependent waits for it.
+    fn wanted_probes(&self, plan: &Plan) -> BTreeMap<ContainerId, (String, bool)> {
         if self.is_ending() {
             return BTreeMap::new();
         }
@@ -371,7 +376,8 @@ impl State {
             Hold::Dependency { service, condition: Condition::Healthy } => Some(service.clone()),
             _ => None,
         });
-        let services: BTreeSet<String> = if all { self.scope() } else { waited_for.collect() };
+        let waited_for: BTreeSet<String> = waited_for.collect();
+        let services = if all { self.scope() } else { waited_for.clone() };
         let mut wanted = BTreeMap::new();
         for service in services {
             let runs_command = self.project.services.get(&service).is_some_and(|service| {
@@ -387,7 +393,7 @@ impl State {
                 let container = replica.current;
                 let unknown = !matches!(container.health, Health::Healthy | Health::Unhealthy);
                 if container.state.is_running() && unknown && !self.facts.healthy.contains(&container.id) {
-                    wanted.insert(container.id.clone(), service.clone());
+                    wanted.insert(container.id.clone(), (service.clone(), waited_for.contains(&service)));
                 }
             }
         }
