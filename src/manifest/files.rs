@@ -72,18 +72,17 @@ impl<'a> Assembly<'a> {
         let base = base.to_string_lossy().into();
         let file = self.sources.add(Source { path: path.into(), shown, text: text.into(), base });
         let text = self.sources.get(file)?.text.clone();
-        match parse(&text, file) {
-            Ok(documents) if documents.iter().all(Node::is_null) => {
+        let (documents, problems) = parse(&text, file);
+        let is_sound = problems.is_empty();
+        self.problems.extend(problems);
+        if documents.iter().all(Node::is_null) {
+            if is_sound {
                 let start = Place { file, start: 0, end: 0 };
                 self.problems.push(Problem::error("the manifest is empty").at(start).hint("begin with `services:`"));
-                None
             }
-            Ok(documents) => Some(documents.into_iter().filter(|document| self.is_mapping(document)).collect()),
-            Err(problems) => {
-                self.problems.extend(problems);
-                None
-            }
+            return None;
         }
+        Some(documents.into_iter().filter(|document| self.is_mapping(document)).collect())
     }
 
     fn is_mapping(&mut self, document: &Node) -> bool {

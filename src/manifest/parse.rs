@@ -16,11 +16,11 @@ const MAX_DEPTH: usize = 128;
 /// How many nodes aliases may add, which ends an alias bomb early.
 const MAX_ALIASED: usize = 200_000;
 
-/// The documents of a file. A file without any gives an empty list.
+/// The documents of a file, and what is wrong with them as YAML.
 ///
-/// # Errors
-/// The first mistake of grammar, or all duplicate keys and wrong keys.
-pub(super) fn parse(text: &str, file: u32) -> Result<Vec<Node>, Vec<Problem>> {
+/// Of a key that is there twice the first counts, so that what else is wrong can be found too. A mistake of grammar
+/// leaves no document.
+pub(super) fn parse(text: &str, file: u32) -> (Vec<Node>, Vec<Problem>) {
     let options = granit_parser::options! { emit_comments: false, block_scalar_eof_without_line_feed: true };
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(text, options),
@@ -30,14 +30,11 @@ pub(super) fn parse(text: &str, file: u32) -> Result<Vec<Node>, Vec<Problem>> {
         aliased: 0,
         problems: Vec::new(),
     };
-    match builder.documents() {
-        Ok(documents) if builder.problems.is_empty() => Ok(documents),
-        Ok(_) => Err(builder.problems),
-        Err(problem) => {
-            builder.problems.push(problem);
-            Err(builder.problems)
-        }
-    }
+    let documents = builder.documents().unwrap_or_else(|problem| {
+        builder.problems.push(problem);
+        Vec::new()
+    });
+    (documents, builder.problems)
 }
 
 struct Builder<'a> {
@@ -159,12 +156,22 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        self.find_duplicates(&entries);
+        self.drop_duplicates(&mut entries);
         self.find_duplicates(&merges);
         if let Some(merge) = merges.into_iter().next() {
             self.merge(&mut entries, merge);
         }
         Ok(Map { entries })
+    }
+
+    /// Keeps the first of each key.
+    fn drop_duplicates(&mut self, entries: &mut Vec<Entry>) {
+        let known = self.problems.len();
+        self.find_duplicates(entries);
+        if self.problems.len() > known {
+            let mut seen = HashSet::new();
+            entries.retain(|entry| seen.insert(entry.key.clone()));
+        }
     }
 
     fn find_duplicates(&mut self, entries: &[Entry]) {
@@ -298,7 +305,8 @@ mod tests {
     }
 
     fn one(text: &str) -> String {
-        parse(text, 0).map_or_else(|problems| problems[0].message.clone(), |nodes| show(&nodes[0]))
+        let (nodes, problems) = parse(text, 0);
+        problems.first().map_or_else(|| show(&nodes[0]), |problem| problem.message.clone())
     }
 
     #[test]
@@ -311,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_duplicate_key_names_both_places() {
-        let problems = parse("a: 1\nb: 2\na: 3\n", 0).expect_err("a duplicate");
+        let (_, problems) = parse("a: 1\nb: 2\na: 3\n", 0);
         assert_eq!(problems[0].place.expect("a place").start, 10);
         assert_eq!(problems[0].related[0].place.start, 0);
     }
@@ -328,9 +336,9 @@ mod tests {
 
     #[test]
     fn deep_nesting_ends_in_a_problem() {
-        assert!(parse(&"[".repeat(100_000), 0).is_err());
+        assert!(!parse(&"[".repeat(100_000), 0).1.is_empty());
         let block = (0..5000).map(|depth| " ".repeat(depth) + "a:\n").collect::<String>();
-        assert!(parse(&block, 0).is_err());
+        assert!(!parse(&block, 0).1.is_empty());
     }
 
     #[test]
