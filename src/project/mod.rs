@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use hash::config_hash;
+pub use hash::{config_hash, hexadecimal};
 
 /// A resolved project: what `up` is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -7,7 +7,6 @@ mod pack;
 mod sink;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -124,7 +123,7 @@ impl Context {
         if let Some(text) = &self.added {
             packer.bytes(ADDED_DOCKERFILE, text)?;
         }
-        Ok(hexadecimal(&packer.finish()?))
+        Ok(crate::project::hexadecimal(&packer.finish()?))
     }
 }
 
@@ -176,15 +175,6 @@ fn clean(path: &Path) -> PathBuf {
         }
     }
     cleaned
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::EngineError;
-use super::context::hexadecimal;
 use super::credentials::Credentials;
 use super::docker::{Docker, Greeting, Version, ping};
 
@@ -139,7 +138,7 @@ fn context_candidate(context: &str, environment: &impl Fn(&str) -> Option<String
     let unknown = |detail: &str| EngineError::Unreachable { message: format!("docker context `{context}` {detail}") };
     let folder = docker_config_folder(environment).ok_or_else(|| unknown("cannot be looked up without `HOME`"))?;
     let contexts = folder.join("contexts");
-    let hashed = hexadecimal(&Sha256::digest(context.as_bytes()));
+    let hashed = crate::project::hexadecimal(&Sha256::digest(context.as_bytes()));
     let text = read(&contexts.join("meta").join(&hashed).join("meta.json")).ok_or_else(|| unknown("does not exist"))?;
     let meta: ContextMeta =
         serde_json::from_str(&text).map_err(|_| unknown("has a `meta.json` that cannot be read"))?;

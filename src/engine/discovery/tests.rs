@@ -12,7 +12,7 @@ fn urls(asked: Option<&str>, variables: &[(&str, &str)]) -> Vec<String> {
 
 fn config_with_context(current: &str, name: &str, host: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let hashed = super::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(name.as_bytes()));
+    let hashed = crate::project::hexadecimal(&<sha2::Sha256 as sha2::Digest>::digest(name.as_bytes()));
     let meta = folder.path().join("contexts/meta").join(hashed);
     fs::create_dir_all(&meta).expect("a folder");
     fs::write(folder.path().join("config.json"), format!("{{\"currentContext\":\"{current}\"}}")).expect("a file");

@@ -8,7 +8,6 @@ use bollard::models::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::engine::context::hexadecimal;
 use crate::plan::observed::{Container, ContainerState, Health, Image, PublishedPort};
 use crate::plan::spec::label;
 
@@ -138,7 +137,7 @@ fn identity(image: &ImageInspect) -> String {
         healthcheck.start_interval,
     ];
     field("health times", &numbers.map(|number| number.unwrap_or(0).to_string()));
-    hexadecimal(&hash.finalize())
+    crate::project::hexadecimal(&hash.finalize())
 }
 
 fn sorted(values: Option<Vec<String>>) -> Vec<String> {
