@@ -46,7 +46,7 @@ fn container_standing(
         (ContainerState::Running | ContainerState::Paused, Condition::Healthy) => {
             health_standing(situation, service, container)
         }
-        (ContainerState::Exited(code), _) if !is_restarted(service.restart, code) => {
+        (ContainerState::Exited(code), _) if !situation.facts.comes_back(service, container.number, code) => {
             Standing::Failed(format!("exited with code {code}"))
         }
         (ContainerState::Dead, _) => Standing::Failed("is dead".into()),

@@ -24,7 +24,7 @@ use serde::Serialize;
 
 use crate::change::SyncFiles;
 use crate::graph::Graph;
-use crate::project::{Hook, Project, config_hash};
+use crate::project::{Hook, Project, Service, config_hash};
 use goal::Goal;
 use observed::{ContainerId, Observed};
 use operation::{Cause, Hold, Operation, Subject};
@@ -77,6 +77,8 @@ pub struct Facts {
     pub failures: BTreeMap<Subject, String>,
     /// Replicas that are started again only after a while.
     pub back_off: BTreeSet<(String, u32)>,
+    /// Replicas that have exited more often than their restart policy allows.
+    pub exhausted: BTreeSet<(String, u32)>,
 }
 
 /// Files that are waiting to be copied into a service's containers.
@@ -97,6 +99,12 @@ impl Facts {
         let hashes =
             project.services.iter().map(|(name, service)| (name.clone(), config_hash(project, service))).collect();
         Self { hashes, ..Self::default() }
+    }
+
+    /// Whether the restart policy brings a replica back that exited with this code.
+    #[must_use]
+    pub(crate) fn comes_back(&self, service: &Service, number: u32, code: i64) -> bool {
+        is_restarted(service.restart, code) && !self.exhausted.contains(&(service.name.clone(), number))
     }
 
     /// The source generation of a service.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::conditions::{Standing, is_restarted, standing};
+use super::conditions::{Standing, standing};
 use super::goal::{BuildPolicy, Up};
 use super::observed::{Container, ContainerState, Image};
 use super::operation::{Cause, Hold, Operation, Subject};
@@ -292,7 +292,7 @@ impl<'a> Planner<'a> {
         let facts = self.situation.facts;
         if facts.pending.contains(&container.id) || facts.restarts.contains(&container.id) {
             self.start(service, number, container, Cause::NotRunning, image);
-        } else if is_restarted(service.restart, code) {
+        } else if facts.comes_back(service, number, code) {
             let mut holds = self.start_holds(service);
             if facts.back_off.contains(&(service.name.clone(), number)) {
                 holds.push(Hold::BackOff);

@@ -64,6 +64,9 @@ impl State {
             Subject::Image(name) | Subject::Files(name) | Subject::Replica(name, _) => name != service,
             Subject::Network(_) | Subject::Volume(_) => true,
         });
+        self.facts.exhausted.retain(|(name, _)| name != service);
+        self.back_offs.retain(|(name, _), _| name != service);
+        self.facts.back_off.retain(|(name, _)| name != service);
         let failed = replicas_of(&self.observed, service)
             .into_values()
             .filter(|replica| matches!(replica.current.state, ContainerState::Exited(code) if code != 0))

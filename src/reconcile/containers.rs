@@ -9,6 +9,7 @@ use crate::plan::goal::Until;
 use crate::plan::is_restarted;
 use crate::plan::observed::{Container, ContainerState, Health};
 use crate::plan::operation::Subject;
+use crate::project::RestartPolicy;
 
 /// The first pause before a container that exited is started again; the engine's own restart comes before it.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -125,7 +126,7 @@ impl State {
     pub(super) fn take_exit(&mut self, container: &Container, code: i64, now: Duration, actions: &mut Vec<Action>) {
         let key = (container.service.clone(), container.number);
         let policy = self.project.services.get(&container.service).map(|service| service.restart).unwrap_or_default();
-        let restart_in = is_restarted(policy, code).then(|| {
+        let mut restart_in = is_restarted(policy, code).then(|| {
             let back_off = self.back_offs.entry(key.clone()).or_default();
             if container.finished_at.saturating_sub(container.started_at) >= RECOVERED_AFTER_NANOS {
                 back_off.failures = 0;
@@ -133,9 +134,16 @@ impl State {
             let pause = FIRST_PAUSE.saturating_mul(1 << back_off.failures.min(5)).min(LONGEST_PAUSE);
             back_off.failures += 1;
             back_off.until = Some(now + pause);
-            self.facts.back_off.insert(key);
+            self.facts.back_off.insert(key.clone());
             pause
         });
+        let failures = self.back_offs.get(&key).map_or(0, |back_off| back_off.failures);
+        if let RestartPolicy::OnFailure { max_retries: Some(most) } = policy
+            && failures > most
+        {
+            self.facts.exhausted.insert(key);
+            restart_in = None;
+        }
         actions.push(Action::Tell(Notice::Exited {
             service: container.service.clone(),
             number: container.number,

@@ -430,3 +430,20 @@ fn an_exit_counts_before_the_engine_lets_itself_be_asked_about_the_container() {
     assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
     assert_eq!(run.on(Event::Exited { id: "api-1".into(), code: 0 }), ["2: stop db-1"]);
 }
+
+#[test]
+fn a_container_that_has_used_up_its_retries_stays_down_and_fails_who_waits_for_it() {
+    let job = service("job").restart(RestartPolicy::OnFailure { max_retries: Some(1) });
+    let mut run = Run::new(project([job, service("api").needs("job", Condition::Completed)]), Until::Started);
+    let containers = [run.container("job", ContainerState::Running), run.container("api", ContainerState::Created)];
+    let listing = with(prepared(&run.project), containers);
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    let exit = || Event::Exited { id: "job-1".into(), code: 1 };
+    assert_eq!(run.on(exit()), ["job exited with 1, again in Some(1s)"]);
+    let again = run.container("job", ContainerState::Running);
+    assert!(run.became(again).is_empty(), "the engine started it again");
+    assert_eq!(
+        run.on(exit()),
+        ["job exited with 1, again in None", "job exited with code 1, needed by [\"api\"]", "end with 1"]
+    );
+}
