@@ -18,6 +18,7 @@
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
 //! | pure | [`graph`] | order, dependents, cycles |
 //! | pure | [`project`] | the resolved model |
+//! | wing | `embedded` | an engine of hoist's own for Linux, which serves the Docker Engine API; imports nothing of the above |
 //!
 //! A module uses what stands below it, never what stands beside or above. What is pure does no I/O, reads no clock and
 //! waits for nothing; a test holds both.
@@ -25,6 +26,8 @@
 pub mod change;
 pub mod cli;
 pub mod dispatch;
+#[cfg(target_os = "linux")]
+pub mod embedded;
 pub mod engine;
 pub mod export;
 pub mod graph;

@@ -46,12 +46,15 @@ const MODULES: &[Module] = &[
         kind: Edge,
         uses: &["change", "engine", "graph", "log", "manifest", "plan", "probe", "project", "reconcile", "ui", "watch"],
     },
+    // The wing: the Docker Engine API is all that the floors share with it.
+    Module { name: "embedded", kind: Edge, uses: &[] },
     Module {
         name: "cli",
         kind: Edge,
         uses: &[
             "change",
             "dispatch",
+            "embedded",
             "engine",
             "export",
             "graph",

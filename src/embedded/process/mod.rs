@@ -1,0 +1,264 @@
+//! Containers' processes: a shim for each, and the daemon's side of it.
+//!
+//! The shim is this program again with one thread. It mounts the root, has `libcontainer` make the container, owns its
+//! input and output, writes its log, and records how it ended. It outlives the daemon; a daemon that comes back
+//! finds it by its socket. A shim that dies takes its container with it.
+
+pub mod exec;
+pub mod shim;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::error::Error;
+use super::layout::Layout;
+use super::root::Rootfs;
+
+/// All that a shim needs to know; written to its folder of [`Layout::runtime`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ContainerProcess {
+    /// The container's.
+    pub id: String,
+    /// What `libcontainer` makes; the user is filled in by the shim, which sees the container's `/etc/passwd`.
+    pub spec: Spec,
+    /// Its root.
+    pub rootfs: Rootfs,
+    /// `name`, `uid`, `name:group`, `uid:gid`; empty for the superuser.
+    pub user: String,
+    /// Further groups by name or number.
+    pub group_add: Vec<String>,
+    /// Empty volumes to fill from the image before the start: folder of the machine, place inside.
+    pub populate: Vec<(PathBuf, PathBuf)>,
+    /// Whether it has a terminal.
+    pub terminal: bool,
+    /// Whether its input is open.
+    pub stdin: bool,
+    /// Whether its input is closed when the first client that was attached goes.
+    pub stdin_once: bool,
+    /// A process 1 of the engine's that reaps and passes signals on (`init: true`).
+    pub init: bool,
+    /// Where its output is written to; `None` keeps none.
+    pub log: Option<LogFile>,
+    /// The filter of system calls.
+    pub seccomp: Seccomp,
+}
+
+/// Docker's `json-file`: a line of JSON for each line of output (`log`, `stream`, `time`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The newest file; older ones have `.1`, `.2`, … appended.
+    pub path: PathBuf,
+    /// Bytes at which it is rotated; `None` never.
+    pub max_size: Option<u64>,
+    /// Files kept, the newest included.
+    pub max_files: u32,
+}
+
+/// Which filter of system calls a container's processes have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Seccomp {
+    /// Docker's default, by the capabilities that the container has.
+    Default,
+    /// None (`seccomp=unconfined`, `privileged`).
+    Unconfined,
+    /// A profile in Docker's JSON format.
+    Profile(String),
+}
+
+/// Where output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Source {
+    /// Standard output, and all output of a terminal.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Output as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// From where.
+    pub source: Source,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// How a container or an exec ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// Exit code, 128 + signal where one ended it.
+    pub code: i64,
+    /// The kernel ended it for want of memory.
+    pub oom_killed: bool,
+    /// When.
+    pub finished_at: DateTime<Utc>,
+    /// What went wrong beside it, for people: the shim was killed, say.
+    pub error: Option<String>,
+}
+
+/// A container that runs. Clones are the same container.
+#[derive(Debug, Clone)]
+pub struct Running {
+    id: String,
+    pid: u32,
+    started_at: DateTime<Utc>,
+}
+
+/// What a daemon finds of a container that it, or one before it, has started.
+#[derive(Debug)]
+pub enum Found {
+    /// It runs.
+    Running(Running),
+    /// It ended, watched by its shim.
+    Ended(Exit),
+    /// Neither process nor record: the machine was restarted, or the shim killed. What was left of it has been killed.
+    Lost,
+}
+
+/// A client's end of a container's input and output.
+#[derive(Debug)]
+pub struct Attached {
+    /// Output from now on; ends with the container.
+    pub output: mpsc::Receiver<Output>,
+    /// Input; dropped, the client is gone. `None` when the input is not open.
+    pub input: Option<mpsc::Sender<Bytes>>,
+}
+
+/// A command to run in a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExecProcess {
+    /// Program and arguments.
+    pub arguments: Vec<String>,
+    /// The container's variables with the exec's own.
+    pub environment: Vec<String>,
+    /// Where; the container's working directory when empty.
+    pub working_directory: String,
+    /// As whom; the container's user when empty.
+    pub user: String,
+    /// Whether it has a terminal, and of what size (columns, rows).
+    pub terminal: Option<(u16, u16)>,
+    /// Whether its input is open.
+    pub stdin: bool,
+    /// With all capabilities.
+    pub privileged: bool,
+}
+
+/// A command that runs in a container. Dropped, it goes on.
+#[derive(Debug)]
+pub struct Exec {
+    /// Its process on the machine.
+    pub pid: u32,
+    /// Input and output.
+    pub attached: Attached,
+    /// How it ended, once.
+    pub exit: tokio::sync::oneshot::Receiver<Exit>,
+    /// New sizes of its terminal (columns, rows).
+    pub resize: mpsc::Sender<(u16, u16)>,
+}
+
+/// Starts a container and returns when its program has been executed. A failure says why in the container's words
+/// (`exec: "nod": executable file not found in $PATH`) and leaves nothing behind.
+pub async fn start(_layout: &Layout, _container: &ContainerProcess) -> Result<Running, Error> {
+    Err(Error::Unsupported("start".into()))
+}
+
+/// Finds a container that an earlier daemon has started.
+pub async fn find(_layout: &Layout, _id: &str) -> Result<Found, Error> {
+    Err(Error::Unsupported("find".into()))
+}
+
+impl Running {
+    /// The container's.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its first process, on the machine.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.started_at
+    }
+
+    /// Waits until it has ended and nothing of it is left: no process, no mount. Any number may wait.
+    pub async fn wait(&self) -> Exit {
+        std::future::pending().await
+    }
+
+    /// Sends a signal to its first process.
+    pub async fn signal(&self, _signal: i32) -> Result<(), Error> {
+        Err(Error::Unsupported("signal".into()))
+    }
+
+    /// Freezes all its processes.
+    pub async fn pause(&self) -> Result<(), Error> {
+        Err(Error::Unsupported("pause".into()))
+    }
+
+    /// Lets them go on.
+    pub async fn resume(&self) -> Result<(), Error> {
+        Err(Error::Unsupported("resume".into()))
+    }
+
+    /// Gives its terminal another size.
+    pub async fn resize(&self, _columns: u16, _rows: u16) -> Result<(), Error> {
+        Err(Error::Unsupported("resize".into()))
+    }
+
+    /// Joins its output and input.
+    pub async fn attach(&self) -> Result<Attached, Error> {
+        Err(Error::Unsupported("attach".into()))
+    }
+
+    /// Changes its limits.
+    pub async fn update(&self, _resources: &LinuxResources) -> Result<(), Error> {
+        Err(Error::Unsupported("update".into()))
+    }
+
+    /// All its processes, on the machine.
+    pub async fn processes(&self) -> Result<Vec<u32>, Error> {
+        Err(Error::Unsupported("processes".into()))
+    }
+
+    /// What it uses.
+    pub async fn usage(&self) -> Result<Usage, Error> {
+        Err(Error::Unsupported("usage".into()))
+    }
+
+    /// Runs a command in it; several may be started at once.
+    pub async fn exec(&self, _layout: &Layout, _process: &ExecProcess) -> Result<Exec, Error> {
+        Err(Error::Unsupported("exec".into()))
+    }
+}
+
+/// What a container uses, by its cgroups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Nanoseconds of processor time.
+    pub cpu: u64,
+    /// Of these in the kernel.
+    pub cpu_kernel: u64,
+    /// Bytes of memory, page cache included.
+    pub memory: u64,
+    /// Of these inactive page cache.
+    pub memory_inactive_file: u64,
+    /// Its limit; `None` for none.
+    pub memory_limit: Option<u64>,
+    /// Processes and threads.
+    pub pids: u64,
+    /// Their limit.
+    pub pids_limit: Option<u64>,
+    /// Bytes read from and written to disks.
+    pub blocks: (u64, u64),
+}

@@ -1,0 +1,1 @@
+//! Docker's default seccomp profile, and others in its format, as filters.
