@@ -34,7 +34,9 @@ pub mod root;
 pub mod spec;
 pub mod volumes;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -44,6 +46,21 @@ pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
 
 /// The hidden first argument under which this program is one of the engine's own processes.
 pub(crate) const ROLE: &str = "__engine";
+
+/// Where the program is that plays the engine's roles, when it is not the one that runs (in tests of single parts).
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// The program that is to be executed for one of the engine's own processes: this one, even when its file has been replaced.
+#[must_use]
+pub fn program() -> &'static Path {
+    PROGRAM.get().map_or(Path::new("/proc/self/exe"), PathBuf::as_path)
+}
+
+/// Names another program for them; only the first call counts.
+pub fn set_program(program: PathBuf) {
+    // Set twice by two tests of one process: both name the same one.
+    let _ = PROGRAM.set(program);
+}
 
 /// Runs one of the engine's own single-threaded processes, where the arguments ask for one; `None` means that a person
 /// has started the program. To be called before anything else in `main`.
