@@ -18,9 +18,10 @@ use super::error::Error;
 use super::events::Events;
 use super::images::Images;
 use super::layout::Layout;
-use super::network::Networks;
+use super::network::{Join, Networks};
 use super::process::{Attached, Output};
 use super::root::{PathStat, WriteOptions};
+use super::spec::Machine;
 use super::volumes::Volumes;
 
 /// Filters of a listing, as the API's `filters` parameter has them: `label` → `a=b`, `c`.
@@ -88,6 +89,12 @@ pub struct ExecStarted {
     pub terminal: bool,
 }
 
+/// What the containers that run, by their records, have joined: for [`Networks::open`], which comes before
+/// [`Containers::open`].
+pub async fn running_joins(_layout: &Layout) -> Result<Vec<Join>, Error> {
+    Ok(Vec::new())
+}
+
 macro_rules! not_yet {
     () => {
         Err(Error::Unsupported("containers".into()))
@@ -99,6 +106,7 @@ impl Containers {
     /// machine is started again where its restart policy says so.
     pub async fn open(
         layout: &Layout,
+        _machine: Machine,
         images: Images,
         networks: Networks,
         volumes: Volumes,

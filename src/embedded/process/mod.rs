@@ -46,6 +46,9 @@ pub struct ContainerProcess {
     pub log: Option<LogFile>,
     /// The filter of system calls.
     pub seccomp: Seccomp,
+    /// A client waits for its output from the first byte on: the shim reads none of it, and does not end, before the first
+    /// [`Running::attach`] (or five seconds, when none comes).
+    pub hold_output: bool,
 }
 
 /// Docker's `json-file`: a line of JSON for each line of output (`log`, `stream`, `time`).
