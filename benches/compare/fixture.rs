@@ -63,12 +63,7 @@ impl Shop {
 
     /// Waits until the published port answers with that name.
     pub(crate) fn wait_until_served(&self, word: &str) {
-        let end = Instant::now() + Duration::from_mins(2);
-        let sought = format!("\"shop\":\"{word}\"");
-        while !page::get(self.port).is_some_and(|body| body.contains(&sought)) {
-            assert!(Instant::now() < end, "`{word}` is never served");
-            thread::sleep(Duration::from_millis(2));
-        }
+        wait_for_page(self.port, &format!("\"shop\":\"{word}\""));
     }
 }
 
@@ -77,6 +72,58 @@ impl Drop for Shop {
         for tool in ["hoist", "compose"] {
             remove_project(&project(tool));
         }
+    }
+}
+
+/// One Node service that answers with a word: on the embedded engine without an image, on Docker with one that docker
+/// compose copies the saved file into before it restarts the container, the quickest way that it has.
+pub(crate) struct Pages {
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+    /// Where it answers.
+    pub(crate) port: u16,
+    _temporary: TempDir,
+}
+
+impl Pages {
+    pub(crate) fn new(tool: &Tool) -> Self {
+        let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
+        let folder = temporary.path().join("pages");
+        fs::create_dir(&folder).expect("create a folder");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let origin = if tool.name == "hoist" {
+            "command: node server.js".to_owned()
+        } else {
+            let dockerfile = "FROM hoist-test/node:latest\nWORKDIR /app\nCOPY . .\nCMD [\"node\", \"server.js\"]\n";
+            fs::write(folder.join("Dockerfile"), dockerfile).expect("write a Dockerfile");
+            let rule = "develop: { watch: [{ action: sync+restart, path: ., target: /app, ignore: [Dockerfile] }] }";
+            format!("build: .\n    init: true\n    {rule}")
+        };
+        let manifest = format!("services:\n  pages:\n    {origin}\n    ports: [\"{port}:8080\"]\n");
+        fs::write(folder.join("compose.yaml"), manifest).expect("write a manifest");
+        let pages = Self { folder, port, _temporary: temporary };
+        pages.save("hoist");
+        pages
+    }
+
+    /// Saves the service with another word.
+    pub(crate) fn save(&self, word: &str) {
+        let code = format!("require('http').createServer((_, answer) => answer.end('<{word}>')).listen(8080);\n");
+        fs::write(self.folder.join("server.js"), code).expect("save the service");
+    }
+
+    /// Waits until the published port answers with that word.
+    pub(crate) fn wait_until_served(&self, word: &str) {
+        wait_for_page(self.port, &format!("<{word}>"));
+    }
+}
+
+fn wait_for_page(port: u16, sought: &str) {
+    let end = Instant::now() + Duration::from_mins(2);
+    while !page::get(port).is_some_and(|body| body.contains(sought)) {
+        assert!(Instant::now() < end, "`{sought}` is never served");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 

@@ -1,4 +1,5 @@
-//! hoist against docker compose 2.40, in turn, on the same engine and the same project.
+//! hoist against docker compose 2.40, in turn, on the same engine and the same project; and hoist's embedded engine against
+//! Docker.
 //!
 //! `cargo bench --bench compare -- [MEASURE…] [--rounds N] [--only hoist|compose]` prints a median for each measure and
 //! tool, their ratio and whether it is within its target. `HOIST_PEERS` says where docker compose is unpacked
@@ -6,6 +7,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measures")]
 
+mod embedded;
 mod fixture;
 mod page;
 mod table;
@@ -16,20 +18,28 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use fixture::{Crowd, Shop, Thousand};
-use table::{Row, Unit};
+use embedded::{Api, Embedded};
+use fixture::{Crowd, Pages, Shop, Thousand};
+use table::{Row, Target, Unit};
 use tool::{Session, Tool};
 
-/// What is measured: its name, and hoist ÷ docker compose at most.
-const MEASURES: [(&str, Unit, f64); 8] = [
-    ("up", Unit::Milliseconds, 0.40),
-    ("no-op up", Unit::Milliseconds, 0.15),
-    ("down", Unit::Milliseconds, 0.80),
-    ("save to served", Unit::Milliseconds, 0.45),
-    ("resident memory", Unit::Megabytes, 0.50),
-    ("proportional memory", Unit::Megabytes, 0.50),
-    ("config 1000", Unit::Milliseconds, 0.10),
-    ("ps 100", Unit::Milliseconds, 0.50),
+/// What is measured, and what is promised of it.
+const MEASURES: [(&str, Unit, Target); 15] = [
+    ("up", Unit::Milliseconds, Target::Ratio(0.40)),
+    ("no-op up", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("down", Unit::Milliseconds, Target::Ratio(0.80)),
+    ("save to served", Unit::Milliseconds, Target::Ratio(0.45)),
+    ("resident memory", Unit::Megabytes, Target::Ratio(0.50)),
+    ("proportional memory", Unit::Megabytes, Target::Ratio(0.50)),
+    ("config 1000", Unit::Milliseconds, Target::Ratio(0.10)),
+    ("ps 100", Unit::Milliseconds, Target::Ratio(0.50)),
+    ("embedded: first byte", Unit::Milliseconds, Target::Ratio(0.20)),
+    ("embedded: up", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("embedded: save to served", Unit::Milliseconds, Target::Both(0.10, 150.0)),
+    ("embedded: 100 at once", Unit::Milliseconds, Target::Ratio(0.30)),
+    ("embedded: engine resident", Unit::Megabytes, Target::Limit(30.0)),
+    ("embedded: shim resident", Unit::Megabytes, Target::Nothing),
+    ("embedded: shim proportional", Unit::Megabytes, Target::Limit(3.0)),
 ];
 
 struct Options {
@@ -64,6 +74,9 @@ fn main() -> ExitCode {
     if options.wants(&["ps 100"]) {
         let crowd = Crowd::new();
         repeated(&options, row(&mut rows, "ps 100"), &crowd.folder, &["ps"]);
+    }
+    if MEASURES.iter().any(|(name, ..)| name.starts_with("embedded") && options.wants(&[name])) {
+        embedded_engine(&options, &mut rows);
     }
     println!("\n{}", table::draw(&rows, options.rounds));
     ExitCode::SUCCESS
@@ -162,6 +175,90 @@ fn watching(options: &Options, rows: &mut [Row]) {
             shop.run(tool, &["down"]);
         }
     }
+}
+
+/// The embedded engine beside Docker: single containers and many by the API, then projects by hoist and docker compose.
+fn embedded_engine(options: &Options, rows: &mut [Row]) {
+    let engine = Embedded::start();
+    let peers = options.tools.iter().map(|tool| match tool.name {
+        "hoist" => (engine.tool(), engine.api()),
+        _ => (tool.clone(), Api::docker()),
+    });
+    let peers: Vec<(Tool, Api)> = peers.collect();
+    if options.wants(&["embedded: first byte"]) {
+        for round in 0..options.rounds * 3 {
+            for (tool, api) in in_turn(&peers, round) {
+                row(rows, "embedded: first byte").add(tool, milliseconds(api.first_byte()));
+            }
+        }
+    }
+    if options.wants(&["embedded: 100 at once"]) {
+        for round in 0..options.rounds.div_ceil(2) {
+            for (tool, api) in in_turn(&peers, round) {
+                let took = api.crowd(100);
+                api.clear();
+                eprintln!("{:8} 100 containers {took:?}", tool.name);
+                row(rows, "embedded: 100 at once").add(tool, milliseconds(took));
+            }
+        }
+    }
+    if options.wants(&["embedded: engine resident", "embedded: shim resident", "embedded: shim proportional"]) {
+        engine.api().crowd(10);
+        let (daemon, shims) = engine.memory();
+        let tool = engine.tool();
+        row(rows, "embedded: engine resident").add(&tool, daemon.resident);
+        for shim in shims {
+            row(rows, "embedded: shim resident").add(&tool, shim.resident);
+            row(rows, "embedded: shim proportional").add(&tool, shim.proportional);
+        }
+        engine.api().clear();
+    }
+    let tools: Vec<&Tool> = peers.iter().map(|(tool, _)| tool).collect();
+    if options.wants(&["embedded: up"]) {
+        let shop = Shop::new();
+        for tool in &tools {
+            shop.run(tool, &["build"]);
+        }
+        for round in 0..options.rounds {
+            for (tool, _) in in_turn(&peers, round) {
+                let up = shop.run(tool, &["up", "-d", "--wait"]);
+                shop.run(tool, &["down"]);
+                eprintln!("{:8} up {up:?}", tool.name);
+                row(rows, "embedded: up").add(tool, milliseconds(up));
+            }
+        }
+    }
+    if options.wants(&["embedded: save to served"]) {
+        for tool in tools {
+            saves_of_a_page(options, tool, row(rows, "embedded: save to served"));
+        }
+    }
+}
+
+/// One service that answers with a word; the word is saved, and the time until it is served is taken.
+fn saves_of_a_page(options: &Options, tool: &Tool, row: &mut Row) {
+    let pages = Pages::new(tool);
+    let session = Session::start(tool, &pages.folder, pages.port);
+    session.wait_for_watch();
+    pages.wait_until_served("hoist");
+    session.settle();
+    for save in 0..options.rounds {
+        let word = format!("word-{save}");
+        let begun = Instant::now();
+        pages.save(&word);
+        pages.wait_until_served(&word);
+        let served = begun.elapsed();
+        eprintln!("{:8} save to served {served:?}", tool.name);
+        row.add(tool, milliseconds(served));
+        session.settle();
+    }
+    session.end();
+    tool.run(&pages.folder, pages.port, &["down"]);
+}
+
+fn in_turn(peers: &[(Tool, Api)], round: usize) -> impl Iterator<Item = &(Tool, Api)> {
+    let order: Vec<usize> = if round % 2 == 1 { (0..peers.len()).rev().collect() } else { (0..peers.len()).collect() };
+    order.into_iter().filter_map(|index| peers.get(index))
 }
 
 /// A command that changes nothing, again and again.

@@ -13,18 +13,47 @@ pub(crate) enum Unit {
     Megabytes,
 }
 
+/// What is promised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Target {
+    /// hoist ÷ its peer, at most.
+    Ratio(f64),
+    /// hoist alone, at most.
+    Limit(f64),
+    /// The ratio first, and the limit.
+    Both(f64, f64),
+    /// Nothing; it is shown beside a measure of which something is.
+    Nothing,
+}
+
+impl Target {
+    fn ratio(self) -> Option<f64> {
+        match self {
+            Self::Ratio(ratio) | Self::Both(ratio, _) => Some(ratio),
+            Self::Limit(_) | Self::Nothing => None,
+        }
+    }
+
+    fn limit(self) -> Option<f64> {
+        match self {
+            Self::Limit(limit) | Self::Both(_, limit) => Some(limit),
+            Self::Ratio(_) | Self::Nothing => None,
+        }
+    }
+}
+
 /// A measure and what came of it.
 pub(crate) struct Row {
     /// Its name.
     pub(crate) name: &'static str,
     unit: Unit,
-    target: f64,
+    target: Target,
     hoist: Vec<f64>,
     compose: Vec<f64>,
 }
 
 impl Row {
-    pub(crate) fn new(name: &'static str, unit: Unit, target: f64) -> Self {
+    pub(crate) fn new(name: &'static str, unit: Unit, target: Target) -> Self {
         Self { name, unit, target, hoist: Vec::new(), compose: Vec::new() }
     }
 
@@ -44,23 +73,27 @@ impl Row {
             (Some(value), Unit::Milliseconds) => format!("{value:.1} ms"),
             (Some(value), Unit::Megabytes) => format!("{value:.1} MB"),
         };
-        let (ratio, verdict) = match (hoist, compose) {
-            (Some(hoist), Some(compose)) => {
-                let ratio = hoist / compose;
-                (format!("{ratio:.3}"), if ratio <= self.target { "met" } else { "MISSED" })
-            }
-            _ => ("-".to_owned(), "-"),
+        let ratio = hoist.zip(compose).map(|(hoist, compose)| hoist / compose);
+        let by_ratio = self.target.ratio().map(|target| ratio.map(|ratio| ratio <= target));
+        let by_limit = self.target.limit().map(|target| hoist.map(|hoist| hoist <= target));
+        let verdict = match [by_ratio, by_limit].into_iter().flatten().collect::<Option<Vec<bool>>>() {
+            Some(kept) if kept.is_empty() => "-",
+            None => "-",
+            Some(kept) if kept.iter().all(|kept| *kept) => "met",
+            Some(_) => "MISSED",
         };
-        let (name, target) = (self.name, self.target);
-        Some(format!("{name:<20} {:>12} {:>15} {ratio:>7} {target:>7.2}  {verdict}", shown(hoist), shown(compose)))
+        let ratio = ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"));
+        let target = self.target.ratio().map_or("-".to_owned(), |target| format!("{target:.2}"));
+        let limit = self.target.limit().map_or_else(String::new, |limit| format!(" (at most {})", shown(Some(limit))));
+        let (hoist, compose) = (shown(hoist), shown(compose));
+        Some(format!("{:<28} {hoist:>12} {compose:>12} {ratio:>7} {target:>7}  {verdict}{limit}", self.name))
     }
 }
 
 /// All measures that have results.
 pub(crate) fn draw(rows: &[Row], rounds: usize) -> String {
     let mut text = format!("medians of {rounds} rounds, the tools in turn\n");
-    let _ =
-        writeln!(text, "{:<20} {:>12} {:>15} {:>7} {:>7}", "measure", "hoist", "docker compose", "ratio", "at most");
+    let _ = writeln!(text, "{:<28} {:>12} {:>12} {:>7} {:>7}", "measure", "hoist", "docker", "ratio", "at most");
     for row in rows.iter().filter_map(Row::draw) {
         let _ = writeln!(text, "{row}");
     }

@@ -1,5 +1,6 @@
 //! The two tools: how each is called, and how each is left to watch.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -22,7 +23,7 @@ pub(crate) struct Tool {
     program: PathBuf,
     first: &'static [&'static str],
     watch: &'static [&'static str],
-    docker_config: Option<PathBuf>,
+    variables: Vec<(&'static str, OsString)>,
 }
 
 impl Tool {
@@ -33,7 +34,7 @@ impl Tool {
             program: env!("CARGO_BIN_EXE_hoist").into(),
             first: &[],
             watch: &["up"],
-            docker_config: None,
+            variables: Vec::new(),
         }
     }
 
@@ -49,8 +50,14 @@ impl Tool {
             program: "docker".into(),
             first: &["compose"],
             watch: &["up", "--watch"],
-            docker_config: Some(config),
+            variables: vec![("DOCKER_CONFIG", config.into())],
         })
+    }
+
+    /// The same with a further variable.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// Runs a command to its end and returns how long it took.
@@ -77,9 +84,7 @@ impl Tool {
         // A name for each, so that neither finds what the other left; the crowd is one for both.
         let project = if folder.ends_with("crowd") { fixture::CROWD } else { self.name };
         command.env("COMPOSE_PROJECT_NAME", fixture::project(project));
-        if let Some(config) = &self.docker_config {
-            command.env("DOCKER_CONFIG", config);
-        }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 }
@@ -103,6 +108,20 @@ pub(crate) struct Memory {
     pub(crate) resident: f64,
     /// Resident, shared pages divided among those who share them (`Pss`).
     pub(crate) proportional: f64,
+}
+
+impl Memory {
+    /// Of a process that runs.
+    pub(crate) fn of(pid: u32) -> Self {
+        let field = |file: &str, name: &str| {
+            let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            let kibibytes: f64 =
+                line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
+            kibibytes * 1024.0 / 1e6
+        };
+        Self { resident: field("status", "VmRSS:"), proportional: field("smaps_rollup", "Pss:") }
+    }
 }
 
 impl Session {
@@ -144,14 +163,7 @@ impl Session {
         if self.tool.name == "compose" {
             pid = child_of(pid).unwrap_or(pid);
         }
-        let field = |file: &str, name: &str| {
-            let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
-            let kibibytes: f64 =
-                line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
-            kibibytes * 1024.0 / 1e6
-        };
-        Memory { resident: field("status", "VmRSS:"), proportional: field("smaps_rollup", "Pss:") }
+        Memory::of(pid)
     }
 
     /// Interrupts it and waits for its end.
