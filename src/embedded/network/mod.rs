@@ -30,6 +30,8 @@ pub struct Join {
     pub endpoints: HashMap<String, EndpointSettings>,
     /// Ports to publish: `80/tcp` → addresses and ports of the machine (an empty port: any free one).
     pub ports: PortMap,
+    /// Name servers of its own (`dns`), asked for what its networks do not know; empty for the machine's.
+    pub dns: Vec<String>,
 }
 
 /// Where a container is on its networks.
@@ -43,6 +45,8 @@ pub struct Joined {
     pub ports: PortMap,
     /// For its `resolv.conf`: the name server that answers for its networks.
     pub nameserver: Option<String>,
+    /// The address at which the machine itself is reached from inside (`host-gateway`).
+    pub host: Option<String>,
 }
 
 impl Networks {
