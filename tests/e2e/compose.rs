@@ -1,6 +1,6 @@
 //! hoist and docker compose on the same project: each sees what the other made.
 
-use crate::support::{Project, peers_are_here};
+use crate::support::{Project, free_port, http, peers_are_here};
 
 const PAIR: &str = "
 services:
@@ -93,4 +93,34 @@ fn both_read_the_same_project_out_of_the_examples() {
             }
         }
     }
+}
+
+#[test]
+fn docker_compose_builds_runs_watches_and_ends_the_shop() {
+    if !peers_are_here() {
+        return;
+    }
+    let port = free_port();
+    // The classic builder is the one that every engine has.
+    let project = Project::example("shop").with("SHOP_PORT", &port.to_string()).with("DOCKER_BUILDKIT", "0");
+    project.compose(&["build"]).success();
+    project.compose(&["up", "-d", "--wait"]).success();
+    assert_eq!(project.compose(&["ps", "--services", "--status", "running"]).success().lines().len(), 5);
+    assert!(http::get(port, "/").is_some_and(|page| page.contains("Ada")));
+    http::post(port, "/orders", r#"{"user": 2, "sku": "lamp", "quantity": 1}"#).expect("the order is taken");
+    project.eventually("the logs tell of the order", || {
+        project.compose(&["logs", "notifier"]).success().stdout.contains("to everyone: order 2")
+    });
+    project.compose(&["exec", "-T", "orders", "node", "-e", "process.exit(7)"]).exits_with(7);
+
+    let watch = project.start_compose(&["watch", "--no-up"]);
+    watch.wait_for("Watch enabled");
+    let code = project.read("users/server.js");
+    project.write("users/server.js", &code.replace("Grace", "Barbara"));
+    project.eventually("the new name is served", || http::get(port, "/").is_some_and(|page| page.contains("Barbara")));
+    drop(watch);
+
+    project.compose(&["down", "-v"]).success();
+    assert!(project.containers().is_empty());
+    assert!(project.engine().networks(project.name()).is_empty());
 }

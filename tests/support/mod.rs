@@ -132,12 +132,21 @@ impl Project {
 
     /// Runs docker compose 2.40 in the project's folder, when the peers are unpacked.
     pub(crate) fn compose(&self, arguments: &[&str]) -> Output {
+        let output = process::run(self.compose_command(arguments), DEADLINE);
+        self.note(&output);
+        output
+    }
+
+    /// Starts docker compose 2.40 and leaves it running.
+    pub(crate) fn start_compose(&self, arguments: &[&str]) -> Session {
+        Session::start(self.compose_command(arguments))
+    }
+
+    fn compose_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("docker");
         command.arg("compose").args(arguments).env("DOCKER_CONFIG", peers().join("docker-config"));
         self.prepare(&mut command);
-        let output = process::run(command, DEADLINE);
-        self.note(&output);
-        output
+        command
     }
 
     /// All containers of the project, by name.
