@@ -1,4 +1,5 @@
 //! The embedded engine's parts and the whole of it, on the machine's own kernel: as root, on Linux.
 #![cfg(target_os = "linux")]
 
+mod images;
 mod support;

@@ -1,13 +1,42 @@
 //! Images: blobs by digest, layers unpacked once, names.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`reference`] | pure: names as people write them and in full |
+//! | [`catalogue`] | pure: which images there are and what they are called |
+//! | [`store`], [`lease`] | what is on disk, and who uses what no image refers to yet |
+//! | [`layers`], [`compression`] | layers from blobs, from builds, and back to tars |
+//! | [`describe`] | images as the API shows them |
+//! | [`remove`] | names, images and layers away |
+//! | [`machine`] | the image that stands for this machine |
 
+mod catalogue;
+mod compression;
+mod describe;
+mod layers;
+mod lease;
+mod machine;
+mod reference;
+mod remove;
+mod simple;
+mod store;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard_stubs::models::{
-    AuthConfig, ImageConfig, ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect, ImageSummary,
+    AuthConfig, EventMessageTypeEnum, ImageConfig, ImageDeleteResponseItem, ImageHistoryResponseItem, ImageInspect,
+    ImageSummary,
 };
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::mpsc;
+
+use self::catalogue::{Entry, Found};
+use self::lease::Lease;
+use self::reference::Reference;
+use self::store::{State, Store};
 
 use super::ByteStream;
 use super::error::Error;
@@ -20,8 +49,22 @@ pub const MACHINE: &str = "hoist/machine:latest";
 /// The engine's images; clones share them.
 #[derive(Debug, Clone)]
 pub struct Images {
-    _layout: Layout,
-    _events: Events,
+    store: Arc<Store>,
+    machine: Arc<Image>,
+}
+
+/// Filters of a listing, as the API's `filters` parameter has them: `label` → `a=b`, `c`.
+pub type Filters = HashMap<String, Vec<String>>;
+
+/// That a container has an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    /// The container's id.
+    pub container: String,
+    /// The image's id: `sha256:…`.
+    pub image: String,
+    /// Whether the container runs.
+    pub running: bool,
 }
 
 /// An image that is here, whole.
@@ -41,7 +84,7 @@ pub struct Image {
     pub digests: Vec<String>,
 }
 
-/// An unpacked layer.
+/// An unpacked layer. It is not removed while the value, or a clone of it, lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
     /// `sha256:…` of its plain tar.
@@ -50,6 +93,8 @@ pub struct Layer {
     pub folder: PathBuf,
     /// Bytes of its files.
     pub size: u64,
+    /// Keeps it.
+    lease: Lease,
 }
 
 /// The configuration of an image (OCI Image Format, Image Configuration, with Docker's own fields).
@@ -69,12 +114,12 @@ pub struct Document {
     /// `linux`.
     pub os: String,
     /// Defaults of its containers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub config: ImageConfig,
     /// Its layers.
     pub rootfs: DocumentRootfs,
     /// How they came to be.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<History>,
 }
 
@@ -85,6 +130,7 @@ pub struct DocumentRootfs {
     #[serde(rename = "type")]
     pub kind: String,
     /// `sha256:…` of the plain tars, lowest first.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub diff_ids: Vec<String>,
 }
 
@@ -132,30 +178,61 @@ pub struct NewsProgress {
     pub total: Option<u64>,
 }
 
+impl Document {
+    /// Reads a configuration. What lists and orders nothing is sorted, so that it reads the same every time.
+    fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        let mut document: Self = serde_json::from_slice(bytes)?;
+        for names in [&mut document.config.exposed_ports, &mut document.config.volumes] {
+            names.iter_mut().for_each(|names| names.sort());
+        }
+        Ok(document)
+    }
+
+    /// The same bytes for the same content, whatever the order of its maps.
+    fn to_bytes(&self) -> Vec<u8> {
+        // A document is made of text, numbers, lists and maps by text: always JSON.
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        value.sort_all_objects();
+        value.to_string().into_bytes()
+    }
+}
+
+/// Go writes `null` for an empty list.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 impl Images {
     /// Those of the folders; what a crash has left half-done is removed.
     pub async fn open(layout: &Layout, events: Events) -> Result<Self, Error> {
-        Ok(Self { _layout: layout.clone(), _events: events })
+        let layout = layout.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            Ok(Self { store: Arc::new(Store::open(&layout, events)?), machine: Arc::new(machine::image()) })
+        });
+        opened.await.map_err(|error| Error::Failed(format!("cannot open the images: {error}")))?
     }
 
-    /// One by `name`, `name:tag`, `name@digest`, id or beginning of an id.
-    pub async fn find(&self, _reference: &str) -> Result<Image, Error> {
-        Err(Error::Unsupported("images".into()))
+    /// One by `name`, `name:tag`, `name@digest`, id or beginning of an id. Its layers stay while the value lives.
+    pub async fn find(&self, reference: &str) -> Result<Image, Error> {
+        Ok(self.lookup(reference)?.0)
     }
 
-    /// All that are tagged, and with `all` the others.
-    pub async fn list(&self, _all: bool) -> Result<Vec<ImageSummary>, Error> {
-        Err(Error::Unsupported("images".into()))
+    /// All of them, newest first; [`MACHINE`] only with `all`. `filters`: `dangling`, `label`, `reference`, `before`,
+    /// `since`, `until`.
+    pub async fn list(&self, all: bool, filters: &Filters) -> Result<Vec<ImageSummary>, Error> {
+        self.summaries(all, filters)
     }
 
     /// As `GET /images/{name}/json` describes it.
-    pub async fn inspect(&self, _reference: &str) -> Result<ImageInspect, Error> {
-        Err(Error::Unsupported("images".into()))
+    pub async fn inspect(&self, reference: &str) -> Result<ImageInspect, Error> {
+        let (image, _) = self.lookup(reference)?;
+        Ok(self.describe(&image))
     }
 
     /// How it came to be, newest first.
-    pub async fn history(&self, _reference: &str) -> Result<Vec<ImageHistoryResponseItem>, Error> {
-        Err(Error::Unsupported("images".into()))
+    pub async fn history(&self, reference: &str) -> Result<Vec<ImageHistoryResponseItem>, Error> {
+        let (image, _) = self.lookup(reference)?;
+        Ok(describe::history(&image))
     }
 
     /// Pulls from a registry. Dropped, it stops, and what was fetched whole is kept.
@@ -179,25 +256,45 @@ impl Images {
         Err(Error::Unsupported("push".into()))
     }
 
-    /// Gives an image a further name.
-    pub async fn tag(&self, _image: &str, _reference: &str) -> Result<(), Error> {
-        Err(Error::Unsupported("tag".into()))
+    /// Gives an image a further name. An image that had it loses it.
+    pub async fn tag(&self, image: &str, reference: &str) -> Result<(), Error> {
+        let name = self.free_name(reference)?;
+        let (image, _) = self.lookup(image)?;
+        if image.machine {
+            return Err(Error::Forbidden(format!("{MACHINE} is this machine itself and has no other name")));
+        }
+        let (id, known) = (image.id.clone(), name.clone());
+        self.store
+            .change(move |state| {
+                must_be_here(state, &id)?;
+                state.catalogue.name(&id, &known, Utc::now());
+                Ok(())
+            })
+            .await?;
+        self.tell("tag", &image.id, &name.familiar(), &image.document);
+        Ok(())
     }
 
-    /// Takes a name away, and the image with its last one. `in_use` are the ids of images that containers have.
+    /// Takes a name away, and the image with its last one; an id takes the image with all its names away (several need
+    /// `force`). An image that a container has is kept, nameless with `force`.
     pub async fn remove(
         &self,
-        _reference: &str,
-        _force: bool,
-        _in_use: &[String],
+        reference: &str,
+        force: bool,
+        in_use: &[Use],
     ) -> Result<Vec<ImageDeleteResponseItem>, Error> {
-        Err(Error::Unsupported("remove".into()))
+        self.remove_one(reference, force, in_use).await
     }
 
-    /// Removes images without a name, and with `all` those that no container has; and layers that no image has. Returns
-    /// what went and the bytes gained.
-    pub async fn prune(&self, _all: bool, _in_use: &[String]) -> Result<(Vec<ImageDeleteResponseItem>, u64), Error> {
-        Err(Error::Unsupported("prune".into()))
+    /// Removes images without a name, and with `all` those that no container has; and layers that no image has and nobody
+    /// holds. `filters`: `label`, `until`. Returns what went and the bytes gained.
+    pub async fn prune(
+        &self,
+        all: bool,
+        filters: &Filters,
+        in_use: &[Use],
+    ) -> Result<(Vec<ImageDeleteResponseItem>, u64), Error> {
+        self.prune_all(all, filters, in_use).await
     }
 
     /// Images as `docker save` writes them (with an OCI index beside `manifest.json`).
@@ -210,30 +307,133 @@ impl Images {
         Err(Error::Unsupported("load".into()))
     }
 
-    /// Makes an image of one layer (`docker import`).
+    /// Makes an image of one layer (`docker import`): a tar, plain or compressed with gzip or zstd.
     pub async fn import(
         &self,
-        _tar: ByteStream,
-        _reference: Option<&str>,
-        _config: ImageConfig,
-        _message: &str,
+        tar: ByteStream,
+        reference: Option<&str>,
+        config: ImageConfig,
+        message: &str,
     ) -> Result<Image, Error> {
-        Err(Error::Unsupported("import".into()))
+        let names: Vec<_> = reference.into_iter().map(str::to_owned).collect();
+        for name in &names {
+            self.free_name(name)?;
+        }
+        let (staged, digest, _) = self.store.receive(tar, u64::MAX).await?;
+        let blob = digest.clone();
+        let _kept = self.store.blocking(move |store| store.keep_file(&staged, &blob)).await?;
+        let layer = self.store.unpack(&digest, None).await?;
+        let created = Some(Utc::now());
+        let document = Document {
+            created,
+            architecture: machine::architecture().to_owned(),
+            variant: machine::variant().to_owned(),
+            os: "linux".to_owned(),
+            config,
+            rootfs: DocumentRootfs { kind: "layers".to_owned(), diff_ids: vec![layer.diff_id.clone()] },
+            history: vec![History { created, comment: message.to_owned(), ..History::default() }],
+            ..Document::default()
+        };
+        let image = self.add(&document, &names).await?;
+        self.tell("import", &image.id, reference.unwrap_or(&image.id), &image.document);
+        Ok(image)
     }
 
-    /// Takes in what a build step has written into `upper`, which becomes the layer's folder. The same files give the same
-    /// layer; it is kept from [`Images::prune`] while the returned value lives.
-    pub async fn add_layer(&self, _upper: &Path) -> Result<Layer, Error> {
-        Err(Error::Unsupported("add_layer".into()))
+    /// Takes in what a build step has written into `upper`, which becomes the layer's folder and must lie on the file system
+    /// of [`Layout::images`]. The same files give the same layer; it is kept from [`Images::prune`] while the returned value
+    /// lives.
+    pub async fn add_layer(&self, upper: &Path) -> Result<Layer, Error> {
+        self.store.take_in(upper).await
     }
 
-    /// A layer by `sha256:…` of its plain tar, if it is still here.
-    pub async fn layer(&self, _diff_id: &str) -> Option<Layer> {
-        None
+    /// A layer by `sha256:…` of its plain tar, if it is still here. It is kept while the value lives.
+    pub async fn layer(&self, diff_id: &str) -> Option<Layer> {
+        self.store.layer(diff_id)
     }
 
     /// Makes an image of layers that are here and gives it names.
-    pub async fn add(&self, _document: &Document, _references: &[String]) -> Result<Image, Error> {
-        Err(Error::Unsupported("add".into()))
+    pub async fn add(&self, document: &Document, references: &[String]) -> Result<Image, Error> {
+        let names: Vec<_> = references.iter().map(|name| self.free_name(name)).collect::<Result<_, _>>()?;
+        self.register(document.to_bytes(), names, None).await
     }
+
+    /// Keeps a configuration whose layers are here as an image.
+    async fn register(
+        &self,
+        configuration: Vec<u8>,
+        names: Vec<Reference>,
+        manifest: Option<String>,
+    ) -> Result<Image, Error> {
+        let document = Document::parse(&configuration)
+            .map_err(|error| Error::Invalid(format!("the image's configuration cannot be read: {error}")))?;
+        let layers: Option<Vec<Layer>> = document.rootfs.diff_ids.iter().map(|id| self.store.layer(id)).collect();
+        let layers = layers.ok_or_else(|| Error::NotFound("a layer of the image is not here".into()))?;
+        let (id, _kept) = self.store.blocking(move |store| store.keep(&configuration)).await?;
+        let (known, document) = (id.clone(), Arc::new(document));
+        self.store
+            .change(move |state| {
+                state.documents.insert(known.clone(), document);
+                let entry: &mut Entry = state.catalogue.images.entry(known.clone()).or_default();
+                entry.manifests.extend(manifest);
+                let now = Utc::now();
+                names.iter().for_each(|name| state.catalogue.name(&known, name, now));
+                Ok(())
+            })
+            .await?;
+        // Held until the image refers to them.
+        drop(layers);
+        self.find(&id).await
+    }
+
+    /// The image that a text names, and what it was named by.
+    fn lookup(&self, reference: &str) -> Result<(Image, Option<Reference>), Error> {
+        if self.is_machine(reference) {
+            return Ok(((*self.machine).clone(), None));
+        }
+        let Found { id, name } = self.store.state().catalogue.find(reference)?;
+        self.image(&id).map(|image| (image, name)).ok_or_else(|| catalogue::not_found(reference))
+    }
+
+    /// An image by its whole id.
+    fn image(&self, id: &str) -> Option<Image> {
+        let (document, tags, digests) = {
+            let state = self.store.state();
+            let document = state.documents.get(id)?.clone();
+            (document, state.catalogue.tags_of(id), state.catalogue.digests_of(id))
+        };
+        let layers: Option<Vec<Layer>> = document.rootfs.diff_ids.iter().map(|id| self.store.layer(id)).collect();
+        let document = (*document).clone();
+        Some(Image { id: id.to_owned(), document, layers: layers?, machine: false, tags, digests })
+    }
+
+    /// Whether a text names [`MACHINE`].
+    fn is_machine(&self, reference: &str) -> bool {
+        let digits = self.machine.id.trim_start_matches("sha256:");
+        let by_name = Reference::parse(reference).is_ok_and(|name| name.or_latest().familiar() == MACHINE);
+        by_name || reference == self.machine.id || reference == digits || reference == &digits[..catalogue::SHORT]
+    }
+
+    /// A name that an image can be given.
+    fn free_name(&self, text: &str) -> Result<Reference, Error> {
+        let name = Reference::parse(text)?;
+        if name.digest.is_some() {
+            return Err(Error::Invalid("refusing to create a tag with a digest reference".into()));
+        }
+        if self.is_machine(text) {
+            return Err(Error::Forbidden(format!("{MACHINE} is this machine itself; no other image can be called so")));
+        }
+        Ok(name.or_latest())
+    }
+
+    /// Tells an event of an image, with its labels.
+    fn tell(&self, action: &str, id: &str, name: &str, document: &Document) {
+        let mut attributes = document.config.labels.clone().unwrap_or_default();
+        attributes.insert("name".to_owned(), name.to_owned());
+        self.store.events.tell(EventMessageTypeEnum::IMAGE, action, id, attributes);
+    }
+}
+
+/// An error when the image has been removed meanwhile.
+fn must_be_here(state: &State, id: &str) -> Result<(), Error> {
+    if state.catalogue.images.contains_key(id) { Ok(()) } else { Err(catalogue::not_found(id)) }
 }

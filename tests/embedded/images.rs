@@ -1,0 +1,159 @@
+//! Images: taken in, found, named, shown, removed.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bollard_stubs::models::ImageConfig;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use hoist::embedded::ByteStream;
+use hoist::embedded::error::Error;
+use hoist::embedded::events::Events;
+use hoist::embedded::images::{Image, Images, MACHINE, Use};
+use hoist::embedded::layout::Layout;
+use tempfile::TempDir;
+
+/// An engine's images in folders of their own.
+struct Home {
+    folder: TempDir,
+    events: Events,
+    images: Images,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        Self::at(folder).await
+    }
+
+    async fn at(folder: TempDir) -> Self {
+        let events = Events::default();
+        let images = Images::open(&Layout::new(Some(folder.path())), events.clone()).await.expect("images open");
+        Self { folder, events, images }
+    }
+
+    /// The same folders after a restart of the engine.
+    async fn again(self) -> Self {
+        drop(self.images);
+        Self::at(self.folder).await
+    }
+
+    fn store(&self) -> std::path::PathBuf {
+        Layout::new(Some(self.folder.path())).images()
+    }
+
+    async fn import(&self, name: &str, files: &[(&str, &str)]) -> Image {
+        let tar = stream(tar(files));
+        self.images.import(tar, Some(name), ImageConfig::default(), "imported").await.expect("a good tar")
+    }
+
+    fn told(&self) -> Vec<String> {
+        let told = self.events.listen().0.into_iter();
+        told.map(|event| {
+            let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+            format!("{} {}", event.action.unwrap_or_default(), attributes.get("name").cloned().unwrap_or_default())
+        })
+        .collect()
+    }
+}
+
+/// A tar of small files.
+fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        builder.append_data(&mut header, path, text.as_bytes()).expect("to memory");
+    }
+    builder.into_inner().expect("to memory")
+}
+
+/// In pieces, as a client sends it.
+fn stream(bytes: Vec<u8>) -> ByteStream {
+    let pieces: Vec<_> = bytes.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+    futures_util::stream::iter(pieces).boxed()
+}
+
+fn files_in(folder: &Path) -> usize {
+    std::fs::read_dir(folder).expect("the folder is there").count()
+}
+
+fn none() -> HashMap<String, Vec<String>> {
+    HashMap::new()
+}
+
+fn words<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    result.expect_err("refused").to_string()
+}
+
+#[tokio::test]
+async fn an_imported_tar_is_an_image_of_one_layer_and_is_there_after_a_restart() {
+    let home = Home::new().await;
+    let image = home.import("web:1", &[("hello", "world")]).await;
+    assert_eq!(image.tags, ["web:1"]);
+    assert_eq!(std::fs::read_to_string(image.layers[0].folder.join("hello")).expect("unpacked"), "world");
+    assert_eq!(image.layers[0].size, 5);
+    assert_eq!(home.told(), ["import web:1"]);
+    let id = image.id.clone();
+    let home = home.again().await;
+    let found = home.images.find("docker.io/library/web:1").await.expect("it is kept");
+    assert_eq!(found, image);
+    assert_eq!(home.images.find(&id[7..19]).await.expect("by a short id"), image);
+    assert_eq!(words(home.images.find("web").await), "No such image: web:latest");
+}
+
+#[tokio::test]
+async fn names_are_given_and_taken_and_the_last_takes_the_image_and_its_layers_along() {
+    let home = Home::new().await;
+    let image = home.import("web", &[("a", "1")]).await;
+    home.images.tag("web", "local.test:5000/web:2").await.expect("a free name");
+    let conflict = words(home.images.remove(&image.id, false, &[]).await);
+    assert!(conflict.contains("(must be forced) - image is referenced in multiple repositories"), "{conflict}");
+    let gone = home.images.remove("web", false, &[]).await.expect("one of two names");
+    assert_eq!(gone.len(), 1);
+    assert_eq!(gone[0].untagged.as_deref(), Some("web:latest"));
+    let container = Use { container: "c".repeat(64), image: image.id.clone(), running: false };
+    let conflict = words(home.images.remove("local.test:5000/web:2", false, &[container]).await);
+    let start = "conflict: unable to remove repository reference \"local.test:5000/web:2\" (must force) - container cccccccccccc is using its referenced image ";
+    assert!(conflict.starts_with(start), "{conflict}");
+    let id = image.id.clone();
+    drop(image);
+    let gone = home.images.remove("local.test:5000/web:2", false, &[]).await.expect("the last name");
+    assert_eq!(gone[1].deleted.as_ref(), Some(&id));
+    assert_eq!(files_in(&home.store().join("layers/sha256")), 0);
+    assert_eq!(files_in(&home.store().join("blobs/sha256")), 0);
+    assert_eq!(files_in(&home.store().join("staging")), 0);
+}
+
+#[tokio::test]
+async fn a_layer_that_somebody_holds_outlives_its_image() {
+    let home = Home::new().await;
+    let image = home.import("web", &[("a", "1")]).await;
+    let layer = image.layers[0].clone();
+    let (id, diff_id) = (image.id.clone(), layer.diff_id.clone());
+    drop(image);
+    home.images.remove(&id, false, &[]).await.expect("it has one name");
+    assert!(layer.folder.join("a").exists());
+    drop(layer);
+    let (_, bytes) = home.images.prune(false, &none(), &[]).await.expect("nothing holds it");
+    assert!(bytes > 0);
+    assert_eq!(home.images.layer(&diff_id).await, None);
+}
+
+#[tokio::test]
+async fn the_machine_is_an_image_that_is_always_there_and_nobody_changes() {
+    let home = Home::new().await;
+    let machine = home.images.find("hoist/machine").await.expect("it is built in");
+    assert!(machine.machine && machine.layers.is_empty());
+    assert!(machine.document.config.env.expect("an environment")[0].starts_with("PATH=/"));
+    assert!(home.images.list(false, &none()).await.expect("a list").is_empty());
+    assert_eq!(home.images.list(true, &none()).await.expect("a list")[0].repo_tags, [MACHINE]);
+    assert!(matches!(home.images.remove(MACHINE, true, &[]).await, Err(Error::Forbidden(_))));
+    assert!(matches!(home.images.tag(MACHINE, "mine").await, Err(Error::Forbidden(_))));
+    home.import("web", &[("a", "1")]).await;
+    assert!(matches!(home.images.tag("web", MACHINE).await, Err(Error::Forbidden(_))));
+}
