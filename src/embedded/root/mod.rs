@@ -4,6 +4,7 @@
 //! a container or an image leads out of it. Mounting happens in shims and helpers only, never in the daemon.
 
 pub mod helper;
+pub mod machine;
 pub mod mount;
 
 use std::path::{Path, PathBuf};
