@@ -76,6 +76,7 @@ pub fn role() -> Option<ExitCode> {
         Some("container") => process::shim::main(&rest),
         Some("exec") => process::exec::main(&rest),
         Some("root") => root::helper::main(&rest),
+        Some("build") => build::helper::main(&rest),
         _ => ExitCode::from(125),
     })
 }
