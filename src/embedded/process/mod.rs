@@ -4,10 +4,19 @@
 //! input and output, writes its log, and records how it ended. It outlives the daemon; a daemon that comes back
 //! finds it by its socket. A shim that dies takes its container with it.
 
+mod capture;
+mod cgroup;
+mod client;
 pub mod exec;
+mod filter;
+mod folder;
+mod frame;
+mod inside;
+mod relay;
 pub mod shim;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -18,6 +27,8 @@ use tokio::sync::mpsc;
 use super::error::Error;
 use super::layout::Layout;
 use super::root::Rootfs;
+use cgroup::Cgroup;
+use frame::Kind;
 
 /// All that a shim needs to know; written to its folder of [`Layout::runtime`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -107,9 +118,7 @@ pub struct Exit {
 /// A container that runs. Clones are the same container.
 #[derive(Debug, Clone)]
 pub struct Running {
-    id: String,
-    pid: u32,
-    started_at: DateTime<Utc>,
+    inner: Arc<client::Inner>,
 }
 
 /// What a daemon finds of a container that it, or one before it, has started.
@@ -165,83 +174,119 @@ pub struct Exec {
 }
 
 /// Starts a container and returns when its program has been executed. A failure says why in the container's words
-/// (`exec: "nod": executable file not found in $PATH`) and leaves nothing behind.
-pub async fn start(_layout: &Layout, _container: &ContainerProcess) -> Result<Running, Error> {
-    Err(Error::Unsupported("start".into()))
+/// (`exec: "nod": executable file not found in $PATH`, as [`Error::Invalid`]) and leaves nothing behind.
+pub async fn start(layout: &Layout, container: &ContainerProcess) -> Result<Running, Error> {
+    client::start(layout, container).await
 }
 
 /// Finds a container that an earlier daemon has started.
-pub async fn find(_layout: &Layout, _id: &str) -> Result<Found, Error> {
-    Err(Error::Unsupported("find".into()))
+pub async fn find(layout: &Layout, id: &str) -> Result<Found, Error> {
+    client::find(layout, id).await
+}
+
+/// Removes what is kept of how a container ended, when it has been written down elsewhere or the container is removed.
+pub async fn forget(layout: &Layout, id: &str) -> Result<(), Error> {
+    client::forget(layout, id).await
+}
+
+/// The exit code that Docker gives a container or an exec that could not be started: 127 where the program is not there,
+/// 126 where it cannot be executed, 128 for everything else.
+#[must_use]
+pub fn failure_code(error: &Error) -> i64 {
+    let text = error.to_string();
+    let says = |words: &[&str]| words.iter().any(|words| text.contains(words));
+    if says(&["executable file not found", "no such file or directory"]) {
+        127
+    } else if says(&["permission denied", "is a directory", "exec format error"]) {
+        126
+    } else {
+        128
+    }
 }
 
 impl Running {
     /// The container's.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.inner.id
     }
 
     /// Its first process, on the machine.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        self.pid
+        self.inner.started.pid
     }
 
     /// Since when.
     #[must_use]
     pub fn started_at(&self) -> DateTime<Utc> {
-        self.started_at
+        self.inner.started.started_at
     }
 
     /// Waits until it has ended and nothing of it is left: no process, no mount. Any number may wait.
     pub async fn wait(&self) -> Exit {
-        std::future::pending().await
+        let mut exit = self.inner.exit.clone();
+        match exit.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(exit)) => exit.clone(),
+            // The watcher ends only after it has told, or with the whole daemon.
+            _ => std::future::pending().await,
+        }
     }
 
     /// Sends a signal to its first process.
-    pub async fn signal(&self, _signal: i32) -> Result<(), Error> {
-        Err(Error::Unsupported("signal".into()))
+    pub async fn signal(&self, signal: i32) -> Result<(), Error> {
+        self.inner.ask(Kind::Signal, &signal.to_le_bytes()).await
     }
 
     /// Freezes all its processes.
     pub async fn pause(&self) -> Result<(), Error> {
-        Err(Error::Unsupported("pause".into()))
+        self.on_cgroup("pause", |cgroup| cgroup.freeze()).await
     }
 
     /// Lets them go on.
     pub async fn resume(&self) -> Result<(), Error> {
-        Err(Error::Unsupported("resume".into()))
+        self.on_cgroup("resume", |cgroup| cgroup.thaw()).await
     }
 
     /// Gives its terminal another size.
-    pub async fn resize(&self, _columns: u16, _rows: u16) -> Result<(), Error> {
-        Err(Error::Unsupported("resize".into()))
+    pub async fn resize(&self, columns: u16, rows: u16) -> Result<(), Error> {
+        self.inner.ask(Kind::Resize, &frame::size(columns, rows)).await
     }
 
     /// Joins its output and input.
     pub async fn attach(&self) -> Result<Attached, Error> {
-        Err(Error::Unsupported("attach".into()))
+        client::attach(&self.inner).await
     }
 
     /// Changes its limits.
-    pub async fn update(&self, _resources: &LinuxResources) -> Result<(), Error> {
-        Err(Error::Unsupported("update".into()))
+    pub async fn update(&self, resources: &LinuxResources) -> Result<(), Error> {
+        let resources = resources.clone();
+        self.on_cgroup("update", move |cgroup| cgroup.limit(&resources)).await
     }
 
     /// All its processes, on the machine.
     pub async fn processes(&self) -> Result<Vec<u32>, Error> {
-        Err(Error::Unsupported("processes".into()))
+        self.on_cgroup("list the processes of", |cgroup| Ok(cgroup.processes().into_iter().collect())).await
     }
 
     /// What it uses.
     pub async fn usage(&self) -> Result<Usage, Error> {
-        Err(Error::Unsupported("usage".into()))
+        self.on_cgroup("measure", |cgroup| Ok(cgroup.usage())).await
     }
 
     /// Runs a command in it; several may be started at once.
-    pub async fn exec(&self, _layout: &Layout, _process: &ExecProcess) -> Result<Exec, Error> {
-        Err(Error::Unsupported("exec".into()))
+    pub async fn exec(&self, _layout: &Layout, process: &ExecProcess) -> Result<Exec, Error> {
+        client::exec(&self.inner, process).await
+    }
+
+    async fn on_cgroup<T: Send + 'static>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&Cgroup) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let id = self.inner.id.clone();
+        let tried = format!("{what} the container {id}");
+        client::blocking(move || work(&Cgroup::of(&id))).await.map_err(Error::io(tried))
     }
 }
 
