@@ -10,12 +10,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::mpsc;
+use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
 use super::super::error::Error;
 use super::super::{ByteStream, id, root};
 use super::Layer;
-use super::compression::plain;
+use super::compression::{Compression, plain};
 use super::store::{Record, Staged, Store};
 
 /// Bytes that are read at once.
@@ -25,10 +26,13 @@ const QUEUE: usize = 8;
 
 impl Store {
     /// Writes a stream to a staged file; its digest and length. More than `most` bytes are an error.
-    pub(crate) async fn receive(&self, mut stream: ByteStream, most: u64) -> Result<(Staged, String, u64), Error> {
-        let staged = self.stage();
+    pub(crate) async fn receive(
+        self: &Arc<Self>,
+        mut stream: ByteStream,
+        most: u64,
+    ) -> Result<(Staged, String, u64), Error> {
+        let (staged, mut file) = self.stage_file().await?;
         let what = || Error::io(format!("write `{}`", staged.path.display()));
-        let mut file = tokio::fs::File::create(&staged.path).await.map_err(what())?;
         let (mut digest, mut length) = (Sha256::new(), 0);
         while let Some(piece) = stream.next().await {
             let piece = piece.map_err(Error::io("read what is sent"))?;
@@ -52,8 +56,7 @@ impl Store {
         }
         let _turn = self.unpacking.acquire().await.map_err(|_| Error::Failed("the engine stops".into()))?;
         let path = self.blob(blob);
-        let staged = self.stage();
-        tokio::fs::create_dir(&staged.path).await.map_err(Error::io("make a folder for a layer"))?;
+        let staged = self.stage_folder().await?;
         let (size, diff_id) = match self.unpack_into(&path, &staged.path).await {
             Ok(done) => done,
             Err(error) => {
@@ -69,7 +72,7 @@ impl Store {
                 "layer {expected} is corrupt: its blob {blob} unpacks to {diff_id}; nothing of it was kept"
             )));
         }
-        let record = Record { size, blob: Some(blob.to_owned()) };
+        let record = Record { size, length: 0, blob: Some(blob.to_owned()), packed: None };
         self.blocking(move |store| store.keep_layer(&staged.path, &diff_id, record)).await
     }
 
@@ -98,7 +101,7 @@ impl Store {
 
     /// Takes in what overlayfs wrote into `upper`: the folder itself becomes the layer's.
     pub(crate) async fn take_in(self: &Arc<Self>, upper: &Path) -> Result<Layer, Error> {
-        let (diff_id, _) = digest_of(root::pack(&self.layout, upper).await?).await?;
+        let (diff_id, length) = digest_of(root::pack(&self.layout, upper).await?).await?;
         let _alone = self.alone_with(&diff_id).await;
         let upper = upper.to_owned();
         let moved = self
@@ -108,7 +111,7 @@ impl Store {
                     Some(layer) => Ok(layer),
                     None => {
                         let size = size_of(&upper).map_err(Error::io("measure a layer"))?;
-                        store.keep_layer(&upper, &diff_id, Record { size, blob: None })
+                        store.keep_layer(&upper, &diff_id, Record { size, length, blob: None, packed: None })
                     }
                 }
             })
@@ -116,6 +119,48 @@ impl Store {
         // Still there when the same files were a layer already.
         super::simple::remove(&upper).await?;
         Ok(moved)
+    }
+
+    /// How a layer is stored, when it is: its blob's digest, bytes and compression. Blocking.
+    pub(crate) fn blob_of(&self, layer: &Layer) -> Result<Option<(String, u64, Compression)>, Error> {
+        let record = self.state().layers.get(&layer.diff_id).cloned();
+        record.and_then(|record| record.blob).map(|digest| self.look_at(digest)).transpose()
+    }
+
+    /// The same, but only when it is compressed. Blocking.
+    pub(crate) fn compressed_blob_of(&self, layer: &Layer) -> Result<Option<(String, u64, Compression)>, Error> {
+        let Some(record) = self.state().layers.get(&layer.diff_id).cloned() else { return Ok(None) };
+        for digest in record.blob.into_iter().chain(record.packed) {
+            let found = self.look_at(digest)?;
+            if found.2 != Compression::Plain {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_at(&self, digest: String) -> Result<(String, u64, Compression), Error> {
+        let path = self.blob(&digest);
+        let looked = || {
+            let mut file = File::open(&path)?;
+            let mut first = Vec::new();
+            file.by_ref().take(8).read_to_end(&mut first)?;
+            Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)?))
+        };
+        let (length, compression) = looked().map_err(Error::io(format!("read `{}`", path.display())))?;
+        Ok((digest, length, compression))
+    }
+
+    /// The plain tar of a layer, from its blob where it has a plain one.
+    pub(crate) async fn tar_of(self: &Arc<Self>, layer: &Layer) -> Result<ByteStream, Error> {
+        let wanted = layer.clone();
+        match self.blocking(move |store| store.blob_of(&wanted)).await? {
+            Some((digest, _, Compression::Plain)) => {
+                let file = tokio::fs::File::open(self.blob(&digest)).await.map_err(Error::io("read a layer"))?;
+                Ok(ReaderStream::with_capacity(file, PIECE).boxed())
+            }
+            _ => self.plain_tar(layer).await,
+        }
     }
 
     /// The plain tar of a layer that has no blob, made again from its files; the digest is checked at its end.

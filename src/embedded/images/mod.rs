@@ -8,20 +8,28 @@
 //! | [`layers`], [`compression`] | layers from blobs, from builds, and back to tars |
 //! | [`describe`] | images as the API shows them |
 //! | [`remove`] | names, images and layers away |
+//! | [`archive`] | images as one tar, out and in |
+//! | [`registry`] | pulls and pushes |
+//! | [`platform`] | pure: which image of an index is for a machine |
 //! | [`machine`] | the image that stands for this machine |
 
+mod archive;
 mod catalogue;
 mod compression;
 mod describe;
 mod layers;
 mod lease;
 mod machine;
+mod platform;
+mod reading;
 mod reference;
+mod registry;
 mod remove;
 mod simple;
 mod store;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +38,7 @@ use bollard_stubs::models::{
     ImageSummary,
 };
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::sync::mpsc;
 
@@ -238,22 +247,22 @@ impl Images {
     /// Pulls from a registry. Dropped, it stops, and what was fetched whole is kept.
     pub async fn pull(
         &self,
-        _reference: &str,
-        _platform: Option<&str>,
-        _credentials: Option<AuthConfig>,
-        _news: mpsc::Sender<News>,
+        reference: &str,
+        platform: Option<&str>,
+        credentials: Option<AuthConfig>,
+        news: mpsc::Sender<News>,
     ) -> Result<Image, Error> {
-        Err(Error::Unsupported("pull".into()))
+        unbroken(self.pull_one(reference, platform, credentials, &news)).await
     }
 
     /// Pushes to a registry.
     pub async fn push(
         &self,
-        _reference: &str,
-        _credentials: Option<AuthConfig>,
-        _news: mpsc::Sender<News>,
+        reference: &str,
+        credentials: Option<AuthConfig>,
+        news: mpsc::Sender<News>,
     ) -> Result<(), Error> {
-        Err(Error::Unsupported("push".into()))
+        unbroken(self.push_one(reference, credentials, &news)).await
     }
 
     /// Gives an image a further name. An image that had it loses it.
@@ -298,13 +307,13 @@ impl Images {
     }
 
     /// Images as `docker save` writes them (with an OCI index beside `manifest.json`).
-    pub async fn save(&self, _references: &[String]) -> Result<ByteStream, Error> {
-        Err(Error::Unsupported("save".into()))
+    pub async fn save(&self, references: &[String]) -> Result<ByteStream, Error> {
+        self.save_all(references).await
     }
 
     /// Takes in what `docker save` or an OCI layout holds.
-    pub async fn load(&self, _tar: ByteStream, _news: mpsc::Sender<News>) -> Result<Vec<Image>, Error> {
-        Err(Error::Unsupported("load".into()))
+    pub async fn load(&self, tar: ByteStream, news: mpsc::Sender<News>) -> Result<Vec<Image>, Error> {
+        self.load_all(tar, &news).await
     }
 
     /// Makes an image of one layer (`docker import`): a tar, plain or compressed with gzip or zstd.
@@ -321,8 +330,12 @@ impl Images {
         }
         let (staged, digest, _) = self.store.receive(tar, u64::MAX).await?;
         let blob = digest.clone();
-        let _kept = self.store.blocking(move |store| store.keep_file(&staged, &blob)).await?;
-        let layer = self.store.unpack(&digest, None).await?;
+        let kept = self.store.blocking(move |store| store.keep_path(&staged.path, &blob)).await?;
+        let unpacked = self.store.unpack(&digest, None).await;
+        drop(kept);
+        // A blob of no layer, or of one that was here already.
+        self.store.blocking(move |store| Ok(store.discard(&[digest]))).await?;
+        let layer = unpacked?;
         let created = Some(Utc::now());
         let document = Document {
             created,
@@ -354,7 +367,7 @@ impl Images {
     /// Makes an image of layers that are here and gives it names.
     pub async fn add(&self, document: &Document, references: &[String]) -> Result<Image, Error> {
         let names: Vec<_> = references.iter().map(|name| self.free_name(name)).collect::<Result<_, _>>()?;
-        self.register(document.to_bytes(), names, None).await
+        self.register(document.to_bytes(), names, Vec::new()).await
     }
 
     /// Keeps a configuration whose layers are here as an image.
@@ -362,7 +375,7 @@ impl Images {
         &self,
         configuration: Vec<u8>,
         names: Vec<Reference>,
-        manifest: Option<String>,
+        manifests: Vec<String>,
     ) -> Result<Image, Error> {
         let document = Document::parse(&configuration)
             .map_err(|error| Error::Invalid(format!("the image's configuration cannot be read: {error}")))?;
@@ -374,7 +387,7 @@ impl Images {
             .change(move |state| {
                 state.documents.insert(known.clone(), document);
                 let entry: &mut Entry = state.catalogue.images.entry(known.clone()).or_default();
-                entry.manifests.extend(manifest);
+                entry.manifests.extend(manifests);
                 let now = Utc::now();
                 names.iter().for_each(|name| state.catalogue.name(&known, name, now));
                 Ok(())
@@ -431,6 +444,18 @@ impl Images {
         attributes.insert("name".to_owned(), name.to_owned());
         self.store.events.tell(EventMessageTypeEnum::IMAGE, action, id, attributes);
     }
+}
+
+/// The client of registries gives up where it meets what it holds to be impossible; a registry can bring that about, and is
+/// then what failed.
+async fn unbroken<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|_| Err(Error::Failed("the registry sent what cannot be an answer".into())))
+}
+
+/// Tells a piece of news. That nobody listens any more is fine: who asked gives up by dropping the request.
+async fn tell(news: &mpsc::Sender<News>, piece: News) {
+    let _ = news.send(piece).await;
 }
 
 /// An error when the image has been removed meanwhile.

@@ -37,7 +37,11 @@ pub(crate) async fn unpack(folder: &Path, tar: ByteStream) -> Result<u64, Error>
         Ok::<_, io::Error>(size)
     });
     let done = done.await.map_err(|error| Error::Failed(error.to_string()))?;
-    done.map_err(Error::io("unpack it"))
+    done.map_err(|error| {
+        let cause = std::error::Error::source(&error).and_then(std::error::Error::source);
+        let cause = cause.map(ToString::to_string).unwrap_or_default();
+        Error::Failed(format!("cannot unpack it: {error}: {cause}"))
+    })
 }
 
 /// Removes a tree; that it is gone already is fine.

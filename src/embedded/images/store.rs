@@ -9,8 +9,10 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::super::error::Error;
@@ -18,6 +20,7 @@ use super::super::events::Events;
 use super::super::id;
 use super::super::layout::Layout;
 use super::catalogue::Catalogue;
+use super::compression::Compression;
 use super::lease::{Lease, Leases};
 use super::{Document, Layer};
 
@@ -55,9 +58,29 @@ pub(crate) struct State {
 pub(crate) struct Record {
     /// Bytes of its files.
     pub(crate) size: u64,
+    /// Bytes of its plain tar, for one that was built here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) length: u64,
     /// The blob that it came from; `None` when it was built here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) blob: Option<String>,
+    /// A compressed blob that was made of it to be pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) packed: Option<String>,
+}
+
+impl State {
+    /// Blobs that images and unpacked layers refer to.
+    fn needed_blobs(&self) -> BTreeSet<String> {
+        let of_images = self.catalogue.images.iter().flat_map(|(id, entry)| entry.manifests.iter().chain([id]));
+        let of_layers = self.layers.values().flat_map(|record| record.blob.iter().chain(&record.packed));
+        of_images.chain(of_layers).cloned().collect()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(length: &u64) -> bool {
+    *length == 0
 }
 
 impl Store {
@@ -166,6 +189,26 @@ impl Store {
         Staged { path: self.staging().join(&id::random()[..24]) }
     }
 
+    /// A staged file, empty. Made in a job that is never given up half-way, so that it is removed in any case.
+    pub(crate) async fn stage_file(self: &Arc<Self>) -> Result<(Staged, tokio::fs::File), Error> {
+        self.blocking(|store| {
+            let staged = store.stage();
+            let file = File::create(&staged.path).map_err(Error::io(format!("make `{}`", staged.path.display())))?;
+            Ok((staged, file.into()))
+        })
+        .await
+    }
+
+    /// A staged folder, likewise.
+    pub(crate) async fn stage_folder(self: &Arc<Self>) -> Result<Staged, Error> {
+        self.blocking(|store| {
+            let staged = store.stage();
+            fs::create_dir(&staged.path).map_err(Error::io(format!("make `{}`", staged.path.display())))?;
+            Ok(staged)
+        })
+        .await
+    }
+
     /// Waits until nobody else in this engine fetches or unpacks the thing of this digest.
     pub(crate) async fn alone_with(&self, digest: &str) -> OwnedMutexGuard<()> {
         let lock = {
@@ -237,13 +280,27 @@ impl Store {
         Ok((digest, lease))
     }
 
-    /// Makes a staged file, whose digest has been checked, a blob. Blocking.
-    pub(crate) fn keep_file(&self, staged: &Staged, digest: &str) -> Result<Lease, Error> {
+    /// Makes a file, whose digest has been checked, a blob. It is moved from where it is, below `staging`. Blocking.
+    pub(crate) fn keep_path(&self, path: &Path, digest: &str) -> Result<Lease, Error> {
         let lease = self.leases.take(digest);
-        let kept = File::open(&staged.path).and_then(|file| file.sync_all());
-        kept.and_then(|()| fs::rename(&staged.path, self.blob(digest)))
-            .map_err(Error::io(format!("keep the blob {digest}")))?;
+        if self.blob(digest).exists() {
+            return Ok(lease);
+        }
+        let kept = File::open(path).and_then(|file| file.sync_all()).and_then(|()| fs::rename(path, self.blob(digest)));
+        kept.map_err(Error::io(format!("keep the blob {digest}")))?;
         Ok(lease)
+    }
+
+    /// Removes blobs that came for an image that is not to be, unless somebody else needs them. Blocking.
+    pub(crate) fn discard(&self, digests: &[String]) {
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let needed = self.state().needed_blobs();
+        for digest in digests {
+            if !needed.contains(digest) {
+                // One that cannot be removed is removed by the next prune.
+                self.leases.if_free(digest, || fs::remove_file(self.blob(digest)).ok());
+            }
+        }
     }
 
     /// A small blob's bytes. Blocking.
@@ -271,23 +328,39 @@ impl Store {
         self.layer(diff_id).ok_or_else(|| Error::Failed(format!("the layer {diff_id} went as it came")))
     }
 
+    /// Makes a staged file the compressed blob of a layer. Blocking.
+    pub(crate) fn keep_packed(&self, path: &Path, diff_id: &str) -> Result<(String, u64, Compression), Error> {
+        let what = || Error::io(format!("keep the layer {diff_id}, compressed"));
+        let mut file = File::open(path).map_err(what())?;
+        let mut digest = HashingWriter(Sha256::new());
+        let length = io::copy(&mut file, &mut digest).map_err(what())?;
+        let digest = format!("sha256:{}", id::hexadecimal(&digest.0.finalize()));
+        let _lease = self.keep_path(path, &digest)?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = self.state().layers.get(diff_id).cloned();
+        if let Some(record) = record {
+            let record = Record { packed: Some(digest.clone()), ..record };
+            let text = serde_json::to_vec(&record).unwrap_or_default();
+            self.write(&self.layer_folder(diff_id).join("record.json"), &text)?;
+            self.state().layers.insert(diff_id.to_owned(), record);
+        }
+        Ok((digest, length, Compression::Gzip))
+    }
+
     /// Takes layers and blobs away that no image needs and nobody holds. Returns the folders to remove, which nobody sees any
     /// more, and the bytes that goes with them. Blocking.
     pub(crate) fn sweep(&self) -> Result<(Vec<Staged>, u64), Error> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (needed_layers, mut needed_blobs, layers) = {
+        let (needed, layers) = {
             let state = self.state();
-            let layers = state.documents.values().flat_map(|document| document.rootfs.diff_ids.iter().cloned());
-            let entries = state.catalogue.images.iter();
-            let blobs = entries.flat_map(|(id, entry)| entry.manifests.iter().chain([id]).cloned());
-            (layers.collect::<BTreeSet<_>>(), blobs.collect::<BTreeSet<_>>(), state.layers.clone())
+            let needed = state.documents.values().flat_map(|document| document.rootfs.diff_ids.iter().cloned());
+            (needed.collect::<BTreeSet<_>>(), state.layers.clone())
         };
         let (mut gone, mut bytes) = (Vec::new(), 0);
         for (diff_id, record) in layers {
-            let free = !needed_layers.contains(&diff_id)
+            let free = !needed.contains(&diff_id)
                 && self.leases.if_free(&diff_id, || self.state().layers.remove(&diff_id)).is_some();
             if !free {
-                needed_blobs.extend(record.blob);
                 continue;
             }
             let staged = self.stage();
@@ -296,10 +369,11 @@ impl Store {
             gone.push(staged);
             bytes += record.size;
         }
+        let needed = self.state().needed_blobs();
         let folder = self.root().join("blobs/sha256");
         for entry in fs::read_dir(&folder).map_err(Error::io(format!("read `{}`", folder.display())))?.flatten() {
             let digest = format!("sha256:{}", entry.file_name().to_string_lossy());
-            if !needed_blobs.contains(&digest) {
+            if !needed.contains(&digest) {
                 let length = entry.metadata().map_or(0, |metadata| metadata.len());
                 let removed = self.leases.if_free(&digest, || fs::remove_file(entry.path()).ok());
                 bytes += removed.map_or(0, |()| length);
@@ -328,14 +402,41 @@ impl Drop for Staged {
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return };
         let path = self.path.clone();
         let remove = move || {
-            let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            if let Err(error) = removed {
-                tracing::warn!("cannot remove `{}`: {error}; it goes at the next start", path.display());
+            let mut tries = 0;
+            loop {
+                let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                match removed {
+                    Ok(()) => return,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+                    // A helper that has just been told to end may still write into it.
+                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 10 => {
+                        tries += 1;
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    Err(error) => {
+                        tracing::warn!("cannot remove `{}`: {error}; it goes at the next start", path.display());
+                        return;
+                    }
+                }
             }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),
         }
+    }
+}
+
+/// Writes into a digest.
+struct HashingWriter(Sha256);
+
+impl io::Write for HashingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

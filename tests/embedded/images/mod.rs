@@ -1,4 +1,7 @@
-//! Images: taken in, found, named, shown, removed.
+//! Images: taken in, found, named, shown, removed; saved and loaded; pulled and pushed.
+
+mod archive;
+mod registry;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +12,7 @@ use futures_util::StreamExt as _;
 use hoist::embedded::ByteStream;
 use hoist::embedded::error::Error;
 use hoist::embedded::events::Events;
-use hoist::embedded::images::{Image, Images, MACHINE, Use};
+use hoist::embedded::images::{Document, DocumentRootfs, Image, Images, MACHINE, News, Use};
 use hoist::embedded::layout::Layout;
 use tempfile::TempDir;
 
@@ -47,6 +50,40 @@ impl Home {
         self.images.import(tar, Some(name), ImageConfig::default(), "imported").await.expect("a good tar")
     }
 
+    /// An image of two layers.
+    async fn two_layers(&self, name: &str) -> Image {
+        let one = self.import("one", &[("etc/one", "1"), ("gone", "soon")]).await;
+        let other = self.import("other", &[("etc/two", "2"), (".wh.gone", "")]).await;
+        let document = Document {
+            architecture: one.document.architecture.clone(),
+            os: "linux".into(),
+            config: ImageConfig { cmd: Some(vec!["sh".into()]), ..ImageConfig::default() },
+            rootfs: DocumentRootfs {
+                kind: "layers".into(),
+                diff_ids: [&one, &other].map(|image| image.layers[0].diff_id.clone()).into(),
+            },
+            ..Document::default()
+        };
+        let image = self.images.add(&document, &[name.to_owned()]).await.expect("both layers are here");
+        for name in ["one", "other"] {
+            self.images.remove(name, false, &[]).await.expect("it is here");
+        }
+        image
+    }
+
+    /// Nothing half-done is left.
+    async fn is_tidy(&self) {
+        let staging = self.store().join("staging");
+        let tidy = || async { files_in(&staging) == 0 };
+        for _ in 0..200 {
+            if tidy().await {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        panic!("left in staging: {:?}", std::fs::read_dir(&staging).expect("it is there").collect::<Vec<_>>());
+    }
+
     fn told(&self) -> Vec<String> {
         let told = self.events.listen().0.into_iter();
         told.map(|event| {
@@ -80,6 +117,20 @@ fn stream(bytes: Vec<u8>) -> ByteStream {
 
 fn files_in(folder: &Path) -> usize {
     std::fs::read_dir(folder).expect("the folder is there").count()
+}
+
+/// A queue for news that is never full, and what was told through it, a line each.
+fn news() -> (tokio::sync::mpsc::Sender<News>, impl FnOnce() -> Vec<String>) {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<News>(10_000);
+    let lines = move || {
+        let mut lines = Vec::new();
+        while let Ok(piece) = receiver.try_recv() {
+            let text = piece.stream.unwrap_or(piece.status);
+            lines.push(piece.id.map_or_else(|| text.clone(), |id| format!("{id}: {text}")));
+        }
+        lines
+    };
+    (sender, lines)
 }
 
 fn none() -> HashMap<String, Vec<String>> {
