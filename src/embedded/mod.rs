@@ -73,9 +73,11 @@ pub fn role() -> Option<ExitCode> {
     let role = arguments.next().unwrap_or_default();
     let rest: Vec<_> = arguments.collect();
     Some(match role.to_str() {
+        Some("daemon") => daemon::main(&rest),
         Some("container") => process::shim::main(&rest),
         Some("exec") => process::exec::main(&rest),
         Some("root") => root::helper::main(&rest),
+        Some("build") => build::helper::main(&rest),
         _ => ExitCode::from(125),
     })
 }

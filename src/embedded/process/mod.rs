@@ -226,10 +226,11 @@ impl Running {
     /// Waits until it has ended and nothing of it is left: no process, no mount. Any number may wait.
     pub async fn wait(&self) -> Exit {
         let mut exit = self.inner.exit.clone();
-        match exit.wait_for(Option::is_some).await.as_deref() {
-            Ok(Some(exit)) => exit.clone(),
+        let told = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+        match told {
+            Some(exit) => exit,
             // The watcher ends only after it has told, or with the whole daemon.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 

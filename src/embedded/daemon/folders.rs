@@ -1,0 +1,146 @@
+//! The engine's folders: made at the start, cleaned of what a restart of the machine has left, given back at the end.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::embedded::error::Error;
+use crate::embedded::layout::Layout;
+
+/// What tells one run of the machine from the next.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Makes the two folders, so that the lock can be taken.
+pub(super) fn make(layout: &Layout) -> Result<(), Error> {
+    folder(layout.state(), 0o700)?;
+    // Whoever may use the socket must get there; what else is in it is closed.
+    folder(layout.run(), 0o711)
+}
+
+fn folder(path: &Path, mode: u32) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(Error::io(format!("make the folder `{}`", path.display())))
+}
+
+/// Removes what is left of the time before the machine was restarted, makes what is below, and the private tmpfs. The
+/// lock is held.
+pub(super) fn prepare(layout: &Layout) -> Result<(), Error> {
+    let boot = fs::read_to_string(BOOT).unwrap_or_default();
+    let note = layout.run().join("boot");
+    if fs::read_to_string(&note).is_ok_and(|noted| noted != boot) {
+        tracing::info!("the machine was restarted: removing what is left in `{}`", layout.run().display());
+        empty(layout)?;
+    }
+    fs::write(&note, &boot).map_err(Error::io(format!("write `{}`", note.display())))?;
+    for below in [layout.images(), layout.builds(), layout.volumes(), layout.networks(), layout.containers()] {
+        folder(&below, 0o700)?;
+    }
+    folder(&layout.run().join("c"), 0o700)?;
+    folder(&layout.namespaces(), 0o700)?;
+    tmpfs(&layout.mounts())
+}
+
+/// The private tmpfs; the one of an earlier engine stays, as containers may have their files in it.
+fn tmpfs(path: &Path) -> Result<(), Error> {
+    folder(path, 0o700)?;
+    let is_there = is_mounted(path)?;
+    let made =
+        if is_there { Ok(()) } else { mount(Some("hoist"), path, Some("tmpfs"), MsFlags::empty(), Some("mode=0700")) };
+    made.and_then(|()| mount(None::<&str>, path, None::<&str>, MsFlags::MS_PRIVATE, None::<&str>))
+        .map_err(|error| Error::Failed(format!("cannot mount a tmpfs at `{}`: {error}", path.display())))
+}
+
+fn is_mounted(path: &Path) -> Result<bool, Error> {
+    let point = path.canonicalize().map_err(Error::io(format!("find the folder `{}`", path.display())))?;
+    Ok(mounts_below(path)?.contains(&point))
+}
+
+/// Takes away the tmpfs and all else of the run; the state stays. The lock is the caller's to remove.
+pub(super) fn give_back(layout: &Layout) -> Result<(), Error> {
+    empty(layout)
+}
+
+/// Removes the run folder itself once nothing is in it.
+pub(super) fn remove_run(layout: &Layout) {
+    // Where something of another's is in it, it stays.
+    let _ = fs::remove_dir(layout.run());
+}
+
+/// Unmounts all that is mounted below the run folder, and removes all that is in it but the lock.
+fn empty(layout: &Layout) -> Result<(), Error> {
+    let mut mounted = mounts_below(layout.run())?;
+    // The last mounted first: it may hide what is below it.
+    mounted.reverse();
+    for path in mounted {
+        umount2(&path, MntFlags::MNT_DETACH)
+            .map_err(|error| Error::Failed(format!("cannot unmount `{}`: {error}", path.display())))?;
+    }
+    let still = mounts_below(layout.run())?;
+    if let Some(still) = still.first() {
+        return Err(Error::Failed(format!("`{}` is still mounted, so nothing is removed", still.display())));
+    }
+    let tried = || format!("empty the folder `{}`", layout.run().display());
+    for entry in fs::read_dir(layout.run()).map_err(Error::io(tried()))? {
+        let entry = entry.map_err(Error::io(tried()))?;
+        if entry.path() == layout.lock() {
+            continue;
+        }
+        let removed = match entry.file_type() {
+            Ok(kind) if kind.is_dir() => fs::remove_dir_all(entry.path()),
+            _ => fs::remove_file(entry.path()),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Error::io(tried())(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is mounted at a folder or below it, in the order in which it was.
+fn mounts_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = folder.canonicalize().map_err(Error::io(format!("find the folder `{}`", folder.display())))?;
+    let text = fs::read_to_string("/proc/self/mountinfo").map_err(Error::io("read `/proc/self/mountinfo`"))?;
+    Ok(text.lines().filter_map(mount_point).filter(|point| point.starts_with(&folder)).collect())
+}
+
+/// The mount point of a line of `mountinfo`, in which blanks and the like are written as `\040`.
+fn mount_point(line: &str) -> Option<PathBuf> {
+    let field = line.split(' ').nth(4)?;
+    let mut parts = field.split('\\');
+    let mut text = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                text.push(code);
+                text.extend_from_slice(&part.as_bytes()[3..]);
+            }
+            None => text.extend_from_slice(part.as_bytes()),
+        }
+    }
+    Some(std::os::unix::ffi::OsStringExt::from_vec(text)).map(|text: std::ffi::OsString| text.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_point_is_read_with_its_blanks() {
+        let line = r"36 35 98:0 /mnt1 /a\040b/c\134d rw,noatime master:1 - ext3 /dev/root rw";
+        assert_eq!(mount_point(line), Some(PathBuf::from(r"/a b/c\d")));
+        assert_eq!(mount_point("36 35"), None);
+    }
+
+    #[test]
+    fn what_is_not_mounted_has_nothing_below() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(mounts_below(folder.path()).unwrap(), Vec::<PathBuf>::new());
+        assert!(mounts_below(Path::new("/proc")).unwrap().contains(&PathBuf::from("/proc")));
+    }
+}

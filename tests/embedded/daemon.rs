@@ -1,0 +1,97 @@
+//! The daemon's own life: one engine for a folder, what a crash and a restart of the machine leave, its end.
+
+use std::fs;
+
+use crate::support::{Daemon, eventually, run};
+
+#[test]
+fn a_second_engine_ends_with_a_sentence_that_names_the_first() {
+    let daemon = Daemon::start();
+    let second = run(&mut daemon.command(), b"");
+    assert_eq!(second.code, 1);
+    assert!(second.stderr.contains(&format!("runs already: process {},", daemon.pid())), "{}", second.stderr);
+    assert!(daemon.request("GET", "/_ping", "").unwrap().ends_with("OK"), "the first goes on");
+}
+
+#[test]
+fn of_two_engines_that_start_at_once_one_serves() {
+    let daemon = Daemon::start_idle("-");
+    // The folder's engine is stopped, so that the two meet on even ground.
+    let mut daemon = daemon;
+    daemon.stop();
+    let mut both = [daemon.command(), daemon.command()]
+        .map(|mut command| command.stderr(std::process::Stdio::piped()).spawn().expect("the program can be started"));
+    let loser = eventually("one of them gives up", || {
+        both.iter_mut().position(|process| process.try_wait().expect("it is ours").is_some())
+    });
+    eventually("the other serves", || daemon.request("GET", "/_ping", ""));
+    let [first, second] = both;
+    let (loser, mut winner) = if loser == 0 { (first, second) } else { (second, first) };
+    let output = loser.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&winner.id().to_string()));
+    daemon.request("POST", "/hoist/stop", "{}").unwrap();
+    eventually("it ends", || winner.try_wait().unwrap());
+}
+
+#[test]
+fn an_engine_with_nothing_to_do_ends_by_itself() {
+    let mut daemon = Daemon::start_idle("0.5");
+    assert_eq!(daemon.ended(), 0);
+    assert!(!daemon.socket().exists());
+}
+
+#[test]
+fn an_open_stream_of_events_is_something_to_do() {
+    let mut daemon = Daemon::start_idle("0.3");
+    let until = chrono::Utc::now().timestamp() + 2;
+    let began = std::time::Instant::now();
+    let answer = daemon.request("GET", &format!("/events?until={until}"), "").expect("the engine is there to the end");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(began.elapsed().as_millis() > 900, "the stream ended early: {:?}", began.elapsed());
+    assert_eq!(daemon.ended(), 0);
+}
+
+#[test]
+fn a_killed_engine_is_followed_by_one_that_takes_its_place() {
+    let mut daemon = Daemon::start();
+    daemon.kill();
+    assert!(daemon.socket().exists(), "the stale socket is what this is about");
+    daemon.run();
+}
+
+#[test]
+fn what_is_left_of_before_a_restart_of_the_machine_is_cleaned_up() {
+    let mut daemon = Daemon::start();
+    daemon.kill();
+    let run = daemon.home().join("run");
+    // As after a restart of a machine whose run folder is on a disk; and a mount, which is what is hard to remove.
+    fs::write(run.join("boot"), "another\n").unwrap();
+    fs::write(run.join("netns/stale"), "").unwrap();
+    fs::create_dir(run.join("c/0123456789abcdef")).unwrap();
+    fs::create_dir(run.join("mounts/stale")).unwrap();
+    daemon.run();
+    for gone in ["netns/stale", "c/0123456789abcdef", "mounts/stale"] {
+        assert!(!run.join(gone).exists(), "{gone} is still there");
+    }
+}
+
+#[test]
+fn a_stopped_engine_gives_everything_back() {
+    let mut daemon = Daemon::start();
+    daemon.stop();
+    assert!(!daemon.home().join("run").exists());
+    assert_eq!(daemon.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn folders_and_socket_are_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let daemon = Daemon::start();
+    let mode = |path: &str| fs::metadata(daemon.home().join(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode("lib"), 0o700);
+    assert_eq!(mode("run"), 0o711);
+    assert_eq!(mode("run/engine.sock"), 0o660);
+    assert_eq!(mode("run/mounts"), 0o700);
+    assert_eq!(mode("run/netns"), 0o700);
+    assert_eq!(mode("run/engine.lock"), 0o600);
+}
