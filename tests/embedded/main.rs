@@ -3,5 +3,6 @@
 
 mod daemon;
 mod images;
+mod network;
 mod process;
 mod support;
