@@ -4,15 +4,43 @@
 //! healthchecks live in it. What is on record is written before it is told to anyone, so that a daemon that is killed finds
 //! the truth again.
 
+mod archive;
+mod attach;
+mod change;
+mod create;
+mod exec;
+mod files;
+mod health;
+mod inspect;
+mod launch;
+mod list;
+mod logs;
+mod merge;
+mod mounts;
+mod owner;
+mod record;
+mod recover;
+mod remove;
+mod restart;
+mod shared;
+mod signal;
+mod size;
+
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use bollard_stubs::models::{
     ContainerCreateBody, ContainerCreateResponse, ContainerInspectResponse, ContainerPruneResponse,
     ContainerStatsResponse, ContainerSummary, ContainerTopResponse, ContainerUpdateBody, ContainerUpdateResponse,
     EndpointSettings, ExecConfig, ExecInspectResponse, FilesystemChange,
 };
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::BoxStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
+use self::owner::Command;
+use self::shared::{Container, Shared, Table};
 use super::ByteStream;
 use super::error::Error;
 use super::events::Events;
@@ -20,7 +48,7 @@ use super::images::Images;
 use super::layout::Layout;
 use super::network::{Join, Networks};
 use super::process::{Attached, Output};
-use super::root::{PathStat, WriteOptions};
+use super::root::{self, PathStat, WriteOptions};
 use super::spec::Machine;
 use super::volumes::Volumes;
 
@@ -28,13 +56,12 @@ use super::volumes::Volumes;
 pub type Filters = HashMap<String, Vec<String>>;
 
 /// The engine's containers; clones share them. `reference` is a name, an id or the beginning of one.
+///
+/// When the last clone is dropped, what the engine does for containers ends; the containers go on.
 #[derive(Debug, Clone)]
 pub struct Containers {
-    _layout: Layout,
-    _images: Images,
-    _networks: Networks,
-    _volumes: Volumes,
-    _events: Events,
+    shared: Arc<Shared>,
+    _closing: Arc<DropGuard>,
 }
 
 /// Which containers to list.
@@ -91,8 +118,8 @@ pub struct ExecStarted {
 
 /// What the containers that run, by their records, have joined: for [`Networks::open`], which comes before
 /// [`Containers::open`].
-pub async fn running_joins(_layout: &Layout) -> Result<Vec<Join>, Error> {
-    Ok(Vec::new())
+pub async fn running_joins(layout: &Layout) -> Result<Vec<Join>, Error> {
+    recover::running_joins(layout).await
 }
 
 macro_rules! not_yet {
@@ -101,158 +128,223 @@ macro_rules! not_yet {
     };
 }
 
+#[expect(clippy::unused_async, reason = "whoever asks is ready to wait, whatever an answer takes")]
 impl Containers {
     /// Those on record. What runs is found again, what has ended meanwhile is noted, what was lost to a restart of the
     /// machine is started again where its restart policy says so.
     pub async fn open(
         layout: &Layout,
-        _machine: Machine,
+        machine: Machine,
         images: Images,
         networks: Networks,
         volumes: Volumes,
         events: Events,
     ) -> Result<Self, Error> {
-        Ok(Self { _layout: layout.clone(), _images: images, _networks: networks, _volumes: volumes, _events: events })
+        let closing = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            layout: layout.clone(),
+            machine,
+            images,
+            networks,
+            volumes,
+            events,
+            execs: exec::Execs::default(),
+            wakers: logs::Wakers::default(),
+            closing: closing.clone(),
+            tasks: TaskTracker::new(),
+            table: Mutex::new(Table::default()),
+        });
+        let opened = Self { shared: shared.clone(), _closing: Arc::new(closing.drop_guard()) };
+        recover::recover(&shared).await?;
+        Ok(opened)
     }
 
     /// Makes one; its image must be here.
     pub async fn create(
         &self,
-        _name: Option<&str>,
-        _platform: Option<&str>,
-        _body: ContainerCreateBody,
+        name: Option<&str>,
+        platform: Option<&str>,
+        body: ContainerCreateBody,
     ) -> Result<ContainerCreateResponse, Error> {
-        not_yet!()
+        create::create(&self.shared, name, platform, body).await
     }
 
     /// Those that match, newest first.
-    pub async fn list(&self, _options: &ListOptions) -> Result<Vec<ContainerSummary>, Error> {
-        not_yet!()
+    pub async fn list(&self, options: &ListOptions) -> Result<Vec<ContainerSummary>, Error> {
+        list::list(&self.shared, options).await
     }
 
     /// As `GET /containers/{id}/json` describes it.
-    pub async fn inspect(&self, _reference: &str, _size: bool) -> Result<ContainerInspectResponse, Error> {
-        not_yet!()
+    pub async fn inspect(&self, reference: &str, size: bool) -> Result<ContainerInspectResponse, Error> {
+        let container = self.find(reference)?;
+        Ok(inspect::inspect(&self.shared, &container, size).await)
     }
 
     /// The full id.
-    pub async fn id(&self, _reference: &str) -> Result<String, Error> {
-        not_yet!()
+    pub async fn id(&self, reference: &str) -> Result<String, Error> {
+        Ok(self.find(reference)?.id.clone())
     }
 
     /// Whether it has a terminal: its output has no frames.
-    pub async fn has_terminal(&self, _reference: &str) -> Result<bool, Error> {
-        not_yet!()
+    pub async fn has_terminal(&self, reference: &str) -> Result<bool, Error> {
+        Ok(self.find(reference)?.record().has_terminal())
     }
 
     /// The ids of the images that containers have.
     pub async fn images_in_use(&self) -> Vec<String> {
-        Vec::new()
+        let mut images: Vec<String> =
+            self.shared.all().iter().map(|container| container.record().image.clone()).collect();
+        images.sort();
+        images.dedup();
+        images
     }
 
     /// How many run; the engine stops by itself only when none do.
     pub async fn running(&self) -> usize {
-        0
+        self.shared.all().iter().filter(|container| container.record().state.status.is_running()).count()
     }
 
     /// `NotModified` when it runs.
-    pub async fn start(&self, _reference: &str) -> Result<(), Error> {
-        not_yet!()
+    pub async fn start(&self, reference: &str) -> Result<(), Error> {
+        self.find(reference)?.ask(Command::Start).await
     }
 
     /// Sends its stop signal (or `signal`), and `SIGKILL` after the grace period (seconds; its own when `None`, none when
     /// negative). `NotModified` when it does not run.
-    pub async fn stop(&self, _reference: &str, _grace: Option<i64>, _signal: Option<&str>) -> Result<(), Error> {
-        not_yet!()
+    pub async fn stop(&self, reference: &str, grace: Option<i64>, signal: Option<&str>) -> Result<(), Error> {
+        let signal = signal.filter(|signal| !signal.is_empty()).map(signal::parse).transpose()?;
+        self.find(reference)?.ask(|reply| Command::Stop { grace, signal, reply }).await
     }
 
     /// Stops and starts.
-    pub async fn restart(&self, _reference: &str, _grace: Option<i64>, _signal: Option<&str>) -> Result<(), Error> {
-        not_yet!()
+    pub async fn restart(&self, reference: &str, grace: Option<i64>, signal: Option<&str>) -> Result<(), Error> {
+        let signal = signal.filter(|signal| !signal.is_empty()).map(signal::parse).transpose()?;
+        self.find(reference)?.ask(|reply| Command::Restart { grace, signal, reply }).await
     }
 
     /// Sends a signal by name or number.
-    pub async fn kill(&self, _reference: &str, _signal: &str) -> Result<(), Error> {
-        not_yet!()
+    pub async fn kill(&self, reference: &str, signal: &str) -> Result<(), Error> {
+        let signal = if signal.is_empty() { signal::KILL } else { signal::parse(signal)? };
+        let killed = self.find(reference)?.ask(|reply| Command::Kill { signal, reply }).await;
+        killed.map_err(|error| match error {
+            Error::Conflict(text) => Error::Conflict(format!("cannot kill container: {reference}: {text}")),
+            other => other,
+        })
     }
 
     /// Freezes it.
-    pub async fn pause(&self, _reference: &str) -> Result<(), Error> {
-        not_yet!()
+    pub async fn pause(&self, reference: &str) -> Result<(), Error> {
+        self.find(reference)?.ask(Command::Pause).await
     }
 
     /// Lets it go on.
-    pub async fn unpause(&self, _reference: &str) -> Result<(), Error> {
-        not_yet!()
+    pub async fn unpause(&self, reference: &str) -> Result<(), Error> {
+        self.find(reference)?.ask(Command::Unpause).await
     }
 
     /// Its exit code, once the condition is met. Fails at once when there is no such container; the outer result comes
     /// before any waiting, so that a client can be answered.
     pub async fn wait(
         &self,
-        _reference: &str,
-        _condition: WaitCondition,
-    ) -> Result<futures_util::future::BoxFuture<'static, Result<i64, Error>>, Error> {
-        not_yet!()
+        reference: &str,
+        condition: WaitCondition,
+    ) -> Result<BoxFuture<'static, Result<i64, Error>>, Error> {
+        let mut phase = self.find(reference)?.phase.subscribe();
+        let ends = phase.borrow().ends;
+        Ok(Box::pin(async move {
+            let met = phase.wait_for(|phase| {
+                phase.removed
+                    || match condition {
+                        WaitCondition::NotRunning => !phase.running || phase.ends != ends,
+                        WaitCondition::NextExit => phase.ends != ends,
+                        WaitCondition::Removed => false,
+                    }
+            });
+            match met.await {
+                Ok(phase) => Ok(phase.code),
+                Err(_) => Err(Error::Failed("the engine ends".into())),
+            }
+        }))
     }
 
     /// Gives it another name.
-    pub async fn rename(&self, _reference: &str, _name: &str) -> Result<(), Error> {
-        not_yet!()
+    pub async fn rename(&self, reference: &str, name: &str) -> Result<(), Error> {
+        let name = name.to_owned();
+        self.find(reference)?.ask(|reply| Command::Rename { name, reply }).await
     }
 
     /// Removes it; one that runs only with `force`, its anonymous volumes with `volumes`.
-    pub async fn remove(&self, _reference: &str, _force: bool, _volumes: bool) -> Result<(), Error> {
-        not_yet!()
+    pub async fn remove(&self, reference: &str, force: bool, volumes: bool) -> Result<(), Error> {
+        let container = self.find(reference)?;
+        if container.is_being_removed() {
+            return Err(Error::Conflict(format!("removal of container {reference} is already in progress")));
+        }
+        container.ask(|reply| Command::Remove { force, volumes, reply }).await
     }
 
     /// Removes those that do not run and match.
-    pub async fn prune(&self, _filters: &Filters) -> Result<ContainerPruneResponse, Error> {
-        not_yet!()
+    pub async fn prune(&self, filters: &Filters) -> Result<ContainerPruneResponse, Error> {
+        let (mut deleted, mut reclaimed) = (Vec::new(), 0_i64);
+        for record in list::prunable(&self.shared, filters).await? {
+            let (written, _) = list::sizes(&self.shared, &record).await;
+            match self.remove(&record.id, false, false).await {
+                Ok(()) => {
+                    deleted.push(record.id.clone());
+                    reclaimed = reclaimed.saturating_add(written);
+                }
+                // Started or removed meanwhile.
+                Err(error) => tracing::debug!("container {} is not pruned: {error}", record.id),
+            }
+        }
+        Ok(ContainerPruneResponse { containers_deleted: Some(deleted), space_reclaimed: Some(reclaimed) })
     }
 
     /// Its output, past and, with `follow`, to come.
     pub async fn logs(
         &self,
-        _reference: &str,
-        _options: &LogOptions,
+        reference: &str,
+        options: &LogOptions,
     ) -> Result<BoxStream<'static, Result<Output, Error>>, Error> {
-        not_yet!()
+        let container = self.find(reference)?;
+        logs::logs(&self.shared, &container, options).await
     }
 
     /// Joins its input and output; a container that does not run yet is waited for, so that nothing of its output is missed.
-    pub async fn attach(&self, _reference: &str) -> Result<Attached, Error> {
-        not_yet!()
+    pub async fn attach(&self, reference: &str) -> Result<Attached, Error> {
+        let container = self.find(reference)?;
+        let attached = attach::attach(&container).await?;
+        self.shared.tell(&container.record(), "attach", &[]);
+        Ok(attached)
     }
 
     /// Gives its terminal another size.
-    pub async fn resize(&self, _reference: &str, _columns: u16, _rows: u16) -> Result<(), Error> {
-        not_yet!()
+    pub async fn resize(&self, reference: &str, columns: u16, rows: u16) -> Result<(), Error> {
+        let container = self.find(reference)?;
+        container.running()?.resize(columns, rows).await?;
+        let (width, height) = (columns.to_string(), rows.to_string());
+        self.shared.tell(&container.record(), "resize", &[("width", &width), ("height", &height)]);
+        Ok(())
     }
 
     /// Prepares a command in it; the command's id.
-    pub async fn exec_create(&self, _reference: &str, _config: ExecConfig) -> Result<String, Error> {
-        not_yet!()
+    pub async fn exec_create(&self, reference: &str, config: ExecConfig) -> Result<String, Error> {
+        let container = self.find(reference)?;
+        self.shared.execs.create(&self.shared, container, config)
     }
 
     /// Starts the command.
-    pub async fn exec_start(
-        &self,
-        _exec: &str,
-        _detach: bool,
-        _size: Option<(u16, u16)>,
-    ) -> Result<ExecStarted, Error> {
-        not_yet!()
+    pub async fn exec_start(&self, exec: &str, detach: bool, size: Option<(u16, u16)>) -> Result<ExecStarted, Error> {
+        self.shared.execs.start(&self.shared, exec, detach, size).await
     }
 
     /// How the command is.
-    pub async fn exec_inspect(&self, _exec: &str) -> Result<ExecInspectResponse, Error> {
-        not_yet!()
+    pub async fn exec_inspect(&self, exec: &str) -> Result<ExecInspectResponse, Error> {
+        self.shared.execs.inspect(exec)
     }
 
     /// Gives its terminal another size.
-    pub async fn exec_resize(&self, _exec: &str, _columns: u16, _rows: u16) -> Result<(), Error> {
-        not_yet!()
+    pub async fn exec_resize(&self, exec: &str, columns: u16, rows: u16) -> Result<(), Error> {
+        self.shared.execs.resize(exec, columns, rows).await
     }
 
     /// Its processes, as `ps` shows them.
@@ -270,8 +362,10 @@ impl Containers {
     }
 
     /// Changes its limits and restart policy.
-    pub async fn update(&self, _reference: &str, _body: ContainerUpdateBody) -> Result<ContainerUpdateResponse, Error> {
-        not_yet!()
+    pub async fn update(&self, reference: &str, body: ContainerUpdateBody) -> Result<ContainerUpdateResponse, Error> {
+        let body = Box::new(body);
+        let warnings = self.find(reference)?.ask(|reply| Command::Update { body, reply }).await?;
+        Ok(ContainerUpdateResponse { warnings: Some(warnings) })
     }
 
     /// What it has changed of its image's files.
@@ -280,46 +374,76 @@ impl Containers {
     }
 
     /// All its files as a tar.
-    pub async fn export(&self, _reference: &str) -> Result<ByteStream, Error> {
-        not_yet!()
+    pub async fn export(&self, reference: &str) -> Result<ByteStream, Error> {
+        let container = self.find(reference)?;
+        let view = archive::view(&self.shared, &container).await?;
+        let (_, tar) = root::read(&self.shared.layout, &view, "/").await?;
+        self.shared.tell(&container.record(), "export", &[]);
+        Ok(tar)
     }
 
     /// Describes a path in it.
-    pub async fn path_stat(&self, _reference: &str, _path: &str) -> Result<PathStat, Error> {
-        not_yet!()
+    pub async fn path_stat(&self, reference: &str, path: &str) -> Result<PathStat, Error> {
+        let container = self.find(reference)?;
+        let view = archive::view(&self.shared, &container).await?;
+        root::stat(&self.shared.layout, &view, path).await
     }
 
     /// A path in it as a tar.
-    pub async fn path_read(&self, _reference: &str, _path: &str) -> Result<(PathStat, ByteStream), Error> {
-        not_yet!()
+    pub async fn path_read(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream), Error> {
+        let container = self.find(reference)?;
+        let view = archive::view(&self.shared, &container).await?;
+        let read = root::read(&self.shared.layout, &view, path).await?;
+        self.shared.tell(&container.record(), "archive-path", &[]);
+        Ok(read)
     }
 
     /// Unpacks a tar into a folder in it.
     pub async fn path_write(
         &self,
-        _reference: &str,
-        _path: &str,
-        _tar: ByteStream,
-        _options: WriteOptions,
+        reference: &str,
+        path: &str,
+        tar: ByteStream,
+        options: WriteOptions,
     ) -> Result<(), Error> {
-        not_yet!()
+        let container = self.find(reference)?;
+        let view = archive::view(&self.shared, &container).await?;
+        root::write(&self.shared.layout, &view, path, tar, options).await?;
+        self.shared.tell(&container.record(), "extract-to-dir", &[]);
+        Ok(())
     }
 
     /// Puts it on one more network, now or at its start.
-    pub async fn connect(&self, _reference: &str, _network: &str, _settings: EndpointSettings) -> Result<(), Error> {
-        not_yet!()
+    pub async fn connect(&self, reference: &str, network: &str, settings: EndpointSettings) -> Result<(), Error> {
+        let (network, settings) = (network.to_owned(), Box::new(settings));
+        self.find(reference)?.ask(|reply| Command::Connect { network, settings, reply }).await
     }
 
     /// Takes it off a network.
-    pub async fn disconnect(&self, _reference: &str, _network: &str, _force: bool) -> Result<(), Error> {
-        not_yet!()
+    pub async fn disconnect(&self, reference: &str, network: &str, force: bool) -> Result<(), Error> {
+        let network = network.to_owned();
+        self.find(reference)?.ask(|reply| Command::Disconnect { network, force, reply }).await
     }
 
     /// The names of containers that have a volume.
-    pub async fn users_of_volume(&self, _volume: &str) -> Vec<String> {
-        Vec::new()
+    pub async fn users_of_volume(&self, volume: &str) -> Vec<String> {
+        list::users_of_volume(&self.shared, volume)
     }
 
     /// Stops every container; for the engine's stop.
-    pub async fn stop_all(&self) {}
+    pub async fn stop_all(&self) {
+        let all = self.shared.all();
+        let stopped = all.iter().map(|container| async {
+            let stopped = container.ask(|reply| Command::Stop { grace: None, signal: None, reply }).await;
+            match stopped {
+                Ok(()) | Err(Error::NotModified | Error::NotFound(_)) => {}
+                Err(error) => tracing::warn!("container {} does not stop: {error}", container.id),
+            }
+        });
+        join_all(stopped).await;
+    }
+
+    fn find(&self, reference: &str) -> Result<Arc<Container>, Error> {
+        self.shared.find(reference)
+    }
 }

@@ -65,7 +65,7 @@ impl Line {
 
     /// The next frame; `None` at the end, or what cannot be understood.
     pub(super) async fn next(&mut self) -> Option<Frame> {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         loop {
             if let Some(frame) = self.decoder.next().ok()? {
                 return Some(frame);
