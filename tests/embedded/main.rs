@@ -5,4 +5,5 @@ mod daemon;
 mod images;
 mod network;
 mod process;
+mod root;
 mod support;

@@ -7,6 +7,9 @@ pub mod helper;
 pub mod machine;
 pub mod mount;
 
+mod client;
+mod remove;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::ByteStream;
 use super::error::Error;
 use super::layout::Layout;
+use helper::{Place, Work};
 
 /// What a root file system is made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,43 +88,56 @@ pub struct PathStat {
 pub struct WriteOptions {
     /// Refuse to replace a folder by a file, and the other way round.
     pub no_overwrite_dir_non_dir: bool,
-    /// Keep the owners that the tar names.
+    /// Docker's `copyUIDGID`. Owners are those that the tar names with and without it.
     pub copy_owner: bool,
 }
 
 /// Describes a path; `NotFound` when it is not there.
-pub async fn stat(_layout: &Layout, _view: &View, _path: &str) -> Result<PathStat, Error> {
-    Err(Error::Unsupported("stat".into()))
+pub async fn stat(layout: &Layout, view: &View, path: &str) -> Result<PathStat, Error> {
+    client::perform(&Work::Stat { place: place(layout, view), path: path.to_owned() }, None).await
 }
 
 /// A path as a tar whose entries begin with its last part, as `docker cp` expects.
-pub async fn read(_layout: &Layout, _view: &View, _path: &str) -> Result<(PathStat, ByteStream), Error> {
-    Err(Error::Unsupported("read".into()))
+pub async fn read(layout: &Layout, view: &View, path: &str) -> Result<(PathStat, ByteStream), Error> {
+    client::stream(&Work::Read { place: place(layout, view), path: path.to_owned() }).await
 }
 
 /// Unpacks a tar (plain, gzip, zstd) into a folder that is there.
 pub async fn write(
-    _layout: &Layout,
-    _view: &View,
-    _path: &str,
-    _tar: ByteStream,
-    _options: WriteOptions,
+    layout: &Layout,
+    view: &View,
+    path: &str,
+    tar: ByteStream,
+    options: WriteOptions,
 ) -> Result<(), Error> {
-    Err(Error::Unsupported("write".into()))
+    let work = Work::Write { place: place(layout, view), path: path.to_owned(), options };
+    client::perform(&work, Some(tar)).await
 }
 
 /// Unpacks a layer (a plain tar, whiteouts as OCI image layers write them) into an empty folder, as overlayfs wants it.
 /// Returns the bytes of its files. On an error what was unpacked is the caller's to remove.
-pub async fn unpack(_layout: &Layout, _folder: &Path, _tar: ByteStream) -> Result<u64, Error> {
-    Err(Error::Unsupported("unpack".into()))
+pub async fn unpack(_layout: &Layout, folder: &Path, tar: ByteStream) -> Result<u64, Error> {
+    client::perform(&Work::Unpack { folder: folder.to_owned() }, Some(tar)).await
 }
 
-/// What overlayfs wrote into `upper` as an OCI layer: a plain tar, sorted, the same bytes for the same files.
-pub async fn pack(_layout: &Layout, _upper: &Path) -> Result<ByteStream, Error> {
-    Err(Error::Unsupported("pack".into()))
+/// What overlayfs wrote into `upper` as an OCI layer: a plain tar, sorted, the same bytes for the same files. Times are
+/// whole seconds, as in Docker's layers.
+pub async fn pack(_layout: &Layout, upper: &Path) -> Result<ByteStream, Error> {
+    let ((), stream) = client::stream(&Work::Pack { upper: upper.to_owned() }).await?;
+    Ok(stream)
 }
 
-/// Removes a tree that may be large or read-only; that it is gone already is fine.
-pub async fn remove(_folder: &Path) -> Result<(), Error> {
-    Err(Error::Unsupported("remove".into()))
+/// Removes a tree that may be large or read-only; that it is gone already is fine. A mount in it is an error, and what it
+/// shows is left alone. Once begun it goes on, even when nobody waits any more.
+pub async fn remove(folder: &Path) -> Result<(), Error> {
+    let owned = folder.to_owned();
+    let removed = tokio::task::spawn_blocking(move || remove::tree(&owned)).await;
+    match removed.unwrap_or_else(|ended| Err(std::io::Error::other(ended))) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(Error::io(format!("remove {}", folder.display()))),
+    }
+}
+
+fn place(layout: &Layout, view: &View) -> Place {
+    Place { view: view.clone(), mounts: layout.mounts() }
 }

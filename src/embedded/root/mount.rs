@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use super::{Rootfs, machine};
 
@@ -89,11 +89,4 @@ fn open(folder: &Path) -> io::Result<OwnedFd> {
 /// The name by which the kernel finds it again.
 fn descriptor(folder: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", folder.as_raw_fd())
-}
-
-/// Takes the mount at `target` away, with what is mounted below it, at once for all who look; what is still open goes
-/// when it is closed.
-pub(crate) fn unmount(target: &Path) -> io::Result<()> {
-    rustix::mount::unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)?;
-    Ok(())
 }

@@ -295,6 +295,6 @@ fn unsupported(host: &HostConfig, warnings: &mut Vec<String>) {
 }
 
 /// For what a builder of the specification refuses: a field that is not given.
-fn unbuildable(error: libcontainer::oci_spec::OciSpecError) -> Error {
+fn unbuildable(error: impl std::fmt::Display) -> Error {
     Error::Failed(format!("cannot write the container's specification: {error}"))
 }

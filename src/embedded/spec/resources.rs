@@ -30,11 +30,11 @@ pub fn resources(
     if let Some(cpu) = processor(host, machine, warnings)? {
         builder = builder.cpu(cpu);
     }
-    if let Some(limit) = host.pids_limit.filter(|limit| *limit != 0) {
-        if machine.can(Control::Pids, warnings, "PIDs limit") {
-            let limit = if limit < 0 { -1 } else { limit };
-            builder = builder.pids(LinuxPidsBuilder::default().limit(limit).build().map_err(unbuildable)?);
-        }
+    if let Some(limit) = host.pids_limit.filter(|limit| *limit != 0)
+        && machine.can(Control::Pids, warnings, "PIDs limit")
+    {
+        let limit = if limit < 0 { -1 } else { limit };
+        builder = builder.pids(LinuxPidsBuilder::default().limit(limit).build().map_err(unbuildable)?);
     }
     if let Some(blocks) = blocks(host, machine, warnings)? {
         builder = builder.block_io(blocks);
@@ -148,8 +148,8 @@ fn processor(
     }
     if (quota.is_some() || period.is_some()) && machine.can(Control::Cpu, warnings, "CPU CFS quota") {
         any = true;
-        builder = quota.into_iter().fold(builder, |builder, quota| builder.quota(quota));
-        builder = period.into_iter().fold(builder, |builder, period| builder.period(period));
+        builder = quota.into_iter().fold(builder, LinuxCpuBuilder::quota);
+        builder = period.into_iter().fold(builder, LinuxCpuBuilder::period);
     }
     if let Some(shares) = host.cpu_shares.filter(|shares| *shares != 0)
         && machine.can(Control::Cpu, warnings, "CPU shares")

@@ -313,7 +313,10 @@ fn security_options_are_read_in_both_forms() {
     let options = |list: &[&str]| Some(list.iter().map(ToString::to_string).collect());
     asked.host.security_opt = options(&["no-new-privileges:true", "seccomp=unconfined", "apparmor=unconfined"]);
     let spec = asked.spec();
-    assert_eq!(spec.process().as_ref().and_then(|process| process.no_new_privileges()), Some(true));
+    assert_eq!(
+        spec.process().as_ref().and_then(libcontainer::oci_spec::runtime::Process::no_new_privileges),
+        Some(true)
+    );
     assert_eq!(seccomp_of(&asked.host), Ok(super::super::process::Seccomp::Unconfined));
     asked.host.security_opt = options(&["nonsense"]);
     assert_eq!(asked.refused(), "invalid --security-opt 2: \"nonsense\"");

@@ -102,8 +102,8 @@ pub(super) fn cgroup2() -> bool {
 /// What cgroups can limit here.
 fn controls(root: &Path) -> BTreeSet<Control> {
     let controllers = fs::read_to_string(root.join("cgroup.controllers"));
-    let present = |control: Control| match &controllers {
-        Ok(controllers) => {
+    let present = |control: Control| {
+        if let Ok(controllers) = &controllers {
             let has = |name: &str| controllers.split_whitespace().any(|controller| controller == name);
             match control {
                 Control::Memory => has("memory"),
@@ -115,8 +115,7 @@ fn controls(root: &Path) -> BTreeSet<Control> {
                 Control::BlockWeight => has("io") && (offers(root, "io.weight") || offers(root, "io.bfq.weight")),
                 Control::BlockThrottle => has("io"),
             }
-        }
-        Err(_) => {
+        } else {
             let has = |hierarchy: &str, file: &str| offers(&root.join(hierarchy), file);
             match control {
                 Control::Memory => has("memory", "memory.limit_in_bytes"),
