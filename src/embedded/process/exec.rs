@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use super::capture::Causes;
 use super::folder::Folder;
 use super::frame::{self, Decoder, Failure, Kind, Started};
-use super::inside::{Inside, Privileges, Report};
+use super::inside::{self, Inside, Privileges, Report};
 use super::relay::{End, Relay};
 use super::shim::{self, Console, Streams, failed};
 use super::{ContainerProcess, ExecProcess, Exit, filter};
@@ -44,7 +44,7 @@ fn run(folder: &Folder, daemon: &UnixStream) -> Result<(), Failure> {
     let (command, early) = asked(daemon).map_err(failed("read what to run"))?;
     let container = folder.container().map_err(failed("read what the container is"))?;
     let causes = Causes::collect().map_err(failed("collect the causes of failures"))?;
-    shim::handle_broken_pipes()?;
+    shim::handle_ignored()?;
     let exec = Exec { folder, container: &container, command: &command, causes };
     let (pid, streams) = exec.start()?;
     let started =
@@ -159,12 +159,19 @@ impl Exec<'_> {
         } else {
             shim::pipes(builder, self.command.stdin, account.uid, account.gid).map_err(failed("make pipes"))?
         };
+        let traced = inside.privileges.needs_tracer();
         let made = builder
             .with_root_path(self.folder.path())
             .and_then(|builder| {
                 builder.with_executor(inside).as_tenant().with_process(Some(file)).with_detach(true).build()
             })
-            .map(|pid| Pid::from_raw(pid.as_raw()));
+            .map(|pid| Pid::from_raw(pid.as_raw()))
+            .and_then(|pid| {
+                if traced {
+                    inside::answer(pid).map_err(libcontainer::error::LibcontainerError::OtherIO)?;
+                }
+                Ok(pid)
+            });
         Ok((made.map_err(|error| (error, spec)), streams))
     }
 

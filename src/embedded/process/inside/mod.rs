@@ -4,6 +4,7 @@
 mod privileges;
 mod program;
 mod reaper;
+mod tracer;
 
 use std::cell::RefCell;
 use std::ffi::CString;
@@ -20,6 +21,10 @@ use rustix::process::Signal;
 use super::frame::Failure;
 pub(super) use privileges::{Privileges, has};
 pub(super) use program::PATH;
+pub(super) use tracer::answer;
+
+/// Highest descriptor that can have come from the process that made the container.
+const DESCRIPTORS: i32 = 1024;
 
 /// What the new process becomes.
 #[derive(Debug, Clone)]
@@ -106,6 +111,17 @@ impl Inside {
         execve(&path, &arguments, &environment).map_err(|error| program::refused(&program, error.into()))
     }
 
+    /// What this process was made by is none of the program's business, and the watcher must not wait for it to be closed.
+    fn close_others(&self) {
+        use std::os::fd::AsRawFd as _;
+        let number = |end: &RefCell<Option<OwnedFd>>| end.borrow().as_ref().map(OwnedFd::as_raw_fd);
+        let kept = [number(&self.report.watcher), number(&self.report.writer)];
+        for descriptor in (3..DESCRIPTORS).filter(|descriptor| !kept.contains(&Some(*descriptor))) {
+            // Most are not open.
+            let _ = nix::unistd::close(descriptor);
+        }
+    }
+
     /// Ends this process when the one that watches it ends. Changing user has undone what was set before.
     fn tie(&self) -> Result<(), Failure> {
         let other = |text: String| Failure { text, code: 128 };
@@ -129,6 +145,7 @@ impl Executor for Inside {
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
+        self.close_others();
         let Err(failure) = self.run();
         self.report.tell(&failure);
         Err(ExecutorError::Other(failure.text))

@@ -85,6 +85,11 @@ impl Privileges {
             .expect("every set has been given")
     }
 
+    /// Whether the process that made this one has to [`answer`](super::answer) it.
+    pub(in super::super) fn needs_tracer(&self) -> bool {
+        self.filter.is_some() && !self.no_new_privileges
+    }
+
     /// Runs something with the rights that the program will have.
     pub(super) fn as_program<T>(&self, run: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let effective = caps::read(None, CapSet::Effective).map_err(failed("read capabilities"))?;
@@ -104,6 +109,9 @@ impl Privileges {
             caps::drop(None, CapSet::Bounding, *capability).map_err(failed("give up capabilities"))?;
         }
         if let Some(filter) = &self.filter {
+            if self.needs_tracer() {
+                super::tracer::ask().map_err(failed("be traced while the filter is installed"))?;
+            }
             seccompiler::apply_filter(filter).map_err(failed("install the filter of system calls"))?;
         }
         // Inheritable ones first: they may not exceed what is permitted later.

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::SignalFd;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 use rustix::process::WaitOptions;
 
@@ -15,9 +15,6 @@ use super::program;
 
 /// `si_code` of a signal that the kernel sent, to a whole group where it came from a terminal: the child has had it too.
 const BY_KERNEL: i32 = 0x80;
-
-/// Highest descriptor that can have come from the process that made the container.
-const DESCRIPTORS: i32 = 1024;
 
 /// Starts the program and stays until it ends; then ends as it did.
 pub(super) fn run(
@@ -32,13 +29,12 @@ pub(super) fn run(
     command.arg0(&arguments[0]).args(&arguments[1..]).env_clear().envs(variables);
     let other = |error: Errno| Failure { text: format!("cannot watch signals: {error}"), code: 128 };
     let all = SigSet::all();
-    let signals = SignalFd::new(&all).map_err(other)?;
-    // The child begins with none blocked.
-    all.thread_block().map_err(other)?;
+    let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(other)?;
     let child = command.spawn().map_err(|error| program::refused(program, error))?;
+    // Only now, because the child begins with what is blocked here. Nobody sends signals before it is told of.
+    all.thread_block().map_err(other)?;
     started();
     let child = Pid::from_raw(i32::try_from(child.id()).expect("a process id is positive and small"));
-    close_all(&signals);
     loop {
         if let Some(code) = reap(child) {
             leave(code);
@@ -64,16 +60,6 @@ fn reap(child: Pid) -> Option<i64> {
         }
     }
     code
-}
-
-/// What the process that made the container had open is none of the container's business.
-fn close_all(signals: &SignalFd) {
-    use std::os::fd::{AsFd as _, AsRawFd as _};
-    let kept = signals.as_fd().as_raw_fd();
-    for descriptor in (3..DESCRIPTORS).filter(|descriptor| *descriptor != kept) {
-        // Most are not open.
-        let _ = nix::unistd::close(descriptor);
-    }
 }
 
 #[expect(clippy::exit, reason = "the process is a copy of one whose stack must not be unwound here")]

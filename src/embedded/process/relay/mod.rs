@@ -213,7 +213,8 @@ impl Relay {
             self.held_until = None;
         }
         self.clients.iter_mut().for_each(|client| client.check(now));
-        let full = self.clients.iter().any(Client::is_full);
+        // What is written after the end of the process is not much, and nobody waits for its clients then.
+        let full = self.code.is_none() && self.clients.iter().any(Client::is_full);
         let waiting = self.wait(full, over_by)?;
         for waited in waiting {
             match waited {

@@ -26,7 +26,7 @@ use super::capture::Causes;
 use super::cgroup::Cgroup;
 use super::folder::Folder;
 use super::frame::{self, Failure, Kind, Started};
-use super::inside::{Inside, Report};
+use super::inside::{self, Inside, Report};
 use super::relay::log::Log;
 use super::relay::{self, End, Input, Out, Relay};
 use super::{ContainerProcess, Exit, Source};
@@ -60,11 +60,17 @@ pub(super) fn take_socket() -> io::Result<UnixStream> {
     Ok(UnixStream::from(socket))
 }
 
-/// Becoming another program must leave that one with a broken pipe's usual meaning; this program ignores it, and what is
-/// ignored stays so, but what is handled does not.
-pub(super) fn handle_broken_pipes() -> Result<(), Failure> {
-    signal_hook::flag::register(signal_hook::consts::SIGPIPE, std::sync::Arc::default())
-        .map_err(failed("handle signals"))?;
+/// A program must begin with the usual meaning of all signals. This one ignores broken pipes, whoever started it may have
+/// ignored others, and what is ignored stays so in the program; but what is handled does not.
+pub(super) fn handle_ignored() -> Result<(), Failure> {
+    let status = std::fs::read_to_string("/proc/self/status").map_err(failed("read what is ignored"))?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).map_err(failed("read what is ignored"))?;
+    for signal in (1..=31).filter(|signal| ignored >> (signal - 1) & 1 == 1) {
+        if !signal_hook::consts::FORBIDDEN.contains(&signal) {
+            signal_hook::flag::register(signal, std::sync::Arc::default()).map_err(failed("handle signals"))?;
+        }
+    }
     Ok(())
 }
 
@@ -94,7 +100,7 @@ impl Shim {
         let root = root.ok_or_else(|| failed("make the container")("its specification names no root"))?;
         std::env::set_current_dir("/").map_err(failed("leave the working directory"))?;
         let causes = Causes::collect().map_err(failed("collect the causes of failures"))?;
-        handle_broken_pipes()?;
+        handle_ignored()?;
         let listener = UnixListener::bind(folder.socket()).map_err(failed("listen for clients"))?;
         listener.set_nonblocking(true).map_err(failed("listen for clients"))?;
         let cgroup = Cgroup::of(&container.id);
@@ -170,9 +176,13 @@ impl Shim {
     }
 
     fn make(&self, builder: ContainerBuilder, inside: Inside) -> Result<Container, LibcontainerError> {
+        let traced = inside.privileges.needs_tracer();
         let builder = builder.with_root_path(self.folder.path())?.with_executor(inside);
         let mut container = builder.as_init(self.folder.path()).with_systemd(false).with_detach(true).build()?;
         container.start()?;
+        if let Some(pid) = container.pid().filter(|_| traced) {
+            inside::answer(nix::unistd::Pid::from_raw(pid.as_raw())).map_err(LibcontainerError::OtherIO)?;
+        }
         Ok(container)
     }
 

@@ -1,6 +1,5 @@
-//! Containers' processes and their shims, without networks, images or records.
+//! What these tests share: an engine's folders, an image of busybox, waiting for output.
 
-use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,24 +7,22 @@ use std::time::{Duration, Instant};
 use bollard_stubs::models::{ContainerCreateBody, HostConfig};
 use hoist::embedded::error::Error;
 use hoist::embedded::layout::Layout;
-use hoist::embedded::process::{
-    self, Attached, ContainerProcess, ExecProcess, Exit, Found, LogFile, Running, Seccomp, Source,
-};
+use hoist::embedded::process::{self, Attached, ContainerProcess, ExecProcess, Exit, LogFile, Running, Seccomp};
 use hoist::embedded::root::Rootfs;
-use hoist::embedded::spec::{self, Machine, Namespace, NetworkNamespace, Request};
+use hoist::embedded::spec::{self, Namespace, NetworkNamespace, Request};
 use tempfile::TempDir;
 
 /// Longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An engine's folders with a root file system of busybox.
-struct Home {
-    folder: TempDir,
-    layout: Layout,
+pub(super) struct Home {
+    pub(super) folder: TempDir,
+    pub(super) layout: Layout,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         assert!(rustix::process::geteuid().is_root(), "these tests run containers: as root only");
         hoist::embedded::set_program(env!("CARGO_BIN_EXE_hoist").into());
         let folder = tempfile::Builder::new().prefix("hp").tempdir().expect("a folder can be made");
@@ -40,15 +37,15 @@ impl Home {
         home
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn image(&self) -> PathBuf {
+    pub(super) fn image(&self) -> PathBuf {
         self.path("image")
     }
 
-    fn busybox(&self) {
+    pub(super) fn busybox(&self) {
         let image = self.image();
         for folder in ["bin", "etc", "tmp", "home/jo"] {
             std::fs::create_dir_all(image.join(folder)).expect("a folder can be made");
@@ -72,11 +69,11 @@ impl Home {
     }
 
     /// A container of the image that runs these.
-    fn container(&self, arguments: &[&str]) -> ContainerProcess {
+    pub(super) fn container(&self, arguments: &[&str]) -> ContainerProcess {
         self.with(arguments, HostConfig::default())
     }
 
-    fn with(&self, arguments: &[&str], host: HostConfig) -> ContainerProcess {
+    pub(super) fn with(&self, arguments: &[&str], host: HostConfig) -> ContainerProcess {
         let id = hoist::embedded::id::random();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
         let machine = hoist::embedded::root::machine::detect().expect("the machine tells");
@@ -115,18 +112,18 @@ impl Home {
         }
     }
 
-    async fn start(&self, container: &ContainerProcess) -> Running {
+    pub(super) async fn start(&self, container: &ContainerProcess) -> Running {
         process::start(&self.layout, container).await.expect("the container starts")
     }
 
     /// Runs to its end: what it wrote, and how it ended.
-    async fn run(&self, container: &ContainerProcess) -> (String, Exit) {
+    pub(super) async fn run(&self, container: &ContainerProcess) -> (String, Exit) {
         let running = self.start(container).await;
         let exit = end(&running).await;
         (output(container), exit)
     }
 
-    async fn refusal(&self, container: &ContainerProcess) -> Error {
+    pub(super) async fn refusal(&self, container: &ContainerProcess) -> Error {
         process::start(&self.layout, container).await.expect_err("it cannot start")
     }
 }
@@ -137,22 +134,22 @@ impl Drop for Home {
     }
 }
 
-async fn end(running: &Running) -> Exit {
+pub(super) async fn end(running: &Running) -> Exit {
     tokio::time::timeout(PATIENCE, running.wait()).await.expect("the container ends")
 }
 
 /// What a container's log holds.
-fn output(container: &ContainerProcess) -> String {
+pub(super) fn output(container: &ContainerProcess) -> String {
     let log = container.log.as_ref().expect("it has a log");
     let text = std::fs::read_to_string(&log.path).expect("the log is there");
     text.lines().map(|line| record(line)["log"].as_str().expect("a text").to_owned()).collect()
 }
 
-fn record(line: &str) -> serde_json::Value {
+pub(super) fn record(line: &str) -> serde_json::Value {
     serde_json::from_str(line).expect("a line of JSON")
 }
 
-async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(super) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let by = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < by, "not in time: {what}");
@@ -161,11 +158,11 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Reads what an attachment says until it has said this.
-async fn until(attached: &mut Attached, words: &str) -> String {
+pub(super) async fn until(attached: &mut Attached, words: &str) -> String {
     let mut text = String::new();
     let reading = async {
         while !text.contains(words) {
-            let output = attached.output.recv().await.expect("more output comes");
+            let output = attached.output.recv().await.unwrap_or_else(|| panic!("{words:?} has not come: {text:?}"));
             text.push_str(&String::from_utf8_lossy(&output.bytes));
         }
     };
@@ -175,7 +172,7 @@ async fn until(attached: &mut Attached, words: &str) -> String {
 }
 
 /// All that an attachment says until its end.
-async fn rest(attached: &mut Attached) -> String {
+pub(super) async fn rest(attached: &mut Attached) -> String {
     let mut bytes = Vec::new();
     while let Some(output) = tokio::time::timeout(PATIENCE, attached.output.recv()).await.expect("it ends") {
         bytes.extend_from_slice(&output.bytes);
@@ -183,7 +180,7 @@ async fn rest(attached: &mut Attached) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn command(arguments: &[&str]) -> ExecProcess {
+pub(super) fn command(arguments: &[&str]) -> ExecProcess {
     ExecProcess {
         arguments: arguments.iter().map(|&argument| argument.into()).collect(),
         environment: vec!["A=1".into()],
@@ -195,32 +192,15 @@ fn command(arguments: &[&str]) -> ExecProcess {
     }
 }
 
-fn alive(pid: u32) -> bool {
+pub(super) fn alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// The control groups that a container has.
-fn groups(id: &str) -> Vec<PathBuf> {
+pub(super) fn groups(id: &str) -> Vec<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the machine tells its mounts");
     let cgroups = mounts.lines().filter(|line| line.contains(" cgroup"));
     let folders =
         cgroups.filter_map(|line| line.split(' ').nth(1)).map(|place| Path::new(place).join("hoist").join(id));
     folders.filter(|folder| folder.exists()).collect()
-}
-
-#[tokio::test]
-async fn output_goes_to_the_log_by_stream_and_the_exit_code_comes_back() {
-    let home = Home::new();
-    let container = home.container(&["sh", "-c", "echo out; echo err >&2; printf tail; exit 7"]);
-    let (text, exit) = home.run(&container).await;
-    assert_eq!(exit.code, 7, "{exit:?}");
-    assert_eq!(exit.error, None);
-    assert!(!exit.oom_killed);
-    let log = std::fs::read_to_string(&container.log.as_ref().expect("a log").path).expect("the log is there");
-    let of = |stream: &str| -> String {
-        let records = log.lines().map(record).filter(|record| record["stream"] == stream);
-        records.map(|record| record["log"].as_str().expect("a text").to_owned()).collect()
-    };
-    assert_eq!((of("stdout").as_str(), of("stderr").as_str()), ("out\ntail", "err\n"), "{text}");
-    assert!(groups(&container.id).is_empty());
 }
