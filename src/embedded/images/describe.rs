@@ -236,28 +236,51 @@ fn names(pattern: &str, name: &str) -> bool {
     fits(pattern.as_bytes(), name.as_bytes()) || fits(pattern.as_bytes(), repository.as_bytes())
 }
 
-/// Go's `path.Match`: `*` and `?` do not go over a slash.
+/// Go's `path.Match`: `*` and `?` do not go over a slash. What a star takes is the least that lets the part up to the next
+/// star fit, which is always enough, so that the time is bounded.
 fn fits(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            let over = text.iter().position(|letter| *letter == b'/').unwrap_or(text.len());
-            (0..=over).any(|taken| fits(rest, &text[taken..]))
+    let (mut pattern, mut text) = (pattern, text);
+    // Where to go on when the part behind the last star does not fit: the star takes one letter more.
+    let mut again: Option<(&[u8], &[u8])> = None;
+    loop {
+        if let Some(rest) = pattern.strip_prefix(b"*") {
+            again = Some((rest, text));
+            pattern = rest;
+            continue;
         }
-        (Some((b'?', rest)), Some((letter, after))) => *letter != b'/' && fits(rest, after),
-        (Some((b'[', rest)), Some((letter, after))) => {
-            let Some(end) = rest.iter().position(|letter| *letter == b']') else { return false };
+        match one(pattern, text) {
+            Some((rest, after)) => (pattern, text) = (rest, after),
+            None if pattern.is_empty() && text.is_empty() => return true,
+            None => match again {
+                Some((rest, [letter, after @ ..])) if *letter != b'/' => {
+                    again = Some((rest, after));
+                    (pattern, text) = (rest, after);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+/// Takes one letter off both, if it fits.
+fn one<'a, 'b>(pattern: &'a [u8], text: &'b [u8]) -> Option<(&'a [u8], &'b [u8])> {
+    let ((first, rest), (letter, after)) = (pattern.split_first()?, text.split_first()?);
+    let (fits, rest) = match first {
+        b'?' => (*letter != b'/', rest),
+        b'[' => {
+            let end = rest.iter().position(|letter| *letter == b']')?;
             let (set, rest) = (&rest[..end], &rest[end + 1..]);
             let (not, set) = set.strip_prefix(b"^").map_or((false, set), |set| (true, set));
             let range = set.windows(3).any(|three| three[1] == b'-' && (three[0]..=three[2]).contains(letter));
-            (range || set.contains(letter)) != not && fits(rest, after)
+            ((range || set.contains(letter)) != not, rest)
         }
-        (Some((b'\\', rest)), Some((letter, after))) => {
-            rest.split_first().is_some_and(|(wanted, rest)| wanted == letter && fits(rest, after))
+        b'\\' => {
+            let (wanted, rest) = rest.split_first()?;
+            (wanted == letter, rest)
         }
-        (Some((wanted, rest)), Some((letter, after))) => wanted == letter && fits(rest, after),
-        _ => false,
-    }
+        wanted => (wanted == letter, rest),
+    };
+    fits.then_some((rest, after))
 }
 
 #[cfg(test)]
@@ -270,6 +293,8 @@ mod tests {
         assert!(names("w*:la?est", "web:latest"));
         assert!(names("local.test/*", "local.test/web:1"));
         assert!(names("we[a-c]", "web:1"));
+        assert!(names("*a*/*b*", "local/web"));
+        assert!(!names(&"*a".repeat(60), &"a".repeat(100).replace("aa", "ab")));
         assert!(!names("*", "local.test/web:1"));
         assert!(!names("we[^b]", "web:1"));
         assert!(!names("web:2", "web:latest"));

@@ -107,12 +107,12 @@ impl Store {
         let moved = self
             .blocking({
                 let upper = upper.clone();
-                move |store| match store.layer(&diff_id) {
-                    Some(layer) => Ok(layer),
-                    None => {
-                        let size = size_of(&upper).map_err(Error::io("measure a layer"))?;
-                        store.keep_layer(&upper, &diff_id, Record { size, length, blob: None, packed: None })
+                move |store| {
+                    if let Some(layer) = store.layer(&diff_id) {
+                        return Ok(layer);
                     }
+                    let size = size_of(&upper).map_err(Error::io("measure a layer"))?;
+                    store.keep_layer(&upper, &diff_id, Record { size, length, blob: None, packed: None })
                 }
             })
             .await?;
@@ -177,11 +177,10 @@ impl Store {
                 Some(Err(error)) => Some((Err(error), (tar, None, expected))),
                 None => {
                     let found = format!("sha256:{}", id::hexadecimal(&digest.finalize()));
-                    let wrong = (found != expected).then(|| {
+                    (found != expected).then(|| {
                         let text = format!("the files of layer {expected} have been changed: they make {found} now");
                         (Err(io::Error::new(io::ErrorKind::InvalidData, text)), (tar, None, expected))
-                    });
-                    wrong
+                    })
                 }
             }
         });

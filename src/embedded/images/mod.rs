@@ -191,8 +191,8 @@ impl Document {
     /// Reads a configuration. What lists and orders nothing is sorted, so that it reads the same every time.
     fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         let mut document: Self = serde_json::from_slice(bytes)?;
-        for names in [&mut document.config.exposed_ports, &mut document.config.volumes] {
-            names.iter_mut().for_each(|names| names.sort());
+        for names in [&mut document.config.exposed_ports, &mut document.config.volumes].into_iter().flatten() {
+            names.sort();
         }
         Ok(document)
     }
@@ -211,6 +211,10 @@ fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(des
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
+#[expect(
+    clippy::unused_async,
+    reason = "what is kept in memory is for the store to decide; callers wait for all alike"
+)]
 impl Images {
     /// Those of the folders; what a crash has left half-done is removed.
     pub async fn open(layout: &Layout, events: Events) -> Result<Self, Error> {
@@ -252,7 +256,7 @@ impl Images {
         credentials: Option<AuthConfig>,
         news: mpsc::Sender<News>,
     ) -> Result<Image, Error> {
-        unbroken(self.pull_one(reference, platform, credentials, &news)).await
+        Box::pin(unbroken(self.pull_one(reference, platform, credentials, &news))).await
     }
 
     /// Pushes to a registry.
@@ -262,7 +266,7 @@ impl Images {
         credentials: Option<AuthConfig>,
         news: mpsc::Sender<News>,
     ) -> Result<(), Error> {
-        unbroken(self.push_one(reference, credentials, &news)).await
+        Box::pin(unbroken(self.push_one(reference, credentials, &news))).await
     }
 
     /// Gives an image a further name. An image that had it loses it.
@@ -334,7 +338,7 @@ impl Images {
         let unpacked = self.store.unpack(&digest, None).await;
         drop(kept);
         // A blob of no layer, or of one that was here already.
-        self.store.blocking(move |store| Ok(store.discard(&[digest]))).await?;
+        self.store.discard(vec![digest]).await?;
         let layer = unpacked?;
         let created = Some(Utc::now());
         let document = Document {
@@ -389,7 +393,9 @@ impl Images {
                 let entry: &mut Entry = state.catalogue.images.entry(known.clone()).or_default();
                 entry.manifests.extend(manifests);
                 let now = Utc::now();
-                names.iter().for_each(|name| state.catalogue.name(&known, name, now));
+                for name in &names {
+                    state.catalogue.name(&known, name, now);
+                }
                 Ok(())
             })
             .await?;

@@ -17,7 +17,9 @@ impl Platform {
     /// Reads `os`, `architecture`, `os/architecture` or `os/architecture/variant`.
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
         let here = Self::here();
-        let good = |part: &&str| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric());
+        let good = |part: &&str| {
+            !part.is_empty() && part.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
+        };
         let parts: Vec<&str> = text.split('/').filter(good).collect();
         if parts.len() != text.split('/').count() {
             return Err(bad(text));

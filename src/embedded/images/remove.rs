@@ -125,9 +125,9 @@ fn decide(
                 short(&user.container)
             ));
         }
-        let repositories: BTreeSet<_> =
-            image.tags.iter().map(|tag| tag.rsplit_once(':').map(|(name, _)| name)).collect();
-        if repositories.len() > 1 && !force {
+        let repository = |name: &String| Reference::parse(name).map(|name| name.name()).unwrap_or_default();
+        let repositories: BTreeSet<_> = image.tags.iter().chain(&image.digests).map(repository).collect();
+        if (image.tags.len() > 1 || repositories.len() > 1) && !force {
             return conflict(format!(
                 "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories",
                 short(&image.id)
@@ -143,10 +143,8 @@ fn decide(
             )),
         };
     };
-    let last = image.tags.iter().all(|tag| *tag == name.familiar());
-    let last = if name.digest.is_some() { image.tags.is_empty() && image.digests.len() <= 1 } else { last };
     match users.first() {
-        _ if !last => Ok(Removal::Untag(name)),
+        _ if !is_last(image, &name) => Ok(Removal::Untag(name)),
         None => Ok(Removal::Delete),
         Some(_) if force => Ok(Removal::Untag(name)),
         Some(user) => conflict(format!(
@@ -155,5 +153,73 @@ fn decide(
             short(&user.container),
             short(&image.id)
         )),
+    }
+}
+
+/// Whether an image has no name left when this one is taken away. With the last tag of a repository its digests go too.
+fn is_last(image: &Image, name: &Reference) -> bool {
+    if name.digest.is_some() {
+        return image.tags.is_empty() && image.digests.len() <= 1;
+    }
+    let of_it = format!("{}@", name.familiar_repository());
+    image.tags.iter().all(|tag| *tag == name.familiar())
+        && image.digests.iter().all(|digest| digest.starts_with(&of_it))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Document;
+    use super::*;
+
+    fn decided(tags: &[&str], digests: &[&str], reference: &str, force: bool, running: Option<bool>) -> String {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let (id, document) = (format!("sha256:{}", "a".repeat(64)), Document::default());
+        let image = Image {
+            id: id.clone(),
+            document,
+            layers: Vec::new(),
+            machine: false,
+            tags: owned(tags),
+            digests: owned(digests),
+        };
+        let user = running.map(|running| Use { container: "c".repeat(64), image: id, running });
+        let name = if reference == "id" { None } else { Reference::parse(reference).ok().map(Reference::or_latest) };
+        match decide(&image, name, reference, force, &user.iter().collect::<Vec<_>>()) {
+            Ok(Removal::Untag(name)) => format!("untag {}", name.familiar()),
+            Ok(Removal::UntagAll) => "untag all".to_owned(),
+            Ok(Removal::Delete) => "delete".to_owned(),
+            Err(error) => error.to_string().replace("conflict: unable to ", ""),
+        }
+    }
+
+    #[test]
+    fn one_of_several_names_goes_and_the_last_takes_the_image_along() {
+        assert_eq!(decided(&["web:1", "web:2"], &[], "web:1", false, None), "untag web:1");
+        assert_eq!(decided(&["web:1"], &[], "web:1", false, None), "delete");
+        assert_eq!(decided(&["web:1"], &["web@sha256:d"], "web:1", false, None), "delete");
+        assert_eq!(decided(&["web:1"], &["local.test/web@sha256:d"], "web:1", false, None), "untag web:1");
+        assert_eq!(decided(&["web:1"], &[], "id", false, None), "delete");
+    }
+
+    #[test]
+    fn an_id_of_several_names_must_be_forced() {
+        let expected = "delete aaaaaaaaaaaa (must be forced) - image is referenced in multiple repositories";
+        assert_eq!(decided(&["web:1", "db:1"], &[], "id", false, None), expected);
+        assert_eq!(decided(&["web:1", "web:2"], &[], "id", false, None), expected);
+        assert_eq!(decided(&["web:1", "db:1"], &[], "id", true, None), "delete");
+    }
+
+    #[test]
+    fn what_a_container_has_is_never_deleted() {
+        let by_name = "remove repository reference \"web\" (must force) - container cccccccccccc is using its referenced \
+                       image aaaaaaaaaaaa";
+        assert_eq!(decided(&["web:latest"], &[], "web", false, Some(false)), by_name);
+        assert_eq!(decided(&["web:latest"], &[], "web", true, Some(true)), "untag web:latest");
+        assert_eq!(decided(&["web:latest", "db:1"], &[], "web", false, Some(true)), "untag web:latest");
+        let stopped = "delete aaaaaaaaaaaa (must be forced) - image is being used by stopped container cccccccccccc";
+        assert_eq!(decided(&["web:latest"], &[], "id", false, Some(false)), stopped);
+        assert_eq!(decided(&["web:latest"], &[], "id", true, Some(false)), "untag all");
+        let running = "delete aaaaaaaaaaaa (cannot be forced) - image is being used by running container cccccccccccc";
+        assert_eq!(decided(&["web:latest"], &[], "id", true, Some(true)), running);
     }
 }

@@ -129,11 +129,10 @@ impl Store {
         for entry in entries.flatten() {
             let record = fs::read(entry.path().join("record.json")).ok();
             let record = record.and_then(|text| serde_json::from_slice::<Record>(&text).ok());
-            match (record, entry.file_name().to_str()) {
-                (Some(record), Some(name)) => {
-                    state.layers.insert(format!("sha256:{name}"), record);
-                }
-                _ => tracing::warn!("`{}` is not a layer; it is left alone", entry.path().display()),
+            if let (Some(record), Some(name)) = (record, entry.file_name().to_str()) {
+                state.layers.insert(format!("sha256:{name}"), record);
+            } else {
+                tracing::warn!("`{}` is not a layer; it is left alone", entry.path().display());
             }
         }
         Ok(())
@@ -145,14 +144,11 @@ impl Store {
             let document = fs::read(self.blob(&image)).ok();
             let document = document.and_then(|text| Document::parse(&text).ok());
             let whole = |document: &Document| document.rootfs.diff_ids.iter().all(|id| state.layers.contains_key(id));
-            match document.filter(whole) {
-                Some(document) => {
-                    state.documents.insert(image, Arc::new(document));
-                }
-                None => {
-                    tracing::warn!("image {image} has lost files; it is forgotten");
-                    state.catalogue.forget(&image);
-                }
+            if let Some(document) = document.filter(whole) {
+                state.documents.insert(image, Arc::new(document));
+            } else {
+                tracing::warn!("image {image} has lost files; it is forgotten");
+                state.catalogue.forget(&image);
             }
         }
     }
@@ -286,21 +282,23 @@ impl Store {
         if self.blob(digest).exists() {
             return Ok(lease);
         }
-        let kept = File::open(path).and_then(|file| file.sync_all()).and_then(|()| fs::rename(path, self.blob(digest)));
-        kept.map_err(Error::io(format!("keep the blob {digest}")))?;
+        // Not synced, as its layer is not: what the machine loses in a crash shows when its plain tar is checked.
+        fs::rename(path, self.blob(digest)).map_err(Error::io(format!("keep the blob {digest}")))?;
         Ok(lease)
     }
 
-    /// Removes blobs that came for an image that is not to be, unless somebody else needs them. Blocking.
-    pub(crate) fn discard(&self, digests: &[String]) {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let needed = self.state().needed_blobs();
-        for digest in digests {
-            if !needed.contains(digest) {
+    /// Removes blobs that came for an image that is not to be, unless somebody else needs them.
+    pub(crate) async fn discard(self: &Arc<Self>, digests: Vec<String>) -> Result<(), Error> {
+        self.blocking(move |store| {
+            let _writing = store.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            let needed = store.state().needed_blobs();
+            for digest in digests.iter().filter(|digest| !needed.contains(*digest)) {
                 // One that cannot be removed is removed by the next prune.
-                self.leases.if_free(digest, || fs::remove_file(self.blob(digest)).ok());
+                store.leases.if_free(digest, || fs::remove_file(store.blob(digest)).ok());
             }
-        }
+            Ok(())
+        })
+        .await
     }
 
     /// A small blob's bytes. Blocking.

@@ -125,7 +125,7 @@ impl Images {
         .await;
         // Those of layers that were not to be, or were here already.
         let digests: Vec<String> = blobs.into_iter().map(|(digest, _)| digest).collect();
-        self.store.blocking(move |store| Ok(store.discard(&digests))).await?;
+        self.store.discard(digests).await?;
         made
     }
 

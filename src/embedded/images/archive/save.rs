@@ -101,14 +101,14 @@ fn parts(store: &Store, images: &[(Image, BTreeSet<String>)]) -> Result<Vec<Part
         manifest.config = Some(descriptor(CONFIG_TYPE, &image.id, configuration.len() as u64));
         files.insert(image.id.clone(), (configuration.len() as u64, Content::Bytes(configuration)));
         for layer in &image.layers {
-            let (digest, length, compression, content) = match store.blob_of(layer)? {
-                Some((digest, length, compression)) => (digest.clone(), length, compression, Content::Blob(digest)),
-                None => {
+            let (digest, length, compression, content) =
+                if let Some((digest, length, compression)) = store.blob_of(layer)? {
+                    (digest.clone(), length, compression, Content::Blob(digest))
+                } else {
                     let record = store.state().layers.get(&layer.diff_id).cloned();
                     let length = record.map_or(0, |record| record.length);
                     (layer.diff_id.clone(), length, Compression::Plain, Content::Layer(layer.clone()))
-                }
-            };
+                };
             manifest.layers.push(descriptor(compression.media_type(), &digest, length));
             files.insert(digest, (length, content));
         }

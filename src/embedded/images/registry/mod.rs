@@ -123,7 +123,6 @@ fn refused(error: &OciDistributionError, name: &Reference, operation: RegistryOp
         || Error::NotFound(format!("manifest for {} not found: manifest unknown: manifest unknown", name.familiar()));
     let registry = &name.registry;
     match error {
-        OciDistributionError::UnauthorizedError { .. } => denied(),
         OciDistributionError::AuthenticationFailure(text) => {
             let text = shortened(text);
             Error::Forbidden(format!("the registry {registry} refused the user name or the password: {text}"))
@@ -140,7 +139,9 @@ fn refused(error: &OciDistributionError, name: &Reference, operation: RegistryOp
             },
             None => Error::Failed(format!("the registry {registry} refused without a reason")),
         },
-        OciDistributionError::ServerError { code: 401 | 403, .. } => denied(),
+        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::ServerError { code: 401 | 403, .. } => {
+            denied()
+        }
         OciDistributionError::ServerError { code: 404, .. } if matches!(operation, RegistryOperation::Pull) => {
             unknown()
         }

@@ -220,13 +220,11 @@ impl Session {
         news.state("Extracting").await;
         let unpacked = store.unpack(&file.digest, Some(diff_id)).await;
         drop(kept);
-        match &unpacked {
-            Ok(_) => news.state("Pull complete").await,
-            Err(_) => {
-                // Asked for again, it is fetched again.
-                let digest = file.digest.clone();
-                store.blocking(move |store| Ok(store.discard(&[digest]))).await?;
-            }
+        if unpacked.is_ok() {
+            news.state("Pull complete").await;
+        } else {
+            // Asked for again, it is fetched again.
+            store.discard(vec![file.digest.clone()]).await?;
         }
         unpacked
     }
