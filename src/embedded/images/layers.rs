@@ -86,7 +86,7 @@ impl Store {
         let pieces = futures_util::stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|piece| (piece, receiver))
         });
-        let unpacked = super::simple::unpack(folder, pieces.boxed()).await;
+        let unpacked = root::unpack(&self.layout, folder, pieces.boxed()).await;
         if unpacked.is_err() {
             drop(guard);
             // A blob that cannot be read is the reason for whatever was said of the tar.
@@ -117,7 +117,7 @@ impl Store {
             })
             .await?;
         // Still there when the same files were a layer already.
-        super::simple::remove(&upper).await?;
+        root::remove(&upper).await?;
         Ok(moved)
     }
 

@@ -25,7 +25,6 @@ mod reading;
 mod reference;
 mod registry;
 mod remove;
-mod simple;
 mod store;
 
 use std::collections::HashMap;

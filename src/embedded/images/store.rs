@@ -17,8 +17,8 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 
 use super::super::error::Error;
 use super::super::events::Events;
-use super::super::id;
 use super::super::layout::Layout;
+use super::super::{id, root};
 use super::catalogue::Catalogue;
 use super::compression::Compression;
 use super::lease::{Lease, Leases};
@@ -390,7 +390,7 @@ pub(crate) struct Staged {
 impl Staged {
     /// Removes a folder that may be large, and waits for it.
     pub(crate) async fn remove(self) -> Result<(), Error> {
-        super::simple::remove(&self.path).await
+        root::remove(&self.path).await
     }
 }
 

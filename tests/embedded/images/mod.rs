@@ -30,6 +30,7 @@ impl Home {
     }
 
     async fn at(folder: TempDir) -> Self {
+        hoist::embedded::set_program(env!("CARGO_BIN_EXE_hoist").into());
         let events = Events::default();
         let images = Images::open(&Layout::new(Some(folder.path())), events.clone()).await.expect("images open");
         Self { folder, events, images }
@@ -207,4 +208,110 @@ async fn the_machine_is_an_image_that_is_always_there_and_nobody_changes() {
     assert!(matches!(home.images.tag(MACHINE, "mine").await, Err(Error::Forbidden(_))));
     home.import("web", &[("a", "1")]).await;
     assert!(matches!(home.images.tag("web", MACHINE).await, Err(Error::Forbidden(_))));
+}
+
+#[tokio::test]
+async fn a_listing_is_filtered_as_dockers() {
+    let home = Home::new().await;
+    let first = home.import("web:1", &[("a", "1")]).await;
+    let labels = Some(HashMap::from([("team".to_owned(), "blue".to_owned())]));
+    let document = Document {
+        config: ImageConfig { labels, ..ImageConfig::default() },
+        created: Some(first.document.created.expect("it has a time") + chrono::Duration::seconds(5)),
+        ..first.document.clone()
+    };
+    home.images.add(&document, &["local.test/db:2".to_owned()]).await.expect("its layer is here");
+    let second = home.import("old", &[("b", "1")]).await;
+    home.import("old", &[("b", "2")]).await;
+    let listed = async |filters: &[(&str, &str)]| {
+        let filters = filters.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()])).collect();
+        let mut names: Vec<_> = home
+            .images
+            .list(false, &filters)
+            .await
+            .expect("known filters")
+            .into_iter()
+            .flat_map(|one| one.repo_tags)
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(listed(&[]).await, ["<none>:<none>", "local.test/db:2", "old:latest", "web:1"]);
+    assert_eq!(listed(&[("dangling", "true")]).await, ["<none>:<none>"]);
+    assert_eq!(listed(&[("dangling", "false")]).await.len(), 3);
+    assert_eq!(listed(&[("label", "team=blue")]).await, ["local.test/db:2"]);
+    assert_eq!(listed(&[("reference", "*/db")]).await, ["local.test/db:2"]);
+    assert_eq!(listed(&[("since", "web:1"), ("label", "team")]).await, ["local.test/db:2"]);
+    assert_eq!(listed(&[("before", "local.test/db:2"), ("reference", "web")]).await, ["web:1"]);
+    assert!(matches!(home.images.list(false, &HashMap::from([("no".into(), vec![])])).await, Err(Error::Invalid(_))));
+
+    drop(second);
+    let used = Use { container: "c".repeat(64), image: first.id.clone(), running: false };
+    let (gone, _) = home.images.prune(false, &none(), &[]).await.expect("a tidy store");
+    assert_eq!(gone.iter().filter(|item| item.deleted.is_some()).count(), 2, "an image and its layer: {gone:?}");
+    let (gone, _) = home.images.prune(true, &none(), &[used]).await.expect("a tidy store");
+    let untagged: Vec<_> = gone.iter().filter_map(|item| item.untagged.as_deref()).collect();
+    assert_eq!(untagged.len(), 2, "{untagged:?}");
+    assert_eq!(listed(&[]).await, ["web:1"]);
+    assert!(first.layers[0].folder.join("a").exists());
+}
+
+#[tokio::test]
+async fn an_image_is_shown_with_what_docker_shows() {
+    let home = Home::new().await;
+    let image = home.two_layers("web:1").await;
+    let shown = home.images.inspect("web:1").await.expect("it is here");
+    assert_eq!(shown.id.as_ref(), Some(&image.id));
+    assert_eq!(shown.repo_tags, Some(vec!["web:1".to_owned()]));
+    assert_eq!(shown.size, Some(6));
+    assert_eq!(shown.os.as_deref(), Some("linux"));
+    assert_eq!(shown.root_fs.and_then(|rootfs| rootfs.layers), Some(image.document.rootfs.diff_ids.clone()));
+    assert_eq!(shown.graph_driver.expect("a driver").name, "overlay2");
+    assert!(shown.metadata.expect("metadata").last_tag_time.is_some());
+    let steps = home.images.history("web:1").await.expect("it is here");
+    assert_eq!(steps.len(), 2);
+    assert_eq!((steps[0].id.as_str(), steps[0].size), (image.id.as_str(), 1));
+    assert_eq!(steps[1].id, "<missing>");
+}
+
+#[tokio::test]
+async fn what_a_build_wrote_becomes_a_layer_that_can_be_saved() {
+    let home = Home::new().await;
+    let upper = home.folder.path().join("lib/upper");
+    let write = |text: &str| {
+        std::fs::create_dir_all(upper.join("etc")).expect("a folder");
+        std::fs::write(upper.join("etc/motd"), text).expect("a file");
+        let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+        for path in ["etc/motd", "etc", ""] {
+            let file = std::fs::File::open(upper.join(path)).expect("it is there");
+            file.set_modified(old).expect("its owner may");
+        }
+    };
+    write("hello");
+    let layer = home.images.add_layer(&upper).await.expect("files of a build");
+    assert!(!upper.exists(), "the folder has become the layer's");
+    assert_eq!(layer.size, 5);
+    write("hello");
+    assert_eq!(home.images.add_layer(&upper).await.expect("the same files"), layer);
+    assert!(!upper.exists());
+    let document = Document {
+        architecture: "amd64".into(),
+        os: "linux".into(),
+        rootfs: DocumentRootfs { kind: "layers".into(), diff_ids: vec![layer.diff_id.clone()] },
+        ..Document::default()
+    };
+    let image = home.images.add(&document, &["built".to_owned()]).await.expect("its layer is here");
+    let (gone, _) = home.images.prune(false, &none(), &[]).await.expect("a tidy store");
+    assert!(gone.is_empty());
+
+    let other = Home::new().await;
+    let tar = home.images.save(&["built".to_owned()]).await.expect("it is here");
+    let loaded = other.images.load(tar, news().0).await.expect("a good archive");
+    assert_eq!(loaded[0].id, image.id);
+    assert_eq!(std::fs::read_to_string(loaded[0].layers[0].folder.join("etc/motd")).expect("unpacked"), "hello");
+
+    std::fs::write(layer.folder.join("etc/motd"), "jello").expect("a file");
+    let tar = home.images.save(&["built".to_owned()]).await.expect("it is here");
+    let failed = tar.filter_map(async |piece| piece.err()).boxed().next().await.expect("the files are others");
+    assert!(failed.to_string().contains("have been changed"), "{failed}");
 }

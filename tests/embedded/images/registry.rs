@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{Home, files_in, news, none, words};
-use bollard_stubs::models::ImageConfig;
+use bollard_stubs::models::{AuthConfig, ImageConfig};
 use hoist::embedded::error::Error;
+use hoist::embedded::images::Document;
 
 /// A registry on loopback; killed with the value.
 struct Registry {
@@ -21,13 +22,26 @@ struct Registry {
 
 impl Registry {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// One that wants a user and a password: `anna`, `secret`.
+    fn guarded() -> Self {
+        Self::start_with("auth: {htpasswd: {realm: test, path: USERS}}\n")
+    }
+
+    fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let address = format!("127.0.0.1:{port}");
         let config = folder.path().join("config.yml");
+        let users = folder.path().join("users");
+        let text = "anna:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+        std::fs::write(&users, text).expect("a file can be written");
+        let more = more.replace("USERS", &users.display().to_string());
         let text = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: '{address}'}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\nhttp: {{addr: '{address}'}}\n{more}",
             folder.path().join("data").display()
         );
         std::fs::write(&config, text).expect("a file can be written");
@@ -339,4 +353,95 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
+}
+
+/// Puts an index of several images under a tag, as `docker manifest push` does.
+fn put_index(registry: &Registry, path: &str, body: &str) {
+    let mut connection = TcpStream::connect(&registry.address).expect("it listens");
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/vnd.oci.image.index.v1+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        registry.address,
+        body.len()
+    );
+    connection.write_all(format!("{head}{body}").as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_an_image_for_several_platforms_the_one_for_the_platform_is_pulled() {
+    let registry = Registry::start();
+    let home = Home::new().await;
+    let mut entries = Vec::new();
+    let mut ids = Vec::new();
+    for (architecture, text) in [("amd64", "a"), ("arm64", "b")] {
+        let layer = home.import("base", &[("architecture", text)]).await;
+        let document = Document { architecture: architecture.into(), ..layer.document.clone() };
+        let name = format!("{}/web:{architecture}", registry.address);
+        ids.push(home.images.add(&document, &[name.clone()]).await.expect("its layer is here").id);
+        let (sender, lines) = news();
+        home.images.push(&name, None, sender).await.expect("the registry takes it");
+        let last = lines().pop().expect("news");
+        let words: Vec<&str> = last.split(' ').collect();
+        entries.push(format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{},"platform":{{"architecture":"{architecture}","os":"linux"}}}}"#,
+            words[2], words[4]
+        ));
+    }
+    put_index(
+        &registry,
+        "/v2/web/manifests/all",
+        &format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+            entries.join(",")
+        ),
+    );
+    let name = format!("{}/web:all", registry.address);
+    let other = Home::new().await;
+    for (platform, id) in ["linux/amd64", "linux/arm64"].iter().zip(&ids) {
+        let image = other.images.pull(&name, Some(platform), None, news().0).await.expect("it is there");
+        assert_eq!(&image.id, id);
+        assert_eq!(image.digests.len(), 1, "the digest is that of the index");
+    }
+    let text = words(other.images.pull(&name, Some("linux/s390x"), None, news().0).await);
+    assert!(text.ends_with("it has linux/amd64, linux/arm64"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_a_password_gets_the_one_that_was_given() {
+    let registry = Registry::guarded();
+    let home = Home::new().await;
+    let name = format!("{}/web:1", registry.address);
+    home.import(&name, &[("a", "1")]).await;
+    let anna = |password: &str| {
+        Some(AuthConfig { username: Some("anna".into()), password: Some(password.into()), serveraddress: None })
+    };
+    let text = words(home.images.push(&name, None, news().0).await);
+    assert!(text.starts_with("denied: requested access to the resource is denied"), "{text}");
+    home.images.push(&name, anna("secret"), news().0).await.expect("the registry takes it");
+    let other = Home::new().await;
+    for credentials in [None, anna("wrong")] {
+        let text = words(other.images.pull(&name, None, credentials, news().0).await);
+        assert!(
+            text.starts_with(&format!(
+                "pull access denied for {}/web, repository does not exist or may require 'docker login'",
+                registry.address
+            )),
+            "{text}"
+        );
+    }
+    other.images.pull(&name, None, anna("secret"), news().0).await.expect("it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_cut_is_sent_again() {
+    let registry = Registry::start();
+    let way = Breaking::before(&registry, 1, 600);
+    let home = Home::new().await;
+    let name = format!("{}/web:1", way.address);
+    home.import(&name, &[("large", &noise(2_000_000))]).await;
+    home.images.push(&name, None, news().0).await.expect("it is sent again");
+    let other = Home::new().await;
+    other.images.pull(&name, None, None, news().0).await.expect("it is there");
 }
