@@ -89,7 +89,7 @@ impl Build {
                 ready.and_then(Result::ok).ok_or_else(given_up)?;
             }
             let _slot = self.cancel.run_until_cancelled(slots.acquire()).await.ok_or_else(given_up)?;
-            stage::make(self, at, place).await
+            Box::pin(stage::make(self, at, place)).await
         };
         match made.await {
             Ok(outcome) => {

@@ -186,7 +186,7 @@ impl Builder {
     ) -> Result<String, Error> {
         let staging = self.layout.builds().join(STAGING).join(id::random());
         fs::create_dir_all(&staging).map_err(Error::io(format!("make `{}`", staging.display())))?;
-        let built = self.build_in(&staging, options, context, news, cancel).await;
+        let built = Box::pin(self.build_in(&staging, options, context, news, cancel)).await;
         let removed = root::remove(&staging).await;
         let built = built?;
         removed?;
@@ -248,7 +248,9 @@ impl Builder {
     /// The image of what was built: the one of an earlier build of the same, or a new one.
     async fn image(&self, build: &Build, outcome: &Outcome) -> Result<String, Error> {
         let labels: BTreeMap<_, _> = build.options.labels.iter().collect();
-        let key = cache::key(&["image", &outcome.key, &format!("{labels:?} {:?}", build.epoch)]);
+        let history = outcome.document.history.iter().map(|step| step.created_by.as_str()).collect::<Vec<_>>();
+        let how = format!("{labels:?} {:?} {history:?}", build.epoch);
+        let key = cache::key(&["image", &outcome.key, &how]);
         let known = self.cache.find(&key).and_then(|record| record.made).filter(|_| !build.options.no_cache);
         if let Some(id) = known
             && self.images.find(&id).await.is_ok()
@@ -280,6 +282,7 @@ async fn clean(layout: &Layout, networks: &Networks) -> Result<(), Error> {
                     let _ = running.signal(KILL).await;
                     running.wait().await;
                 }
+                process::forget(layout, &name).await?;
                 networks.leave(&name).await?;
             }
         }

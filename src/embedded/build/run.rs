@@ -63,7 +63,7 @@ impl Stage<'_> {
         }
         let room = Room::new(self.build)?;
         self.build.teller.say(self.place, format!(" ---> Running in {}\n", short(&room.id))).await;
-        self.perform(run, &mounts, &room, &shell).await?;
+        Box::pin(self.perform(run, &mounts, &room, &shell)).await?;
         let made = self.take_in(&room.upper("step"), &next).await?;
         room.leave().await?;
         self.keep(next, &told, made);
@@ -108,7 +108,7 @@ impl Stage<'_> {
         let network = run.network.as_deref().filter(|network| *network != "default");
         let network = network.unwrap_or(&self.build.options.network);
         let joined = self.join(network, &room.id).await?;
-        let ran = self.contain(&command, joined.as_ref(), network, room, extra).await;
+        let ran = Box::pin(self.contain(&command, joined.as_ref(), network, room, extra)).await;
         let left = match &joined {
             Some(_) => self.build.networks.leave(&room.id).await,
             None => Ok(()),
@@ -261,13 +261,14 @@ impl Stage<'_> {
             seccomp: Seccomp::Default,
             hold_output: true,
         };
-        let running = process::start(&self.build.layout, &container).await?;
+        let running = Box::pin(process::start(&self.build.layout, &container)).await?;
         let told = self.build.cancel.run_until_cancelled(self.tell_output(&running)).await;
         if !matches!(told, Some(Ok(()))) {
             // It may have ended by itself; waited for in any case, so that nothing of it is left.
             let _ = running.signal(KILL).await;
         }
         let exit = running.wait().await;
+        process::forget(&self.build.layout, &room.id).await?;
         drop(extra);
         told.unwrap_or_else(|| Err(given_up()))?;
         Ok(exit)

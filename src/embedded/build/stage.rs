@@ -109,14 +109,15 @@ impl Stage<'_> {
     async fn step(&mut self, step: &Step) -> Result<(), Error> {
         let instruction = self.scope.resolve(step.line.number, &step.instruction);
         let instruction = instruction.map_err(|problem| problem.of(&self.build.file))?;
-        let done = self.carry_out(step, &instruction).await;
+        // On the heap: what a step waits for is more than a thread's stack should hold at every level.
+        let done = Box::pin(self.carry_out(step, &instruction)).await;
         done.map_err(|error| located(error, &self.build.file, step.line.number))
     }
 
     async fn carry_out(&mut self, step: &Step, instruction: &Instruction) -> Result<(), Error> {
         match instruction {
-            Instruction::Run(run) => return self.run(step, run).await,
-            Instruction::Copy(copy) => return self.copy(instruction, copy).await,
+            Instruction::Run(run) => return Box::pin(self.run(step, run)).await,
+            Instruction::Copy(copy) => return Box::pin(self.copy(instruction, copy)).await,
             Instruction::Env(_) => self.document.config.env = Some(self.scope.environment()),
             Instruction::Maintainer(name) => self.document.author.clone_from(name),
             _ => {}
@@ -128,7 +129,10 @@ impl Stage<'_> {
             let next = key(&[&self.key, "workdir", &folder]);
             return self.found_or_worked(next, &told, Task::Folder(folder), Vec::new()).await;
         }
-        self.key = key(&[&self.key, &told]);
+        // The value of an argument counts where a command sees it, or a text that it is part of.
+        if !matches!(instruction, Instruction::Arg(_)) {
+            self.key = key(&[&self.key, &told]);
+        }
         self.remember(&told, Utc::now(), true);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `COPY`, `ADD` and all that runs no command.
 
 use std::fs;
+use std::sync::Arc;
 
 use hoist::embedded::build::Options;
 
@@ -85,7 +86,9 @@ async fn the_same_files_make_the_same_layer_and_the_cache_finds_it() {
     assert_eq!(anew.count("Using cache"), 0);
     assert_eq!(anew.layers(), first.layers());
     // Another builder in the same folders knows what this one has made.
-    let home = Home::at(home.folder).await;
+    let folder = home.folder.clone();
+    drop(home);
+    let home = Home::at(folder).await;
     let later = home.build(dockerfile, &files).await.expect("it is built");
     assert_eq!(later.count("Using cache"), 3);
     home.builder.prune().await.expect("the cache is emptied");
@@ -224,7 +227,7 @@ async fn a_context_cannot_lead_out() {
 async fn a_full_disk_is_told_and_leaves_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let disk = Disk::new(folder.path(), "4m");
-    let home = Home::at(folder).await;
+    let home = Home::at(Arc::new(folder)).await;
     let big = "x".repeat(3 << 20);
     let (error, _) = home.build("FROM scratch\nCOPY big /", &[("big", &big)]).await.err().expect("the disk is full");
     assert!(error.contains("no space left on the disk"), "{error}");

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard_stubs::models::ImageConfig;
 use bytes::Bytes;
@@ -23,8 +24,9 @@ use tokio::sync::mpsc;
 
 /// A builder in folders of its own, with a base image `base` of a static busybox.
 struct Home {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     images: Images,
+    networks: Networks,
     builder: Builder,
 }
 
@@ -40,16 +42,16 @@ type File<'a> = (&'a str, &'a str);
 
 impl Home {
     async fn new() -> Self {
-        Self::at(tempfile::tempdir().expect("a folder can be made")).await
+        Self::at(Arc::new(tempfile::tempdir().expect("a folder can be made"))).await
     }
 
-    async fn at(folder: TempDir) -> Self {
+    async fn at(folder: Arc<TempDir>) -> Self {
         hoist::embedded::set_program(PathBuf::from(env!("CARGO_BIN_EXE_hoist")));
         let (layout, events) = (Layout::new(Some(folder.path())), Events::default());
         let images = Images::open(&layout, events.clone()).await.expect("images open");
         let networks = Networks::open(&layout, events, &[]).await.expect("networks open");
-        let builder = Builder::open(&layout, images.clone(), networks).await.expect("a builder opens");
-        Self { folder, images, builder }
+        let builder = Builder::open(&layout, images.clone(), networks.clone()).await.expect("a builder opens");
+        Self { folder, images, networks, builder }
     }
 
     /// With the image `base`.
@@ -99,6 +101,18 @@ impl Home {
     /// What is left of builds.
     fn staged(&self) -> usize {
         fs::read_dir(self.layout().builds().join("staging")).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let networks = self.networks.clone();
+        let close = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(networks.close())
+        };
+        // A test that fails leaves the reason, not this.
+        let _ = std::thread::spawn(close).join();
     }
 }
 

@@ -152,10 +152,24 @@ async fn a_build_that_nobody_waits_for_any_more_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_command_is_on_the_default_network_unless_it_is_to_have_none() {
+    let home = Home::with_base().await;
+    let dockerfile = "FROM base\nRUN ls /sys/class/net > /some && cat /etc/hosts > /hosts\nRUN --network=none ls /sys/class/net > /none";
+    let options = Options { extra_hosts: vec!["db:10.1.2.3".into()], ..Options::default() };
+    let done =
+        home.build_with(dockerfile, &[], options).await.unwrap_or_else(|(error, told)| panic!("{error}\n{told}"));
+    assert!(done.text("some").contains("eth0"), "{}", done.text("some"));
+    assert!(!done.text("none").contains("eth0"), "{}", done.text("none"));
+    assert!(done.text("hosts").contains("10.1.2.3\tdb\n"), "{}", done.text("hosts"));
+}
+
+#[tokio::test]
 async fn what_a_killed_engine_left_is_removed() {
     let home = Home::with_base().await;
     let left = home.layout().builds().join("staging").join("x").join("a".repeat(64));
     std::fs::create_dir_all(left.join("step-upper/deep")).expect("folders");
-    let home = Home::at(home.folder).await;
+    let folder = home.folder.clone();
+    drop(home);
+    let home = Home::at(folder).await;
     assert_eq!(home.staged(), 0);
 }
