@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::images::{self, Ended, Job};
@@ -60,7 +61,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         anstream::eprintln!("nothing to build: no service has a `build`");
         return Ok(0);
     }
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     let jobs = specs.into_iter().map(|spec| job(docker.clone(), spec)).collect();
     let mut options = drive::options(global);
     if arguments.quiet {

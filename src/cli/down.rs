@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::drive::{View, drive};
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::{remnant, session};
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let project = remnant::project(global, &docker, &arguments.services).await?;
     session::check_services(&arguments.services, project.services.keys())?;
     let goal = Goal::Down(Down {

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::build::variable;
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::session;
@@ -59,7 +60,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         });
     }
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let container = session::running(&docker, &project, service, arguments.index).await?;
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
     let options = ExecOptions {

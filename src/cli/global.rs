@@ -22,8 +22,8 @@ pub(super) struct Global {
     /// Folder that relative paths start from, in place of the first manifest's
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub(super) project_directory: Option<PathBuf>,
-    /// Address of the container engine, such as `unix:///run/docker.sock`
-    #[arg(long, value_name = "ADDRESS", env = "HOIST_ENGINE", hide_env = true)]
+    /// Container engine: `docker`, `podman`, `embedded` (hoist's own), an address or a docker context
+    #[arg(long, value_name = "ENGINE", env = "HOIST_ENGINE", hide_env = true)]
     pub(super) engine: Option<String>,
     /// When to use colours
     #[arg(long, value_name = "WHEN", alias = "color", default_value = "auto", hide_possible_values = true)]

@@ -7,11 +7,12 @@ use clap::{Arg, ArgAction, Command};
 use super::completions;
 
 /// The groups, in the order in which they are shown.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Run", &["up", "down", "start", "stop", "restart", "kill"]),
     ("Look", &["ps", "logs", "plan", "why", "graph"]),
     ("Work inside", &["exec", "run", "cp", "wait"]),
     ("Images", &["build", "pull"]),
+    ("Engine", &["engine"]),
     ("Manifest", &["config", "export", "schema", "completions"]),
 ];
 

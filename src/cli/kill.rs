@@ -3,6 +3,7 @@
 use clap::Args;
 use futures_util::future::join_all;
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::session::{self, Outline};
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let signal = signal(&arguments.signal)?;
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let mut containers = session::containers(&docker, &project, &arguments.services).await?;
     containers.retain(|container| container.state.is_running());
     if containers.is_empty() {

@@ -7,6 +7,7 @@ pub mod config;
 mod cp;
 mod down;
 mod drive;
+mod engine;
 mod error;
 mod exec;
 mod export;
@@ -69,6 +70,7 @@ enum Command {
     Wait(wait::Arguments),
     Build(build::Arguments),
     Pull(pull::Arguments),
+    Engine(engine::Arguments),
     Plan(plan::Arguments),
     Why(why::Arguments),
     Graph(graph::Arguments),
@@ -148,6 +150,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Wait(arguments) => wait::run(&global, arguments).await,
         Command::Build(arguments) => build::run(&global, arguments).await,
         Command::Pull(arguments) => pull::run(&global, arguments).await,
+        Command::Engine(arguments) => engine::run(&global, arguments).await,
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
         Command::Graph(_) | Command::Config(_) | Command::Export(_) | Command::Schema(_) | Command::Completions(_) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::drive::not_begun;
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
@@ -33,7 +34,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let project = session::load(global, &arguments.services)?.project;
     let services = session::select_with_dependencies(&project, &arguments.services)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::No).await?;
     let state = look(&docker, project, services).await?;
     let plan = state.plan();
     let text = match arguments.format {

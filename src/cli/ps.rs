@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let listed = docker.list_containers(Some(&project.name)).await;
     let mut containers = listed.map_err(Error::engine("list containers"))?;
     project.check(&arguments.services, &containers)?;

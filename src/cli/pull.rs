@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::images::{self, Ended, Job};
@@ -45,11 +46,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     } else {
         session::select(&project, &arguments.services)?
     };
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     // Two services with the same image are one pull.
     let mut wanted: BTreeMap<(String, Option<String>), &Service> = BTreeMap::new();
     for service in services.iter().filter_map(|name| project.services.get(name)) {
-        let Some(image) = &service.image else { continue };
+        let Some(image) = service.image.as_ref().filter(|_| !service.is_on_machine()) else { continue };
         let buildable = service.build.is_some() && arguments.ignore_buildable;
         let known = arguments.policy == Policy::Missing
             && docker.image(image).await.map_err(Error::engine(format!("look for image `{image}`")))?.is_some();

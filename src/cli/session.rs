@@ -20,8 +20,8 @@ pub(super) fn load(global: &Global, services: &[String]) -> Result<Loaded, Error
 
 /// The names of the services, without a word about what is wrong with the manifest.
 pub(super) fn names(global: &Global) -> Option<Vec<String>> {
-    let loaded = load::load(&request(global, &[], true).ok()?).ok()?;
-    Some(loaded.project.services.into_keys().chain(loaded.project.disabled.into_keys()).collect())
+    let project = loaded_quietly(global)?;
+    Some(project.services.into_keys().chain(project.disabled.into_keys()).collect())
 }
 
 /// What is to be loaded, by the command line and the process's surroundings.
@@ -110,9 +110,9 @@ fn checked_name(name: &str) -> Result<String, Error> {
     })
 }
 
-/// Finds the engine.
-pub(super) async fn connect(global: &Global) -> Result<Docker, Error> {
-    Docker::connect(global.engine.as_deref()).await.map_err(Error::engine("reach a container engine"))
+/// The project of the manifest, without a word about what is wrong with it.
+pub(super) fn loaded_quietly(global: &Global) -> Option<Project> {
+    Some(load::load(&request(global, &[], true).ok()?).ok()?.project)
 }
 
 /// The services named, or all; an error for one that is not among them.

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::drive::{View, drive};
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::{remnant, session};
@@ -18,7 +19,7 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::Allowed).await?;
     let project = remnant::project(global, &docker, &arguments.services).await?;
     let services = session::select(&project, &arguments.services)?;
     let goal = Goal::Start { services };

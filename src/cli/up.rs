@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::drive::{self, View, drive};
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::session;
@@ -93,7 +94,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     scale(&mut project, &arguments)?;
     let goal = goal(&project, &arguments)?;
     let view = view(global, &project, &arguments)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     drive(docker, project, Goal::Up(goal), view).await
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 
 use super::drive::{View, drive};
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
@@ -30,7 +31,7 @@ pub(super) struct Arguments {
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let code = wait(&docker, &project, &arguments).await?;
     if arguments.down_project {
         let project = remnant::project(global, &docker, &[]).await?;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::output::print;
@@ -27,7 +28,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let named = std::slice::from_ref(&arguments.service);
     let project = session::load(global, named)?.project;
     let services = session::select_with_dependencies(&project, named)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::No).await?;
     let state = plan::look(&docker, project.clone(), services).await?;
     print(&explain(&project, state.observed(), &state.plan(), &arguments.service))?;
     Ok(0)

@@ -21,6 +21,7 @@
 
 pub mod api;
 pub mod build;
+pub mod client;
 pub mod containers;
 pub mod daemon;
 pub mod error;

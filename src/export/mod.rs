@@ -114,6 +114,11 @@ pub fn kubernetes(project: &Project, options: &Options) -> Export {
     storage::claims(&context, &mut export);
     files::shared(&context, &mut export);
     for service in project.services.values() {
+        if service.is_on_machine() {
+            let reason = "it runs on this machine's own files; give it an `image` or a `build` that holds its program";
+            export.dropped(service_key(service, "image"), reason);
+            continue;
+        }
         workload::write(&context, service, &mut export);
         ports::write(&context, service, &mut export);
     }

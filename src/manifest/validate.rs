@@ -110,13 +110,20 @@ impl Check<'_> {
     }
 
     fn image(&mut self, name: &str, service: &Service) {
-        let none = service.image.is_empty() && service.build.is_none() && service.provider.is_none();
+        let none = service.image.is_empty()
+            && service.build.is_none()
+            && service.provider.is_none()
+            // It runs on this machine's own root file system.
+            && [&service.command.0, &service.entrypoint.0].iter().all(|words| words.as_ref().is_none_or(Vec::is_empty));
         // An `extends` that is still there could not be followed, which was told.
         if none && service.extends.is_none() {
             let problem = Problem::error(format!("the service `{name}` has no image"));
             self.report(
                 &["services", name],
-                problem.hint("say with `image` which one it runs, or with `build` how it is made"),
+                problem.hint(
+                    "say with `image` which one it runs, with `build` how it is made, or with `command` what it runs \
+                     on this machine without one",
+                ),
             );
         }
     }

@@ -40,6 +40,10 @@ pub struct Project {
     pub configs: BTreeMap<String, FileObject>,
 }
 
+/// The image that stands for this machine's own root file system: what services run that name neither an image nor a
+/// build. Only hoist's embedded engine has it.
+pub const MACHINE_IMAGE: &str = "hoist/machine:latest";
+
 impl Project {
     /// The image that a service runs: what it names, else the name that its build is given.
     #[must_use]
@@ -128,6 +132,14 @@ pub struct Service {
     pub watch: Vec<WatchRule>,
     /// Free extension keys (`x-…`) of the service.
     pub extensions: BTreeMap<String, serde_json::Value>,
+}
+
+impl Service {
+    /// Whether it runs on this machine's own root file system, for want of an image.
+    #[must_use]
+    pub fn is_on_machine(&self) -> bool {
+        self.image.as_deref() == Some(MACHINE_IMAGE)
+    }
 }
 
 /// How an image is built (Compose Build Specification).

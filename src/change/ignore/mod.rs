@@ -5,6 +5,7 @@
 //! mean themselves.
 //! Source: <https://docs.docker.com/build/concepts/context/#dockerignore-files>.
 
+pub mod git;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ignore::{PatternError, Patterns, lines};
+use super::ignore::{PatternError, Patterns, git, lines};
 use super::noise::is_noise;
 use super::{Change, PathState, SyncFiles};
 use crate::project::{Build, BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
@@ -28,7 +28,8 @@ pub struct Rules {
     problems: Vec<RuleProblem>,
 }
 
-/// The ignore file that a service's build goes by.
+/// The ignore file that a service's build goes by; for a service without an image, what git ignores below its working
+/// directory, put in the same words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IgnoreFile {
     /// Its path, absolute.
@@ -200,11 +201,32 @@ impl Rules {
             };
             self.add(rule);
         }
-        if service.watch.is_empty()
+        if service.watch.is_empty() && service.is_on_machine() {
+            self.infer_restart(service, ignore_file, &binds);
+        } else if service.watch.is_empty()
             && let (Some(build), Some(context)) = (&service.build, context)
         {
             self.infer(service, build, &context, &binds);
         }
+    }
+
+    /// What runs without an image is restarted when a file of its working directory is saved that git does not ignore.
+    fn infer_restart(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, binds: &Arc<Vec<Bind>>) {
+        let Some(folder) = service.working_dir.as_deref().map(|folder| clean(Path::new(folder))) else { return };
+        self.ignore_files.insert(folder.join(git::FILE));
+        let written = ignore_file.into_iter().flat_map(|file| lines(&file.text));
+        let ignore = self.patterns(service, git::ALWAYS.iter().copied().chain(written));
+        self.add(Rule {
+            service: service.name.clone(),
+            root: folder,
+            action: WatchAction::Restart,
+            initial: false,
+            ignore,
+            include: Patterns::default(),
+            context: None,
+            binds: Arc::clone(binds),
+            spares_bound: false,
+        });
     }
 
     /// The context rebuilds the image, and so do the two files that say how, which the ignore file may well name.

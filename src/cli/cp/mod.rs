@@ -8,6 +8,7 @@ mod unpack;
 use clap::Args;
 use futures_util::StreamExt as _;
 
+use crate::cli::engine::{self, Start};
 use crate::cli::error::Error;
 use crate::cli::global::Global;
 use crate::cli::output::print_bytes;
@@ -103,7 +104,7 @@ impl Place {
 
 async fn containers(global: &Global, service: &str, index: Option<u32>) -> Result<(Docker, Vec<Container>), Error> {
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let mut containers = session::of_service(&docker, &project, service).await?;
     containers.retain(|container| index.is_none_or(|index| container.number == index));
     match index {

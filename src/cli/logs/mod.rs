@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use chrono::DateTime;
 use clap::{Args, ValueEnum};
 
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::{images, session};
@@ -70,7 +71,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         timestamps: true,
     };
     let project = session::outline(global)?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, None, Start::No).await?;
     let mut containers = session::containers(&docker, &project, &arguments.services).await?;
     containers.retain(|container| arguments.index.is_none_or(|index| container.number == index));
     let (sender, printer) = ui::start(&printing(&arguments), &scene(&containers));

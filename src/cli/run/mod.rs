@@ -5,6 +5,7 @@ mod change;
 use clap::Args;
 
 use super::drive::{self, View, drive};
+use super::engine::{self, Start};
 use super::error::Error;
 use super::global::{Global, Progress};
 use super::images::{self, Ended};
@@ -91,7 +92,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let named = std::slice::from_ref(name);
     let mut project = session::load(global, named)?.project;
     session::check_services(named, project.services.keys())?;
-    let docker = session::connect(global).await?;
+    let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     if !arguments.no_deps {
         let code = bring_up_dependencies(global, &docker, &project, name).await?;
         if code != 0 {

@@ -6,15 +6,18 @@ mod service;
 pub(super) use service::restart_policy;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::files::Variables;
+use super::paths;
 use super::raw;
 use super::raw::forms::Form;
 use super::raw::network::External;
-use super::raw::service::Service;
+use super::raw::service::Service as RawService;
 use super::sections::Sections;
-use crate::project::{FileObject, FileSource, Ipam, IpamPool, Network, Project, Volume};
+use crate::project::{
+    FileObject, FileSource, Ipam, IpamPool, MACHINE_IMAGE, Mount, MountSource, Network, Project, Service, Volume,
+};
 
 /// What a project is called and where it comes from.
 pub(super) struct Origin {
@@ -27,12 +30,17 @@ pub(super) struct Origin {
 pub(super) fn project(
     origin: Origin,
     sections: &Sections,
-    disabled: &BTreeMap<String, Service>,
+    disabled: &BTreeMap<String, RawService>,
     variables: &Variables,
 ) -> Project {
-    let service = |(name, raw): (&String, &Service)| {
+    let directory = origin.directory.clone();
+    let service = |(name, raw): (&String, &RawService)| {
         let extensions = sections.service_extensions.get(name).cloned().unwrap_or_default();
-        (name.clone(), service::service(name, raw, extensions))
+        let mut service = service::service(name, raw, extensions);
+        if service.image.is_none() && service.build.is_none() {
+            on_machine(&mut service, &directory);
+        }
+        (name.clone(), service)
     };
     Project {
         name: origin.name,
@@ -45,6 +53,23 @@ pub(super) fn project(
         volumes: sections.volumes.iter().map(|(key, raw)| (key.clone(), volume(raw))).collect(),
         secrets: sections.secrets.iter().map(|(key, raw)| (key.clone(), secret(raw, variables))).collect(),
         configs: sections.configs.iter().map(|(key, raw)| (key.clone(), config(raw, variables))).collect(),
+    }
+}
+
+/// A service with neither image nor build runs on this machine's own root file system, with the project's folder at its own
+/// path. Its process is not the first one, so that a signal to stop ends it even where it listens to none.
+fn on_machine(service: &mut Service, directory: &Path) {
+    let written = service.working_dir.as_deref().unwrap_or_default();
+    let folder = paths::absolute(written, &directory.to_string_lossy(), None);
+    service.working_dir = Some(folder);
+    service.image = Some(MACHINE_IMAGE.to_owned());
+    service.init = service.init.or(Some(true));
+    let target = directory.to_string_lossy().into_owned();
+    if service.mounts.iter().all(|mount| mount.target != target) {
+        let path = directory.to_owned();
+        let source = MountSource::Bind { path, create_host_path: false, propagation: None, selinux: None };
+        // What is mounted below it comes after it.
+        service.mounts.insert(0, Mount { target, read_only: false, source });
     }
 }
 

@@ -65,6 +65,19 @@ pub fn detect() -> Result<Machine, Error> {
     })
 }
 
+/// The capabilities that the kernel knows and that the engine itself does not have.
+#[must_use]
+pub fn withheld(machine: &Machine) -> Vec<String> {
+    let mut withheld: Vec<String> = caps::runtime::procfs_all_supported(None)
+        .unwrap_or_else(|_| caps::all())
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| !machine.capabilities.contains(name))
+        .collect();
+    withheld.sort();
+    withheld
+}
+
 /// The machine as a container needs it: device nodes come and go, so they are looked up anew where the container asks for
 /// some, links followed.
 #[must_use]
