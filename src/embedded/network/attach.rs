@@ -5,12 +5,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bollard_stubs::models::EndpointSettings;
+use bollard_stubs::models::{EndpointSettings, PortMap};
 
 use super::super::error::Error;
 use super::hub::{INTERNAL_BRIDGE, OPEN_BRIDGE, bridge_name};
 use super::netlink::Request;
+use super::ports::{self, Listener, Published};
 use super::prefix::Prefix;
+use super::proxy::Proxies;
 use super::state::{Endpoint, Member, State, names};
 use super::wire::{self, Wire};
 use super::{Join, Joined, Networks, Traffic, blocking, namespace, record, undisturbed};
@@ -48,8 +50,18 @@ impl Networks {
             ports: HashMap::new(),
             dns,
         };
-        let made = self.make(&member).await;
-        if let Err(error) = made {
+        let mut member = member;
+        let made = match self.listen(&mut member, &join.ports) {
+            Ok(listeners) => self.make(&member).await.map(|()| listeners),
+            Err(error) => Err(error),
+        };
+        let served = match made {
+            Ok(listeners) => self.serve(&member, listeners),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            self.retract(&member.id).await;
+            let _ = self.unmake(&member).await;
             self.inner.state().release(&member.endpoints);
             return Err(error);
         }
@@ -59,6 +71,52 @@ impl Networks {
             self.tell_of(&member.id, endpoint, "connect");
         }
         Ok(joined)
+    }
+
+    /// Listens on the machine for a container's ports. Without a way out nothing comes in, as with Docker.
+    fn listen(&self, member: &mut Member, ports: &PortMap) -> Result<Vec<Listener>, Error> {
+        let mut state = self.inner.state();
+        let Some(endpoint) = state.way_out(&member.endpoints) else {
+            member.ports = ports.keys().map(|key| (key.clone(), None)).collect();
+            return Ok(Vec::new());
+        };
+        let (listeners, found) = ports::listen(ports, &state.published).map_err(|error| match error {
+            Error::Failed(why) => Error::Failed(format!(
+                "driver failed programming external connectivity on endpoint {} ({}): {why}",
+                member.name,
+                endpoint.settings.endpoint_id.as_deref().unwrap_or_default()
+            )),
+            error => error,
+        })?;
+        member.ports = found;
+        state.published.extend(listeners.iter().map(|listener| Published {
+            protocol: listener.protocol,
+            address: listener.address,
+            container: member.id.clone(),
+            name: member.name.clone(),
+        }));
+        Ok(listeners)
+    }
+
+    /// Carries what comes to a container's ports.
+    fn serve(&self, member: &Member, listeners: Vec<Listener>) -> Result<(), Error> {
+        let mut state = self.inner.state();
+        let to = state.way_out(&member.endpoints).and_then(|endpoint| endpoint.v4);
+        if let Some(to) = to.filter(|_| !listeners.is_empty()) {
+            let proxies = Proxies::start(&self.inner.hub, listeners, to.into())
+                .map_err(Error::io(format!("publish the ports of the container {}", member.name)))?;
+            state.proxies.insert(member.id.clone(), proxies);
+        }
+        Ok(())
+    }
+
+    /// Gives back the ports of a container.
+    async fn retract(&self, container: &str) {
+        let proxies = self.inner.state().proxies.remove(container);
+        if let Some(proxies) = proxies {
+            proxies.stop().await;
+        }
+        self.inner.state().published.retain(|each| each.container != container);
     }
 
     async fn make(&self, member: &Member) -> Result<(), Error> {
@@ -71,11 +129,7 @@ impl Networks {
         let (hub, id) = (Arc::clone(&self.inner.hub), member.id.clone());
         let _door = self.inner.doors.acquire().await;
         blocking(&what, move || wire::make(&hub, &id, wires, way_out)).await?;
-        if let Err(error) = self.write_down(member) {
-            let _ = self.unmake(member).await;
-            return Err(error);
-        }
-        Ok(())
+        self.write_down(member)
     }
 
     async fn unmake(&self, member: &Member) -> Result<(), Error> {
@@ -101,6 +155,7 @@ impl Networks {
     async fn leave_whole(&self, container: &str) -> Result<(), Error> {
         // Its names go before its addresses do.
         let Some(member) = self.inner.state().members.remove(container) else { return Ok(()) };
+        self.retract(container).await;
         let door = self.inner.doors.acquire().await;
         let outcome = self.unmake(&member).await;
         drop(door);
@@ -259,7 +314,9 @@ impl Networks {
                             network.restore(endpoint);
                         }
                     }
-                    state.members.insert(member.id.clone(), member);
+                    state.members.insert(member.id.clone(), member.clone());
+                    drop(state);
+                    self.publish_again(&mut member);
                 }
                 (Err(error), _) | (_, Err(error)) => {
                     tracing::warn!(container = join.id, %error, "the network of a container that runs is gone");
@@ -268,6 +325,15 @@ impl Networks {
             }
         }
         self.sweep(kept).await
+    }
+
+    /// Serves the ports again that a container had before a crash.
+    fn publish_again(&self, member: &mut Member) {
+        let ports = member.ports.clone();
+        let served = self.listen(member, &ports).and_then(|listeners| self.serve(member, listeners));
+        if let Err(error) = served {
+            tracing::warn!(container = member.id, %error, "the ports of a container that runs cannot be published again");
+        }
     }
 
     /// Removes namespaces, notes and interfaces in the hub that nobody has any more.

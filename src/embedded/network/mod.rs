@@ -3,11 +3,15 @@
 
 mod attach;
 mod dns;
+mod firewall;
+mod holder;
 mod hub;
 mod names;
 mod namespace;
 mod netlink;
+mod ports;
 mod prefix;
+mod proxy;
 mod record;
 mod state;
 mod wire;
@@ -42,6 +46,8 @@ struct Inner {
     state: Mutex<State>,
     /// How many containers may be on their way in or out at once.
     doors: tokio::sync::Semaphore,
+    /// What does not work, for a person.
+    warnings: Mutex<Vec<String>>,
 }
 
 /// How many threads at once make namespaces and interfaces: the kernel does one after the other anyway.
@@ -103,11 +109,52 @@ impl Networks {
             hub: Arc::new(hub),
             state: Mutex::default(),
             doors: tokio::sync::Semaphore::new(DOORS),
+            warnings: Mutex::default(),
         };
         let networks = Self { inner: Arc::new(inner) };
+        networks.open_way_out().await;
         networks.restore_networks().await?;
         networks.restore_members(if kept { running } else { &[] }).await?;
         Ok(networks)
+    }
+
+    /// Lets containers out. Where the machine withholds what that takes, networks work without.
+    async fn open_way_out(&self) {
+        let hub = &self.inner.hub;
+        let uplink = hub.uplink().name.clone();
+        let mut warnings = Vec::new();
+        let guarded = match firewall::guard_hub(&hub.file()).await {
+            Ok(()) => hub.run(firewall::forward_in_hub).await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let opened = match guarded {
+            Ok(()) => firewall::guard_machine(&uplink).await.map_err(|error| error.to_string()),
+            error => error,
+        };
+        if let Err(error) = opened {
+            warnings.push(format!("containers do not reach other machines: nftables does not go along: {error}"));
+        } else {
+            match firewall::forward_on_machine() {
+                Ok(true) => {
+                    tracing::info!("switched on net.ipv4.ip_forward, without which containers reach no other machine")
+                }
+                Ok(false) => {}
+                Err(error) => warnings.push(format!(
+                    "containers do not reach other machines: net.ipv4.ip_forward cannot be switched on: {error}"
+                )),
+            }
+            warnings.extend(firewall::obstacles().await);
+        }
+        for warning in &warnings {
+            tracing::warn!("{warning}");
+        }
+        *self.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner) = warnings;
+    }
+
+    /// What does not work on this machine, in sentences for a person (`Warnings` of `GET /info`).
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.inner.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn restore_networks(&self) -> Result<(), Error> {
@@ -254,6 +301,9 @@ impl Networks {
             }
         }
         self.inner.state().networks.clear();
+        if let Err(error) = firewall::leave_machine(&self.inner.hub.uplink().name).await {
+            tracing::warn!(%error, "the engine's rules cannot be taken out of the machine's firewall");
+        }
         let hub = Arc::clone(&self.inner.hub);
         blocking("take down the network namespace of the engine", move || hub.close()).await
     }

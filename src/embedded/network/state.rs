@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::super::error::Error;
 use super::super::id;
 use super::Join;
+use super::ports::Published;
 use super::prefix::{Prefix, hardware, hardware_text, parse_hardware};
+use super::proxy::Proxies;
 use super::record::Record;
 
 /// A container's place on one network.
@@ -68,6 +70,9 @@ pub(super) struct State {
     pub(super) busy: HashSet<String>,
     /// Names of networks that are about to be made, and their subnets.
     pub(super) making: HashMap<String, Vec<Prefix>>,
+    /// Who listens on the machine, and those who carry what comes, by container.
+    pub(super) published: Vec<Published>,
+    pub(super) proxies: HashMap<String, Proxies>,
 }
 
 impl Network {
