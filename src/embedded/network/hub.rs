@@ -231,7 +231,7 @@ fn make(file: &Path, machine: &mut Socket, name: &str) -> io::Result<Uplink> {
     // The machine has no use for IPv6 there.
     let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"), "1");
     let on = |address: Ipv4Addr| Prefix::new(address.into(), subnet.length()).unwrap_or(subnet);
-    machine.apply(&[Request::address(index, on(machine_end))])?;
+    machine.apply(&[Request::address(index, on(machine_end)), Request::up(index)])?;
     let inner = inside.index(UPLINK)?;
     let everywhere = Prefix::new(Ipv4Addr::UNSPECIFIED.into(), 0).unwrap_or(subnet);
     inside.apply(&[
@@ -239,6 +239,8 @@ fn make(file: &Path, machine: &mut Socket, name: &str) -> io::Result<Uplink> {
         Request::up(inner),
         Request::route(everywhere, Some(machine_end.into()), Some(inner)),
     ])?;
+    inside.settle(&[inner])?;
+    machine.settle(&[index])?;
     Ok(Uplink { name: name.to_owned(), machine: machine_end, hub: hub_end, index })
 }
 

@@ -88,9 +88,9 @@ impl Request {
         request
     }
 
-    /// A new veth pair: this end here, up, in the bridge `master` when there is one. The other is to be switched on there.
+    /// A new veth pair: this end here, in the bridge `master` when there is one. Both are to be switched on.
     pub(super) fn veth(name: &str, master: Option<u32>, peer: &Peer<'_>) -> Self {
-        let mut request = Self::link(NEW_LINK, CREATE | EXCLUSIVE, 0, UP);
+        let mut request = Self::link(NEW_LINK, CREATE | EXCLUSIVE, 0, 0);
         request.text(3, name);
         if let Some(master) = master {
             request.attribute(10, &master.to_ne_bytes());
@@ -264,6 +264,25 @@ impl Socket {
     pub(super) fn routes(&mut self) -> io::Result<Vec<Route>> {
         let request = Request { kind: GET_ROUTE, flags: 0, body: vec![0; 12] };
         Ok(self.dump(&request)?.iter().filter_map(|body| read_route(body)).collect())
+    }
+
+    /// Has the kernel take note of links that have just come up, which it else does some time later: until then, what is
+    /// sent there is lost. Asking for an interface is what brings it about.
+    pub(super) fn settle(&mut self, indexes: &[u32]) -> io::Result<()> {
+        for index in indexes {
+            self.sequence = self.sequence.wrapping_add(1);
+            let mut bytes = Vec::new();
+            Request::link(GET_LINK, 0, *index, 0).encode(self.sequence, 0, &mut bytes);
+            rustix::net::send(&self.descriptor, &bytes, SendFlags::empty())?;
+            let mut buffer = vec![0; 16 * 1024];
+            loop {
+                let (length, _) = rustix::net::recv(&self.descriptor, &mut buffer[..], RecvFlags::empty())?;
+                if messages(&buffer[..length]).any(|message| message.sequence == self.sequence) {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The number of an interface.

@@ -133,7 +133,23 @@ fn connect(hub: &Hub, file: &Path, inside: &mut Socket, wires: &[Wire]) -> io::R
         requests.push(Request::up(index));
         requests.extend(wire.addresses.iter().map(|address| Request::address(index, *address)));
     }
-    inside.apply(&requests)
+    inside.apply(&requests)?;
+    switch_on(hub, inside, wires)
+}
+
+/// Switches on the hub's ends after the others, and sees to it that packets pass at once.
+fn switch_on(hub: &Hub, inside: &mut Socket, wires: &[Wire]) -> io::Result<()> {
+    let mut outer = hub.inside();
+    let mut indexes = Vec::new();
+    for wire in wires {
+        indexes.push(outer.index(&wire.veth)?);
+    }
+    let requests: Vec<Request> = indexes.iter().map(|index| Request::up(*index)).collect();
+    outer.apply(&requests)?;
+    let own = wires.iter().map(|wire| inside.index(&wire.interface)).collect::<io::Result<Vec<u32>>>()?;
+    inside.settle(&own)?;
+    indexes.extend(wires.iter().map(|wire| wire.bridge));
+    outer.settle(&indexes)
 }
 
 fn default_route(inside: &mut Socket, old: Option<IpAddr>, new: Option<IpAddr>) -> io::Result<()> {
