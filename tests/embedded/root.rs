@@ -521,3 +521,94 @@ async fn a_tree_is_removed_but_for_what_is_mounted_in_it() {
     assert!(refused.is_err());
     assert!(kept.join("file").exists(), "what is mounted is left alone");
 }
+
+/// A tmpfs where the engine has one.
+struct Memory(PathBuf);
+
+impl Memory {
+    fn new(place: &Place) -> Self {
+        let path = place.layout.mounts();
+        rustix::mount::mount("tmpfs", &path, "tmpfs", rustix::mount::MountFlags::empty(), None).expect("mounted");
+        Self(path)
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[tokio::test]
+async fn the_machines_own_root_shows_its_programs_and_nothing_of_its_engines() {
+    let place = place();
+    let memory = Memory::new(&place);
+    let rootfs = Rootfs::Machine { upper: memory.0.join("one.upper"), work: memory.0.join("one.work") };
+    let view = View::Stopped { rootfs, binds: vec![] };
+    let names = async |path: &str| {
+        let (_, tar) = root::read(&place.layout, &view, path).await.expect(path);
+        listing(&all(tar).await)
+    };
+    assert_eq!(names("/tmp").await, ["5 tmp/"]);
+    assert_eq!(names("/run").await, ["5 run/", "5 run/lock/"]);
+    let stat = async |path: &str| root::stat(&place.layout, &view, path).await;
+    assert_eq!(stat("/tmp").await.expect("there").mode & 0o777, 0o777);
+    assert_eq!(stat("/").await.expect("there").mode & 0o777, fs::metadata("/").expect("there").mode() & 0o777);
+    let passwd = stat("/etc/passwd").await.expect("there").size;
+    assert_eq!(u64::try_from(passwd).ok(), Some(fs::metadata("/etc/passwd").expect("there").len()));
+    assert!(stat("/bin/sh").await.is_ok());
+    for hidden in ["/var/lib/docker", "/var/lib/hoist", "/var/lib/containers", "/run/docker.sock"] {
+        assert!(matches!(stat(hidden).await, Err(Error::NotFound(_))), "{hidden}");
+    }
+
+    let name = format!("hoist-{}", std::process::id());
+    for folder in ["/etc", "/tmp"] {
+        let tar = tarball(&[(&name, FILE, "x")]);
+        root::write(&place.layout, &view, folder, bytes(tar), WriteOptions::default()).await.expect("written");
+        assert!(!Path::new(folder).join(&name).exists(), "the machine's {folder} is as it was");
+        assert!(memory.0.join("one.upper").join(&folder[1..]).join(&name).exists());
+    }
+    // As when the container is started again: what it wrote is there, and the rest is still hidden.
+    assert!(stat(&format!("/tmp/{name}")).await.is_ok());
+    assert!(matches!(stat("/var/lib/docker").await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
+async fn a_container_that_replaces_its_folders_by_links_leads_nobody_out() {
+    let place = place();
+    let memory = Memory::new(&place);
+    let rootfs = Rootfs::Machine { upper: memory.0.join("one.upper"), work: memory.0.join("one.work") };
+    let view = View::Stopped { rootfs, binds: vec![] };
+    root::stat(&place.layout, &view, "/").await.expect("mounted");
+    let victim = place.new_folder("victim");
+    // What its own program could do to its written layer.
+    fs::remove_dir_all(memory.0.join("one.upper/var")).expect("removed");
+    fs::remove_dir_all(memory.0.join("one.upper/run")).expect("removed");
+    symlink(&victim, memory.0.join("one.upper/var")).expect("a link");
+    symlink(&victim, memory.0.join("one.upper/run")).expect("a link");
+    root::stat(&place.layout, &view, "/").await.expect("mounted");
+    assert!(fs::read_dir(&victim).expect("a folder").next().is_none());
+}
+
+#[tokio::test]
+async fn another_file_system_of_the_machine_is_shown_read_only() {
+    let place = place();
+    let memory = Memory::new(&place);
+    // Only disks are shown, and a test has none of its own to mount: the machine's, where there is one.
+    let mounts = fs::read_to_string("/proc/self/mounts").expect("mounts");
+    let disk = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (_, point, kind) = (words.next()?, words.next()?, words.next()?);
+        let shown = ["ext4", "xfs", "btrfs", "squashfs"].contains(&kind) && point != "/" && Path::new(point).is_dir();
+        (shown && !["/tmp", "/run", "/var/lib"].iter().any(|own| point.starts_with(own))).then(|| point.to_owned())
+    });
+    let Some(point) = disk.into_iter().next() else {
+        eprintln!("LEFT OUT: this machine has no second disk mounted");
+        return;
+    };
+    let rootfs = Rootfs::Machine { upper: memory.0.join("one.upper"), work: memory.0.join("one.work") };
+    let view = View::Stopped { rootfs, binds: vec![] };
+    let refused =
+        root::write(&place.layout, &view, &point, bytes(tarball(&[("x", FILE, "x")])), WriteOptions::default()).await;
+    assert!(refused.expect_err("read-only").to_string().contains("Read-only file system"));
+}
