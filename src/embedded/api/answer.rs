@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::embedded::ByteStream;
+use crate::embedded::build::exit_code;
 use crate::embedded::error::Error;
 
 /// What a route returns.
@@ -152,7 +153,10 @@ pub(super) async fn work<T: 'static, N: Serialize + Send + 'static>(
 /// How a failure reads in the middle of a stream.
 fn failure(error: &Error) -> Value {
     let message = error.to_string();
-    json!({ "errorDetail": { "message": message }, "error": message })
+    match exit_code(error) {
+        Some(code) => json!({ "errorDetail": { "code": code, "message": message }, "error": message }),
+        None => json!({ "errorDetail": { "message": message }, "error": message }),
+    }
 }
 
 fn line(value: &impl Serialize) -> std::io::Result<Bytes> {

@@ -21,9 +21,13 @@ pub(super) fn copying(copy: &Copy, folder: &str) -> Result<Copying, String> {
     if destination.is_empty() {
         return Err(format!("{word}: the destination is empty"));
     }
-    if let Some(address) = copy.sources.iter().find(|source| copy.add && is_address(source)) {
-        let hint = "use RUN with curl or wget, or put the file into the context";
-        return Err(format!("ADD: this engine fetches nothing from `{address}`: {hint}"));
+    for address in copy.sources.iter().filter(|source| copy.add && is_address(source)) {
+        if !address.starts_with("http") {
+            return Err(format!("ADD: `{address}` is not fetched by this engine: use RUN git clone"));
+        }
+        if into && name_of(address).is_empty() {
+            return Err(format!("ADD: `{address}` names no file; name it in the destination: `{destination}name`"));
+        }
     }
     if several && !into {
         return Err(format!(
@@ -46,14 +50,21 @@ pub(super) fn copying(copy: &Copy, folder: &str) -> Result<Copying, String> {
 }
 
 /// Whether a source of `ADD` is somewhere else.
-fn is_address(source: &str) -> bool {
+pub(super) fn is_address(source: &str) -> bool {
     ["http://", "https://", "git://", "git@"].iter().any(|beginning| source.starts_with(beginning))
+}
+
+/// What a file from the web is called.
+pub(super) fn name_of(address: &str) -> &str {
+    let path = address.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    path.split_once('/').map_or("", |(_, path)| path.rsplit('/').next().unwrap_or_default())
 }
 
 /// What a `COPY` takes from the context.
 pub(super) fn pieces(context: &Context, copy: &Copy) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
-    for source in &copy.sources {
+    for source in copy.sources.iter().filter(|source| !(copy.add && is_address(source))) {
         for path in sources(context, source)? {
             pieces.push(piece(context, &path, copy)?);
         }
@@ -152,6 +163,7 @@ pub(super) fn digest(pieces: &[Piece]) -> String {
                     match &item.kind {
                         ItemKind::Folder => add(&format!("folder {:o}", item.mode)),
                         ItemKind::File { digest, .. } => add(&format!("file {:o} {digest}", item.mode)),
+                        ItemKind::Fetched { digest, .. } => add(&format!("fetched {} {digest}", item.mtime)),
                         ItemKind::Text(text) => add(&format!("text {:o} {text}", item.mode)),
                         ItemKind::Link(target) => add(&format!("link {target}")),
                     }

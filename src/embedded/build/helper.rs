@@ -195,6 +195,11 @@ impl Copier {
             ItemKind::Text(text) => {
                 self.writer.put_file(&path, &attributes, &mut Contents::Reader(&mut text.as_bytes()))
             }
+            ItemKind::Fetched { path: fetched, .. } => {
+                let mut file = File::open(fetched)?;
+                let size = file.metadata()?.len();
+                self.writer.put_file(&path, &attributes, &mut Contents::Part((&mut file).take(size)))
+            }
             ItemKind::File { offset, size, .. } => {
                 let missing = || io::Error::other("the context is not there");
                 let spool = self.spool.as_mut().ok_or_else(missing)?;

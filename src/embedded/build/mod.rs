@@ -6,6 +6,7 @@ mod copy;
 mod dockerfile;
 mod document;
 mod execute;
+mod fetch;
 pub(super) mod helper;
 mod ignore;
 mod instruction;
@@ -53,6 +54,8 @@ use super::spec::Machine;
 
 /// Builds that run have a folder each here, below [`Layout::builds`].
 const STAGING: &str = "staging";
+/// What stands before a command's exit code, in the words of Docker's builder.
+const NON_ZERO: &str = "returned a non-zero code: ";
 /// `SIGKILL`.
 const KILL: i32 = 9;
 
@@ -127,6 +130,14 @@ pub struct ErrorDetail {
     pub code: i64,
     /// Step, place in the Dockerfile, cause.
     pub message: String,
+}
+
+/// The code with which a step's command ended, of a build's failure; a client ends with the same.
+#[must_use]
+pub fn exit_code(error: &Error) -> Option<i64> {
+    let text = error.to_string();
+    let (_, rest) = text.rsplit_once(NON_ZERO)?;
+    rest.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Builds; clones share the cache.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bollard_stubs::models::{ContainerCreateBody, EndpointSettings, HostConfig};
 
+use super::NON_ZERO;
 use super::cache::{Held, key};
 use super::copy;
 use super::document;
@@ -128,7 +129,7 @@ impl Stage<'_> {
             (false, Some(error)) => format!("; {error}"),
             (false, None) => String::new(),
         };
-        Err(Error::Failed(format!("The command '{shown}' returned a non-zero code: {}{why}", exit.code)))
+        Err(Error::Failed(format!("The command '{shown}' {NON_ZERO}{}{why}", exit.code)))
     }
 
     /// Makes what a mount needs.

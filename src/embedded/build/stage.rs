@@ -145,6 +145,9 @@ impl Stage<'_> {
         let digest = match &copy.from {
             None => {
                 copying.pieces = copy::pieces(&self.build.context, copy).map_err(Error::Invalid)?;
+                for address in copy.sources.iter().filter(|source| copy.add && copy::is_address(source)) {
+                    copying.pieces.push(self.build.fetch(address, copy.checksum.as_deref()).await?);
+                }
                 copy::digest(&copying.pieces)
             }
             Some(from) => {

@@ -110,6 +110,12 @@ pub(super) enum ItemKind {
         #[serde(skip)]
         digest: String,
     },
+    /// A file of the build's own.
+    Fetched {
+        path: PathBuf,
+        #[serde(skip)]
+        digest: String,
+    },
     /// The contents themselves: a here-document.
     Text(String),
     Link(String),

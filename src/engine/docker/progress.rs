@@ -147,7 +147,10 @@ fn reason(message: &str) -> String {
         if let Some((_, rest)) = message.rsplit_once(marker) {
             let code: String = rest.chars().take_while(char::is_ascii_digit).collect();
             if !code.is_empty() {
-                return format!("exit code {code}");
+                // hoist's own engine says where in the Dockerfile.
+                let place = message.split_once(": The command '").map(|(place, _)| place);
+                return place
+                    .map_or_else(|| format!("exit code {code}"), |place| format!("exit code {code} ({place})"));
             }
         }
     }
@@ -234,6 +237,7 @@ mod tests {
                 "\"/x\": not found",
             ),
             ("executor failed running [/bin/sh -c a; b]: no bridge", "no bridge"),
+            ("Dockerfile:4: The command '/bin/sh -c a' returned a non-zero code: 7", "exit code 7 (Dockerfile:4)"),
             ("process \"/bin/sh -c a\" did not complete successfully: no bridge", "no bridge"),
         ] {
             assert_eq!(super::reason(message), reason);

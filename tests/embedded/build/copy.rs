@@ -1,6 +1,7 @@
 //! `COPY`, `ADD` and all that runs no command.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use hoist::embedded::build::Options;
@@ -125,7 +126,7 @@ async fn archives_are_unpacked_by_add_and_not_by_copy() {
     packed.append_link(&mut header(tar::EntryType::Link, 0o600, 0), "in/hard", "in/side").expect("to memory");
     let bytes = packed.into_inner().expect("to memory");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, &bytes).expect("to memory");
+    gzip.write_all(&bytes).expect("to memory");
     let gzip = gzip.finish().expect("to memory");
     let mut context = tar::Builder::new(Vec::new());
     let dockerfile = b"FROM base\nADD x.tar /plain/\nADD x.tgz /gzip\nCOPY x.tar /kept\nADD y.tar /no/";
@@ -137,7 +138,7 @@ async fn archives_are_unpacked_by_add_and_not_by_copy() {
     }
     let context = context.into_inner().expect("to memory");
     let (sender, mut news) = tokio::sync::mpsc::channel(1000);
-    let id = home.builder.build(&Options::default(), super::stream(context), sender).await.expect("it is built");
+    let id = home.builder.build(&Options::default(), super::stream(&context), sender).await.expect("it is built");
     while news.recv().await.is_some() {}
     let done = super::Done { image: home.images.find(&id).await.expect("it is here"), told: String::new() };
     assert_eq!(done.text("plain/in/side"), "hi");
@@ -146,6 +147,39 @@ async fn archives_are_unpacked_by_add_and_not_by_copy() {
     assert!(fs::read_link(done.path("plain/in/link").expect("it is there")).is_ok());
     assert_eq!(done.text("no/y.tar"), "not one");
     assert_eq!(done.attributes("kept"), format!("644 0 0 {TIME}"));
+}
+
+#[tokio::test]
+async fn add_fetches_from_the_web_and_checks_what_it_gets() {
+    let home = Home::with_base().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let server = std::thread::spawn(move || {
+        for _ in 0..4 {
+            let (mut client, _) = listener.accept().expect("a client");
+            let mut request = [0_u8; 2048];
+            let read = client.read(&mut request).expect("a request");
+            let answer = if request[..read].starts_with(b"GET /dir/file.txt?x ") {
+                "HTTP/1.1 200 OK\r\nLast-Modified: Sun, 13 Sep 2020 12:26:40 GMT\r\nContent-Length: 2\r\n\
+                 Connection: close\r\n\r\nhi"
+            } else {
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            };
+            client.write_all(answer.as_bytes()).expect("it is sent");
+        }
+    });
+    let dockerfile = format!("FROM base\nADD http://127.0.0.1:{port}/dir/file.txt?x /got/");
+    let done = home.build(&dockerfile, &[]).await.unwrap_or_else(|(error, told)| panic!("{error}\n{told}"));
+    assert_eq!(done.text("got/file.txt"), "hi");
+    assert_eq!(done.attributes("got/file.txt"), format!("600 0 0 {TIME}"));
+    assert_eq!(home.build(&dockerfile, &[]).await.expect("it is built").count("Using cache"), 1);
+    let other = format!("FROM base\nADD --checksum=sha256:00 http://127.0.0.1:{port}/dir/file.txt?x /got/");
+    let (error, _) = home.build(&other, &[]).await.err().expect("it is another");
+    assert!(error.contains("is sha256:8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4"), "{error}");
+    let missing = format!("FROM base\nADD http://127.0.0.1:{port}/none /x");
+    let (error, _) = home.build(&missing, &[]).await.err().expect("it is not there");
+    assert!(error.starts_with("Dockerfile:2: ADD: cannot fetch ") && error.contains("404"), "{error}");
+    server.join().expect("all was asked for");
 }
 
 #[tokio::test]
@@ -182,8 +216,8 @@ async fn what_is_wrong_is_told_with_its_line_and_leaves_nothing() {
             "Dockerfile:1: cannot build for linux/s390x: this engine builds for the machine that it runs on",
         ),
         (
-            "FROM base\nADD https://example.org/x /x",
-            "Dockerfile:2: ADD: this engine fetches nothing from `https://example.org/x`",
+            "FROM base\nADD git@example.org:x /x",
+            "Dockerfile:2: ADD: `git@example.org:x` is not fetched by this engine: use RUN git clone",
         ),
         ("FROM base\nCOPY --from=base package.json /", "Dockerfile:2: `/package.json` is not there"),
     ] {
@@ -217,7 +251,7 @@ async fn a_context_cannot_lead_out() {
     header.set_cksum();
     hostile.append(&header, &b"x"[..]).expect("to memory");
     let (sender, _news) = tokio::sync::mpsc::channel(10);
-    let stream = super::stream(hostile.into_inner().expect("to memory"));
+    let stream = super::stream(&hostile.into_inner().expect("to memory"));
     let refused = home.builder.build(&Options::default(), stream, sender).await.expect_err("refused").to_string();
     assert_eq!(refused, "the build context is refused: the path `../../out` leads out of it");
     assert_eq!(home.staged(), 0);

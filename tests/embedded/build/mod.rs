@@ -1,5 +1,6 @@
 //! Builds: instructions, the cache, stages, failures, what is left behind.
 
+mod client;
 mod copy;
 mod run;
 mod stages;
@@ -58,7 +59,7 @@ impl Home {
     async fn with_base() -> Self {
         let home = Self::new().await;
         home.images
-            .import(stream(base()), Some("base"), ImageConfig::default(), "")
+            .import(stream(&base()), Some("base"), ImageConfig::default(), "")
             .await
             .expect("a base image is imported");
         home
@@ -89,7 +90,7 @@ impl Home {
             }
             told
         };
-        let (built, told) = tokio::join!(self.builder.build(&options, stream(context), sender), listen);
+        let (built, told) = tokio::join!(self.builder.build(&options, stream(&context), sender), listen);
         let id = match built {
             Ok(id) => id,
             Err(error) => return Err((error.to_string(), told)),
@@ -166,7 +167,7 @@ fn tar(files: &[File<'_>]) -> Vec<u8> {
             let mut header = header(tar::EntryType::Symlink, 0o777, 0);
             builder.append_link(&mut header, path, target).expect("to memory");
         } else {
-            let mode = if path.ends_with(".sh") { 0o755 } else { 0o644 };
+            let mode = if path.ends_with("sh") { 0o755 } else { 0o644 };
             let mut header = header(tar::EntryType::Regular, mode, text.len() as u64);
             builder.append_data(&mut header, path, text.as_bytes()).expect("to memory");
         }
@@ -204,7 +205,7 @@ fn base() -> Vec<u8> {
 }
 
 /// In pieces, as a client sends it.
-fn stream(bytes: Vec<u8>) -> ByteStream {
+fn stream(bytes: &[u8]) -> ByteStream {
     let pieces: Vec<_> = bytes.chunks(64 * 1024).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     futures_util::stream::iter(pieces).boxed()
 }

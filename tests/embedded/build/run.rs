@@ -1,10 +1,12 @@
 //! `RUN`.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bollard_stubs::models::ImageConfig;
 use hoist::embedded::build::Options;
 
-use super::{Home, arguments, tar, until};
+use super::{Disk, Home, arguments, base, tar, until};
 
 #[tokio::test]
 async fn a_command_writes_a_layer_as_the_user_and_in_the_folder_that_were_set() {
@@ -133,10 +135,10 @@ async fn a_build_that_nobody_waits_for_any_more_leaves_nothing() {
     let options = Options { network: "host".into(), ..Options::default() };
     let began = Instant::now();
     {
-        let mut build = Box::pin(home.builder.build(&options, super::stream(context), sender));
+        let mut running = Box::pin(home.builder.build(&options, super::stream(&context), sender));
         loop {
             tokio::select! {
-                built = &mut build => panic!("it ended: {built:?}"),
+                built = &mut running => panic!("it ended: {built:?}"),
                 news = news.recv() => {
                     if news.and_then(|news| news.stream).is_some_and(|text| text == "runs\n") {
                         break;
@@ -161,6 +163,24 @@ async fn a_command_is_on_the_default_network_unless_it_is_to_have_none() {
     assert!(done.text("some").contains("eth0"), "{}", done.text("some"));
     assert!(!done.text("none").contains("eth0"), "{}", done.text("none"));
     assert!(done.text("hosts").contains("10.1.2.3\tdb\n"), "{}", done.text("hosts"));
+}
+
+#[tokio::test]
+async fn a_disk_that_a_command_fills_is_told_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = Disk::new(folder.path(), "8m");
+    let home = Home::at(Arc::new(folder)).await;
+    let imported = home.images.import(super::stream(&base()), Some("base"), ImageConfig::default(), "").await;
+    imported.expect("it fits");
+    let dockerfile = "FROM base\nRUN dd if=/dev/zero of=/big bs=1024 count=20000";
+    let (error, told) = home.build(dockerfile, &[]).await.err().expect("the disk is full");
+    assert!(error.contains("returned a non-zero code: 1"), "{error}\n{told}");
+    assert!(told.contains("No space left on device"), "{told}");
+    assert_eq!(home.staged(), 0);
+    let done = home.build("FROM base\nRUN echo s > /small", &[]).await;
+    assert_eq!(done.unwrap_or_else(|(error, told)| panic!("{error}\n{told}")).text("small"), "s\n");
+    drop(home);
+    drop(disk);
 }
 
 #[tokio::test]
