@@ -2,16 +2,16 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`reference`] | pure: names as people write them and in full |
-//! | [`catalogue`] | pure: which images there are and what they are called |
-//! | [`store`], [`lease`] | what is on disk, and who uses what no image refers to yet |
-//! | [`layers`], [`compression`] | layers from blobs, from builds, and back to tars |
-//! | [`describe`] | images as the API shows them |
-//! | [`remove`] | names, images and layers away |
-//! | [`archive`] | images as one tar, out and in |
-//! | [`registry`] | pulls and pushes |
-//! | [`platform`] | pure: which image of an index is for a machine |
-//! | [`machine`] | the image that stands for this machine |
+//! | `reference` | pure: names as people write them and in full |
+//! | `catalogue` | pure: which images there are and what they are called |
+//! | `store`, `lease` | what is on disk, and who uses what no image refers to yet |
+//! | `layers`, `compression` | layers from blobs, from builds, and back to tars |
+//! | `describe` | images as the API shows them |
+//! | `remove` | names, images and layers away |
+//! | `archive` | images as one tar, out and in |
+//! | `registry` | pulls and pushes |
+//! | `platform` | pure: which image of an index is for a machine |
+//! | `machine` | the image that stands for this machine |
 
 mod archive;
 mod catalogue;

@@ -26,6 +26,9 @@ use super::{Document, Layer};
 
 /// Layers that are unpacked at the same time, over all requests.
 const UNPACKING: usize = 3;
+/// How often a staged folder is tried to be removed, and the pause between.
+const REMOVALS: u32 = 50;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of an image's configuration or manifest, at most.
 pub(crate) const LARGEST_DOCUMENT: u64 = 8 << 20;
 
@@ -96,7 +99,7 @@ impl Store {
             unpacking: Semaphore::new(UNPACKING),
         };
         let staging = store.staging();
-        if let Err(error) = fs::remove_dir_all(&staging)
+        if let Err(error) = remove_folder(&staging)
             && error.kind() != io::ErrorKind::NotFound
         {
             return Err(Error::io(format!("remove `{}`", staging.display()))(error));
@@ -400,27 +403,31 @@ impl Drop for Staged {
         let Ok(metadata) = fs::symlink_metadata(&self.path) else { return };
         let path = self.path.clone();
         let remove = move || {
-            let mut tries = 0;
-            loop {
-                let removed = if metadata.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-                match removed {
-                    Ok(()) => return,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-                    // A helper that has just been told to end may still write into it.
-                    Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < 10 => {
-                        tries += 1;
-                        std::thread::sleep(Duration::from_millis(20));
-                    }
-                    Err(error) => {
-                        tracing::warn!("cannot remove `{}`: {error}; it goes at the next start", path.display());
-                        return;
-                    }
-                }
+            let removed = if metadata.is_dir() { remove_folder(&path) } else { fs::remove_file(&path) };
+            if let Err(error) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!("cannot remove `{}`: {error}; it goes at the next start", path.display());
             }
         };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn_blocking(remove)),
             Err(_) => remove(),
+        }
+    }
+}
+
+/// Removes a folder into which a helper that has just been told to end, or has lost the engine that it worked for, may write
+/// for another moment. Blocking.
+fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty && tries < REMOVALS => {
+                tries += 1;
+                std::thread::sleep(REMOVAL_PAUSE);
+            }
+            done => return done,
         }
     }
 }

@@ -35,7 +35,7 @@ async fn what_is_saved_can_be_loaded_elsewhere_and_shared_layers_are_in_it_once(
 
     let other = Home::new().await;
     let (sender, lines) = news();
-    let loaded = other.images.load(stream(archive), sender).await.expect("a good archive");
+    let loaded = other.images.load(stream(&archive), sender).await.expect("a good archive");
     assert_eq!(loaded.len(), 1);
     assert_eq!(loaded[0].id, image.id);
     assert_eq!(loaded[0].tags, ["local.test/web:2", "web:1"]);
@@ -54,7 +54,7 @@ async fn an_archive_may_be_compressed_and_an_image_in_it_nameless() {
     let archive = encoder.finish().expect("to memory");
     let other = Home::new().await;
     let (sender, lines) = news();
-    let loaded = other.images.load(stream(archive), sender).await.expect("a good archive");
+    let loaded = other.images.load(stream(&archive), sender).await.expect("a good archive");
     assert!(loaded[0].tags.is_empty());
     assert_eq!(lines().last(), Some(&format!("Loaded image ID: {}\n", image.id)));
 }
@@ -75,7 +75,7 @@ async fn an_oci_layout_without_dockers_list_is_loaded_too() {
         }
     }
     let other = Home::new().await;
-    let archive = stream(only.into_inner().expect("to memory"));
+    let archive = stream(&only.into_inner().expect("to memory"));
     let loaded = other.images.load(archive, news().0).await.expect("a good archive");
     assert_eq!(loaded[0].id, image.id);
     assert_eq!(loaded[0].tags, ["web:1"]);
@@ -84,7 +84,7 @@ async fn an_oci_layout_without_dockers_list_is_loaded_too() {
 #[tokio::test]
 async fn what_docker_would_not_write_is_refused_and_leaves_nothing() {
     let home = Home::new().await;
-    let load = async |files: &[(&str, &str)]| home.images.load(stream(tar(files)), news().0).await;
+    let load = async |files: &[(&str, &str)]| home.images.load(stream(&tar(files)), news().0).await;
     let text = words(load(&[("manifest.json", "[")]).await);
     assert!(text.starts_with("`manifest.json` of the archive cannot be read"), "{text}");
     let text = words(load(&[("hello", "world")]).await);
@@ -94,7 +94,7 @@ async fn what_docker_would_not_write_is_refused_and_leaves_nothing() {
     let huge = format!("[\"{}\"]", "x".repeat(9 << 20));
     let text = words(load(&[("manifest.json", &huge)]).await);
     assert!(text.contains("is larger than"), "{text}");
-    let text = words(home.images.load(stream(b"not a tar at all".repeat(100)), news().0).await);
+    let text = words(home.images.load(stream(&b"not a tar at all".repeat(100)), news().0).await);
     assert!(text.starts_with("the archive cannot be read"), "{text}");
     let mut raw = tar(&[("aa/bb", "x")]);
     raw[..5].copy_from_slice(b"../bb");
@@ -104,7 +104,7 @@ async fn what_docker_would_not_write_is_refused_and_leaves_nothing() {
         .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
         .sum();
     raw[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let text = words(home.images.load(stream(raw), news().0).await);
+    let text = words(home.images.load(stream(&raw), news().0).await);
     assert_eq!(text, "the archive has the path `../bb`, which is not inside it");
     home.is_tidy().await;
     assert_eq!(files_in(&home.store().join("blobs/sha256")), 0);
@@ -119,7 +119,7 @@ async fn a_corrupt_layer_is_named_and_nothing_of_the_image_stays() {
     let at = archive.windows(4).position(|four| four == b"soon").expect("the layer is plain");
     archive[at] = b'm';
     let other = Home::new().await;
-    let text = words(other.images.load(stream(archive), news().0).await);
+    let text = words(other.images.load(stream(&archive), news().0).await);
     assert!(text.starts_with(&format!("layer {} is corrupt", image.layers[0].diff_id)), "{text}");
     assert!(matches!(other.images.find("web:1").await, Err(Error::NotFound(_))));
     other.is_tidy().await;

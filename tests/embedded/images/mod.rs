@@ -47,7 +47,7 @@ impl Home {
     }
 
     async fn import(&self, name: &str, files: &[(&str, &str)]) -> Image {
-        let tar = stream(tar(files));
+        let tar = stream(&tar(files));
         self.images.import(tar, Some(name), ImageConfig::default(), "imported").await.expect("a good tar")
     }
 
@@ -111,7 +111,7 @@ fn tar(files: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// In pieces, as a client sends it.
-fn stream(bytes: Vec<u8>) -> ByteStream {
+fn stream(bytes: &[u8]) -> ByteStream {
     let pieces: Vec<_> = bytes.chunks(1000).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
     futures_util::stream::iter(pieces).boxed()
 }
@@ -314,4 +314,19 @@ async fn what_a_build_wrote_becomes_a_layer_that_can_be_saved() {
     let tar = home.images.save(&["built".to_owned()]).await.expect("it is here");
     let failed = tar.filter_map(async |piece| piece.err()).boxed().next().await.expect("the files are others");
     assert!(failed.to_string().contains("have been changed"), "{failed}");
+}
+
+#[tokio::test]
+async fn a_tar_may_be_compressed_with_zstandard() {
+    let home = Home::new().await;
+    let plain = tar(&[("hello", "world")]);
+    let packed = ruzstd::encoding::compress_to_vec(&plain[..], ruzstd::encoding::CompressionLevel::Fastest);
+    let config = ImageConfig::default();
+    let image = home.images.import(stream(&packed), Some("web"), config, "").await.expect("a good tar");
+    assert_eq!(std::fs::read_to_string(image.layers[0].folder.join("hello")).expect("unpacked"), "world");
+    let same = home.import("other", &[("hello", "world")]).await;
+    assert_eq!(same.layers, image.layers);
+    let text = words(home.images.import(stream(b"BZh91AY&SY........"), None, ImageConfig::default(), "").await);
+    assert!(text.contains("compressed with bzip2"), "{text}");
+    home.is_tidy().await;
 }

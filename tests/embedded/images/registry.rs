@@ -169,7 +169,7 @@ async fn what_is_pushed_can_be_pulled_elsewhere_with_its_digest() {
     let (sender, lines) = news();
     let pulled = other.images.pull(&name, None, None, sender).await.expect("it is there");
     assert_eq!(pulled.id, image.id);
-    assert_eq!(pulled.tags, [name.clone()]);
+    assert_eq!(pulled.tags, std::slice::from_ref(&name));
     assert_eq!(pulled.digests, pushed);
     assert_eq!(std::fs::read_to_string(pulled.layers[0].folder.join("etc/one")).expect("unpacked"), "1");
     let lines = lines();
@@ -328,7 +328,7 @@ async fn a_full_disk_while_unpacking_is_an_error_that_leaves_nothing_broken() {
     let image = home.images.pull(&name, None, None, news().0).await.expect("there is room now");
     assert_eq!(image.id, id);
     drop(image);
-    let bad = home.images.import(super::stream(vec![0; 9_000_000]), None, ImageConfig::default(), "").await;
+    let bad = home.images.import(super::stream(&vec![0; 9_000_000]), None, ImageConfig::default(), "").await;
     assert!(words(bad).to_lowercase().contains("no space left on device"));
     home.is_tidy().await;
     drop(home.images);
@@ -379,7 +379,7 @@ async fn of_an_image_for_several_platforms_the_one_for_the_platform_is_pulled() 
         let layer = home.import("base", &[("architecture", text)]).await;
         let document = Document { architecture: architecture.into(), ..layer.document.clone() };
         let name = format!("{}/web:{architecture}", registry.address);
-        ids.push(home.images.add(&document, &[name.clone()]).await.expect("its layer is here").id);
+        ids.push(home.images.add(&document, std::slice::from_ref(&name)).await.expect("its layer is here").id);
         let (sender, lines) = news();
         home.images.push(&name, None, sender).await.expect("the registry takes it");
         let last = lines().pop().expect("news");
@@ -444,4 +444,20 @@ async fn a_push_that_is_cut_is_sent_again() {
     home.images.push(&name, None, news().0).await.expect("it is sent again");
     let other = Home::new().await;
     other.images.pull(&name, None, None, news().0).await.expect("it is there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_of_the_same_image_at_once_share_what_they_fetch() {
+    let (registry, id) = stocked().await;
+    let home = Home::new().await;
+    let name = format!("{}/web:1", registry.address);
+    let pull = || home.images.pull(&name, None, None, news().0);
+    let (one, two, three) = tokio::join!(pull(), pull(), pull());
+    for image in [one, two, three] {
+        assert_eq!(image.expect("it is there").id, id);
+    }
+    assert_eq!(files_in(&home.store().join("layers/sha256")), 1);
+    // The layer, the configuration and the manifest.
+    assert_eq!(files_in(&home.store().join("blobs/sha256")), 3);
+    home.is_tidy().await;
 }
