@@ -1,5 +1,6 @@
 //! The examples of the repository, run as their first readers run them.
 
+use crate::support::engine::PrivateEngine;
 use crate::support::{Project, free_port, http};
 
 #[test]
@@ -35,6 +36,26 @@ fn the_ledger_is_filled_before_it_is_read_and_only_once() {
 }
 
 #[test]
+fn the_quickstart_needs_no_image_and_shows_a_saved_word() {
+    let Some(engine) = PrivateEngine::unstarted() else { return };
+    let port = free_port();
+    let project = Project::example_on(engine.found(), "quickstart").with("QUICKSTART_PORT", &port.to_string());
+    let session = project.start(&["up"]);
+    project.eventually("every service answers by its name", || {
+        session.assert_running();
+        http::get(port, "/").is_some_and(|page| {
+            page.contains("Hello from a container") && page.contains("It is ") && !page.contains("class=\"ill\"")
+        })
+    });
+    let before = project.container("greeter");
+    let code = project.read("greeter/server.js");
+    project.write("greeter/server.js", &code.replace("Hello from", "Greetings from"));
+    project.eventually("the new word is served", || http::get(port, "/").is_some_and(|page| page.contains("Greetings")));
+    assert_eq!(project.container("greeter").id, before.id, "it was started again, not made anew");
+    project.hoist(&["ps"]).success().says(&["counter", "clock"]);
+}
+
+#[test]
 fn every_example_plans_draws_and_exports() {
     for example in ["shop", "ledger"] {
         let project = Project::example(example);
@@ -43,4 +64,9 @@ fn every_example_plans_draws_and_exports() {
         project.hoist(&["plan"]).success();
         project.hoist(&["export", "kubernetes", "--stdout"]).success().says(&["kind: Deployment"]);
     }
+    let quickstart = Project::example("quickstart");
+    quickstart.hoist(&["config", "-q"]).success();
+    quickstart.hoist(&["graph"]).success();
+    let exported = quickstart.hoist(&["export", "kubernetes", "--stdout"]);
+    assert!(exported.stderr.contains("give it an `image` or a `build`"), "{exported}");
 }

@@ -41,10 +41,18 @@ pub(crate) async fn with_memory(test: impl AsyncFnOnce(&World<Memory>)) {
 
 /// Runs a test on the real engine.
 pub(crate) async fn with_docker(test: impl AsyncFnOnce(&World<Docker>)) {
-    match Docker::connect(None).await {
+    let embedded = own_engine();
+    match Docker::connect(embedded.as_deref()).await {
         Ok(docker) => run(docker, test).await,
         Err(error) => panic!("{error}\nhint: `tests/setup/engine` makes sure that an engine answers"),
     }
+}
+
+/// The address of the engine that `tests/setup/engine embedded` has started, when `HOIST_TEST_ENGINE` asks for that one.
+pub(crate) fn own_engine() -> Option<String> {
+    std::env::var_os("HOIST_TEST_ENGINE").filter(|engine| engine == "embedded")?;
+    let home = std::env::var_os("HOIST_TEST_HOME").unwrap_or_else(|| "/var/lib/hoist-test-engine".into());
+    Some(format!("unix://{}", Path::new(&home).join("embedded/run/engine.sock").display()))
 }
 
 async fn run<E: Engine>(engine: E, test: impl AsyncFnOnce(&World<E>)) {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::process::{self, Output};
-use super::{BUSYBOX, DEADLINE, NODE};
+use super::{BUSYBOX, DEADLINE, NODE, binary};
 
 const PROJECT: &str = "com.docker.compose.project";
 
@@ -20,6 +20,21 @@ const PROJECT: &str = "com.docker.compose.project";
 pub(crate) struct Engine {
     /// Where it listens; `None` is where the docker CLI looks by itself.
     host: Option<String>,
+    /// The folder of an engine of hoist's own.
+    home: Option<PathBuf>,
+    /// Commands are not told where it is, and have to find it.
+    is_found: bool,
+}
+
+/// Whether the scenarios are to run on hoist's own engine (`HOIST_TEST_ENGINE=embedded`) in place of Docker's.
+pub(crate) fn is_embedded() -> bool {
+    std::env::var_os("HOIST_TEST_ENGINE").is_some_and(|engine| engine == "embedded")
+}
+
+/// Where `tests/setup/engine embedded` keeps it.
+fn shared_home() -> PathBuf {
+    let home = std::env::var_os("HOIST_TEST_HOME").unwrap_or_else(|| "/var/lib/hoist-test-engine".into());
+    PathBuf::from(home).join("embedded")
 }
 
 /// A container as the engine describes it.
@@ -48,13 +63,14 @@ pub(crate) struct Container {
 }
 
 impl Engine {
-    /// The engine that the docker CLI finds, with the images that the scenarios run on.
+    /// The engine that the docker CLI finds, or hoist's own, with the images that the scenarios run on.
     pub(crate) fn shared() -> Self {
         static READY: Once = Once::new();
-        let engine = Self { host: None };
+        let engine = if is_embedded() { Self::at_home(&shared_home()) } else { Self::of_docker(None) };
         READY.call_once(|| {
             let version = engine.docker(&["version", "--format", "{{.Server.Version}}"]);
-            assert_eq!(version.code, Some(0), "no engine answers; `tests/setup/engine` starts one:\n{version}");
+            let script = if is_embedded() { "tests/setup/engine embedded" } else { "tests/setup/engine" };
+            assert_eq!(version.code, Some(0), "no engine answers; `{script}` starts one:\n{version}");
             if engine.docker(&["image", "inspect", BUSYBOX, NODE]).code != Some(0) {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/setup/images");
                 process::run(Command::new(script), DEADLINE).success();
@@ -63,17 +79,36 @@ impl Engine {
         engine
     }
 
+    fn of_docker(host: Option<String>) -> Self {
+        Self { host, home: None, is_found: false }
+    }
+
+    /// Hoist's own engine with its folders below this one.
+    fn at_home(home: &Path) -> Self {
+        let socket = home.join("run/engine.sock");
+        Self { host: Some(format!("unix://{}", socket.display())), home: Some(home.to_owned()), is_found: false }
+    }
+
     /// Runs the docker CLI.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new("docker");
         command.args(arguments);
-        self.point(&mut command);
+        if let Some(host) = &self.host {
+            command.env("DOCKER_HOST", host);
+        }
+        // What an older CLI would use of a builder that the engine does not have.
+        if self.home.is_some() {
+            command.env("DOCKER_BUILDKIT", "0");
+        }
         process::run(command, DEADLINE)
     }
 
     /// Makes a command talk to this engine.
     pub(crate) fn point(&self, command: &mut Command) {
-        if let Some(host) = &self.host {
+        if let Some(home) = &self.home {
+            command.env("HOIST_HOME", home);
+        }
+        if let Some(host) = self.host.as_ref().filter(|_| !self.is_found) {
             command.env("DOCKER_HOST", host);
         }
     }
@@ -181,36 +216,68 @@ impl Container {
     }
 }
 
-/// An engine of the scenario's own, that may be stopped and started.
+/// An engine of the scenario's own, that may be stopped and started: of the kind that the scenarios run on.
 pub(crate) struct PrivateEngine {
     folder: TempDir,
     daemon: Option<Child>,
+    is_embedded: bool,
 }
 
 impl PrivateEngine {
     /// Starts one with the busybox image; `None`, loudly, where that cannot be.
     pub(crate) fn start() -> Option<Self> {
-        let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-        let installed = Command::new("dockerd").arg("--version").stdout(Stdio::null()).status().is_ok();
-        if !root || !installed {
-            eprintln!("\n*** LEFT OUT: a private engine needs root and dockerd ***\n");
-            return None;
-        }
-        let folder = TempDir::with_prefix("hoist-engine-").expect("a temporary folder");
-        let mut engine = Self { folder, daemon: None };
+        let mut engine = Self::folder(is_embedded())?;
         engine.resume();
         engine.load_busybox();
         Some(engine)
     }
 
+    /// A place for an engine of hoist's own that nobody has started: a command that needs it does.
+    pub(crate) fn unstarted() -> Option<Self> {
+        Self::folder(true)
+    }
+
+    fn folder(is_embedded: bool) -> Option<Self> {
+        let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+        let installed = is_embedded || Command::new("dockerd").arg("--version").stdout(Stdio::null()).status().is_ok();
+        if !root || !installed {
+            eprintln!("\n*** LEFT OUT: a private engine needs root, and dockerd if it is to be Docker's ***\n");
+            return None;
+        }
+        let folder = TempDir::with_prefix("hoist-engine-").expect("a temporary folder");
+        Some(Self { folder, daemon: None, is_embedded })
+    }
+
     /// How to reach it.
     pub(crate) fn handle(&self) -> Engine {
-        Engine { host: Some(format!("unix://{}", self.path("engine.sock").display())) }
+        if self.is_embedded {
+            return Engine::at_home(self.folder.path());
+        }
+        Engine::of_docker(Some(format!("unix://{}", self.path("engine.sock").display())))
+    }
+
+    /// The same engine, where hoist is not told to use it and has to find it.
+    pub(crate) fn found(&self) -> Engine {
+        Engine { is_found: true, ..self.handle() }
     }
 
     /// Starts its daemon again.
     pub(crate) fn resume(&mut self) {
         let log = fs::File::create(self.path("log")).expect("create a log");
+        let mut command = if self.is_embedded { self.own_daemon() } else { self.dockers_daemon() };
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.daemon = Some(command.spawn().expect("start the engine"));
+        let answers = process::poll(DEADLINE, || self.handle().docker(&["version"]).code == Some(0));
+        assert!(answers, "{}", fs::read_to_string(self.path("log")).unwrap_or_default());
+    }
+
+    fn own_daemon(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.args(["engine", "serve"]).env("HOIST_HOME", self.folder.path());
+        command
+    }
+
+    fn dockers_daemon(&self) -> Command {
         // A network of its own: a second engine in the machine's would take the first one's bridge and rules away.
         let mut command = Command::new("unshare");
         command
@@ -222,16 +289,11 @@ impl PrivateEngine {
             .arg(self.path("run"))
             .arg("--pidfile")
             .arg(self.path("pid"))
-            .args(["--shutdown-timeout", "2"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        self.daemon = Some(command.spawn().expect("start dockerd"));
-        let answers = process::poll(DEADLINE, || self.handle().docker(&["version"]).code == Some(0));
-        assert!(answers, "{}", fs::read_to_string(self.path("log")).unwrap_or_default());
+            .args(["--shutdown-timeout", "2"]);
+        command
     }
 
-    /// Ends its daemon as a service manager would, containers with it.
+    /// Ends its daemon as a service manager would; Docker's takes its containers with it.
     pub(crate) fn stop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
             let pid = daemon.id().to_string();
@@ -258,6 +320,12 @@ impl PrivateEngine {
 
 impl Drop for PrivateEngine {
     fn drop(&mut self) {
+        if self.is_embedded {
+            // With its containers, which would go on otherwise; whoever has started it.
+            let mut command = Command::new(binary());
+            command.args(["engine", "stop"]).env("HOIST_HOME", self.folder.path());
+            process::run(command, DEADLINE);
+        }
         self.stop();
     }
 }

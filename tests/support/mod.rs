@@ -57,8 +57,13 @@ impl Project {
 
     /// A copy of an example of the repository.
     pub(crate) fn example(example: &str) -> Self {
+        Self::example_on(Engine::shared(), example)
+    }
+
+    /// A copy of an example on a certain engine.
+    pub(crate) fn example_on(engine: Engine, example: &str) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
-        let project = Self::new("");
+        let project = Self::on(engine, "");
         copy_folder(&source, project.folder.path());
         project.with("NODE_IMAGE", NODE)
     }
