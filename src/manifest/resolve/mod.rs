@@ -37,7 +37,7 @@ pub(super) fn project(
     let service = |(name, raw): (&String, &RawService)| {
         let extensions = sections.service_extensions.get(name).cloned().unwrap_or_default();
         let mut service = service::service(name, raw, extensions);
-        if service.image.is_none() && service.build.is_none() {
+        if service.image.is_none() && service.build.is_none() && raw.provider.is_none() {
             on_machine(&mut service, &directory);
         }
         (name.clone(), service)
