@@ -50,7 +50,8 @@ fn the_quickstart_needs_no_image_and_shows_a_saved_word() {
     let before = project.container("greeter");
     let code = project.read("greeter/server.js");
     project.write("greeter/server.js", &code.replace("Hello from", "Greetings from"));
-    project.eventually("the new word is served", || http::get(port, "/").is_some_and(|page| page.contains("Greetings")));
+    project
+        .eventually("the new word is served", || http::get(port, "/").is_some_and(|page| page.contains("Greetings")));
     assert_eq!(project.container("greeter").id, before.id, "it was started again, not made anew");
     project.hoist(&["ps"]).success().says(&["counter", "clock"]);
 }
