@@ -150,6 +150,8 @@ pub struct Builder {
     cache: Cache,
     /// The builds that run, which outlive their callers as long as they clean up.
     builds: TaskTracker,
+    /// Ends them all.
+    end: CancellationToken,
 }
 
 impl Builder {
@@ -158,7 +160,15 @@ impl Builder {
         let cache = Cache::open(layout)?;
         clean(layout, &networks).await?;
         let machine = Arc::new(root::machine::detect()?);
-        Ok(Self { layout: layout.clone(), images, networks, machine, cache, builds: TaskTracker::new() })
+        Ok(Self {
+            layout: layout.clone(),
+            images,
+            networks,
+            machine,
+            cache,
+            builds: TaskTracker::new(),
+            end: CancellationToken::new(),
+        })
     }
 
     /// Builds an image from a tar (plain or compressed) and returns its id. Dropped, it stops and cleans up behind itself. A
@@ -169,7 +179,7 @@ impl Builder {
         context: ByteStream,
         news: mpsc::Sender<News>,
     ) -> Result<String, Error> {
-        let cancel = CancellationToken::new();
+        let cancel = self.end.child_token();
         let _guard = cancel.clone().drop_guard();
         let (builder, options) = (self.clone(), options.clone());
         // A task of its own, so that it can clean up when nobody waits for it any more.
@@ -182,8 +192,9 @@ impl Builder {
         self.cache.prune().await
     }
 
-    /// Waits until every build that was given up has cleaned up; for the engine's stop.
+    /// Gives up all builds and waits until they have cleaned up; for the engine's stop.
     pub async fn close(&self) {
+        self.end.cancel();
         self.builds.close();
         self.builds.wait().await;
     }

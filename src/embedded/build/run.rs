@@ -102,10 +102,13 @@ impl Stage<'_> {
 
     async fn perform(&self, run: &Run, mounts: &[Mount], room: &Room, shell: &[String]) -> Result<(), Error> {
         let mut extra = Extra::default();
+        self.hold(mounts, room, &mut extra).await?;
         for (number, mount) in mounts.iter().enumerate() {
             self.prepare(mount, number, room, &mut extra).await?;
         }
         let command = command(run, room, shell, &mut extra)?;
+        // What lies inside another place is put there after it.
+        extra.binds.sort_by_key(|bind| bind.bind.destination.components().count());
         let network = run.network.as_deref().filter(|network| *network != "default");
         let network = network.unwrap_or(&self.build.options.network);
         let joined = self.join(network, &room.id).await?;
@@ -132,17 +135,34 @@ impl Stage<'_> {
         Err(Error::Failed(format!("The command '{shown}' {NON_ZERO}{}{why}", exit.code)))
     }
 
+    /// Takes the caches, in the order of their ids, each once: steps that want the same ones never wait for each other.
+    async fn hold(&self, mounts: &[Mount], room: &Room, extra: &mut Extra) -> Result<(), Error> {
+        let caches = mounts.iter().filter_map(|mount| if let Mount::Cache(cache) = mount { Some(cache) } else { None });
+        let mut caches: Vec<&mount::Cache> = caches.collect();
+        caches.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut last: Option<(&str, PathBuf)> = None;
+        for (number, cache) in caches.into_iter().enumerate() {
+            let folder = match last {
+                Some((id, folder)) if id == cache.id => folder,
+                _ => {
+                    let spare = room.path.join(format!("cache-{number}"));
+                    let wait = self.build.cache.mount(cache, &spare);
+                    let held = self.build.cancel.run_until_cancelled(wait).await.ok_or_else(given_up)??;
+                    let folder = held.folder.clone();
+                    extra.caches.push(held);
+                    folder
+                }
+            };
+            extra.bind(folder.clone(), &cache.target, cache.read_only);
+            extra.places.push((cache.target.clone(), true));
+            last = Some((&cache.id, folder));
+        }
+        Ok(())
+    }
+
     /// Makes what a mount needs.
     async fn prepare(&self, mount: &Mount, number: usize, room: &Room, extra: &mut Extra) -> Result<(), Error> {
         match mount {
-            Mount::Cache(cache) => {
-                let spare = room.path.join(format!("cache-{number}"));
-                let wait = self.build.cache.mount(cache, &spare);
-                let held = self.build.cancel.run_until_cancelled(wait).await.ok_or_else(given_up)??;
-                extra.bind(held.folder.clone(), &cache.target, cache.read_only);
-                extra.places.push((cache.target.clone(), true));
-                extra.caches.push(held);
-            }
             Mount::Bind(bind) => {
                 let folder = room.path.join(format!("bind-{number}"));
                 fs::create_dir(&folder).map_err(Error::io(format!("make `{}`", folder.display())))?;
@@ -157,8 +177,8 @@ impl Stage<'_> {
                 extra.tmpfs.insert(target.clone(), options);
                 extra.places.push((target.clone(), true));
             }
-            // The API has no session in which a client could be asked for it.
-            Mount::Secret { .. } => {}
+            // Caches are held by now. The API has no session in which a client could be asked for a secret.
+            Mount::Cache(_) | Mount::Secret { .. } => {}
         }
         Ok(())
     }

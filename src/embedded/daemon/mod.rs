@@ -156,6 +156,7 @@ async fn close(layout: &Layout, engine: Engine, why: End) -> Result<(), Error> {
     engine.session.end();
     engine.session.streams().close();
     engine.session.streams().wait().await;
+    engine.builder.close().await;
     match why {
         End::Signal => {
             // Containers run on, and their networks with them.

@@ -95,6 +95,15 @@ async fn a_cache_mount_is_kept_between_builds_and_is_not_in_the_image() {
 }
 
 #[tokio::test]
+async fn a_cache_that_is_mounted_twice_does_not_wait_for_itself() {
+    let home = Home::with_base().await;
+    let dockerfile = "FROM base\nRUN --mount=type=cache,id=x,target=/a,sharing=locked \
+                      --mount=type=cache,id=x,target=/b,sharing=locked echo same > /a/f && cat /b/f > /seen";
+    let done = home.build(dockerfile, &[]).await.unwrap_or_else(|(error, told)| panic!("{error}\n{told}"));
+    assert_eq!(done.text("seen"), "same\n");
+}
+
+#[tokio::test]
 async fn parts_of_the_context_and_of_stages_can_be_bound() {
     let home = Home::with_base().await;
     let dockerfile = "FROM base AS other\nRUN echo o > /o\nFROM base\nWORKDIR /w\n\
