@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 mod build;
+mod cli;
 mod daemon;
 mod images;
 mod network;

@@ -161,20 +161,18 @@ async fn attach(
     let terminal = engine.containers.has_terminal(&id).await?;
     let escape = terminal.then(|| Escape::new(asked.text("detachKeys"))).transpose()?;
     let wanted = (asked.flag("stdout"), asked.flag("stderr"));
-    let past = match asked.flag("logs") {
-        true => {
-            let options = LogOptions { stdout: wanted.0, stderr: wanted.1, ..LogOptions::default() };
-            let past = engine.containers.logs(&id, &options).await?;
-            past.filter_map(|piece| future::ready(piece.ok())).map(move |piece| frame(&piece, terminal)).boxed()
-        }
-        false => stream::empty().boxed(),
+    let past = if asked.flag("logs") {
+        let options = LogOptions { stdout: wanted.0, stderr: wanted.1, ..LogOptions::default() };
+        let past = engine.containers.logs(&id, &options).await?;
+        past.filter_map(|piece| future::ready(piece.ok())).map(move |piece| frame(&piece, terminal)).boxed()
+    } else {
+        stream::empty().boxed()
     };
-    let (live, input): (BoxStream<'static, Bytes>, _) = match asked.flag("stream") {
-        true => {
-            let attached = engine.containers.attach(&id).await?;
-            (frames(attached.output, terminal, wanted), attached.input.filter(|_| asked.flag("stdin")))
-        }
-        false => (stream::empty().boxed(), None),
+    let (live, input): (BoxStream<'static, Bytes>, _) = if asked.flag("stream") {
+        let attached = engine.containers.attach(&id).await?;
+        (frames(attached.output, terminal, wanted), attached.input.filter(|_| asked.flag("stdin")))
+    } else {
+        (stream::empty().boxed(), None)
     };
     let conversation = Conversation { output: past.chain(live).boxed(), input, terminal, escape };
     converse(request, &engine.session, version, conversation)
@@ -206,10 +204,7 @@ async fn top(State(engine): State<Engine>, Path(id): Path<String>, asked: Parame
 async fn stats(State(engine): State<Engine>, Path(id): Path<String>, asked: Parameters) -> Answer {
     let once = !asked.flag_or("stream", true);
     let usage = engine.containers.stats(&id, once).await?;
-    Ok(match once {
-        true => answer::lines(usage.take(1)),
-        false => answer::lines(usage),
-    })
+    Ok(if once { answer::lines(usage.take(1)) } else { answer::lines(usage) })
 }
 
 async fn changes(State(engine): State<Engine>, Path(id): Path<String>) -> Answer {

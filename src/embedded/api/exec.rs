@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::UPGRADE;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use bollard_stubs::models::{ExecConfig, ExecStartConfig};
@@ -40,11 +41,11 @@ async fn create(State(engine): State<Engine>, Path(id): Path<String>, body: Body
 async fn start(State(engine): State<Engine>, Path(id): Path<String>, version: Version, request: Request) -> Answer {
     let (parts, body) = request.into_parts();
     // The body is short and ends before the connection becomes the command's input.
-    let (config, body) = match parts.headers.contains_key(axum::http::header::UPGRADE) {
-        true => (request::json(body).await?, Body::empty()),
-        false => first_value(body).await?,
+    let (config, body): (ExecStartConfig, _) = if parts.headers.contains_key(UPGRADE) {
+        (request::json(body).await?, Body::empty())
+    } else {
+        first_value(body).await?
     };
-    let config: ExecStartConfig = config;
     let request = Request::from_parts(parts, body);
     let detach = config.detach.unwrap_or_default();
     let terminal_size = match config.console_size.as_deref() {

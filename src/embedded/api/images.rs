@@ -137,9 +137,10 @@ async fn load(State(engine): State<Engine>, asked: Parameters, body: Body) -> An
 
 /// The lines that tell of an image that was loaded.
 fn loaded(image: &crate::embedded::images::Image) -> Vec<serde_json::Value> {
-    match image.tags.is_empty() {
-        true => vec![json!({ "stream": format!("Loaded image ID: {}\n", image.id) })],
-        false => image.tags.iter().map(|tag| json!({ "stream": format!("Loaded image: {tag}\n") })).collect(),
+    if image.tags.is_empty() {
+        vec![json!({ "stream": format!("Loaded image ID: {}\n", image.id) })]
+    } else {
+        image.tags.iter().map(|tag| json!({ "stream": format!("Loaded image: {tag}\n") })).collect()
     }
 }
 

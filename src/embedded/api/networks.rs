@@ -1,5 +1,7 @@
 //! `/networks`.
 
+use std::collections::HashMap;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -40,7 +42,7 @@ fn chooses(filters: &Filters, network: &NetworkInspect) -> bool {
     let any = |name: &str, matches: &dyn Fn(&String) -> bool| {
         filters.get(name).is_none_or(|wanted| wanted.is_empty() || wanted.iter().any(matches))
     };
-    let unused = network.containers.as_ref().is_none_or(|containers| containers.is_empty()) && !is_predefined(network);
+    let unused = network.containers.as_ref().is_none_or(HashMap::is_empty) && !is_predefined(network);
     any("id", &|wanted| text(&network.id).starts_with(wanted.as_str()))
         && any("name", &|wanted| text(&network.name).contains(wanted.as_str()))
         && any("driver", &|wanted| text(&network.driver) == *wanted)

@@ -207,10 +207,8 @@ fn encoded<T: DeserializeOwned>(headers: &HeaderMap, name: &'static str) -> Resu
     else {
         return Ok(None);
     };
-    let alphabet = match text.iter().any(|byte| matches!(byte, b'+' | b'/')) {
-        true => base64::alphabet::STANDARD,
-        false => base64::alphabet::URL_SAFE,
-    };
+    let is_standard = text.iter().any(|byte| matches!(byte, b'+' | b'/'));
+    let alphabet = if is_standard { base64::alphabet::STANDARD } else { base64::alphabet::URL_SAFE };
     // What the header holds is a secret: no part of it is said.
     let wrong = || Refusal::invalid(format!("the header `{name}` is not JSON in base64"));
     let json = GeneralPurpose::new(&alphabet, ANY).decode(text).map_err(|_| wrong())?;

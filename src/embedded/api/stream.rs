@@ -147,10 +147,10 @@ async fn take_over(upgrade: OnUpgrade, conversation: Conversation, session: Sess
             Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!("a connection was not taken over: {error}"),
         };
-        match upgraded.downcast::<TokioIo<UnixStream>>() {
-            Ok(parts) => talk(parts.io.into_inner(), parts.read_buf, conversation).await,
-            Err(_) => tracing::warn!("a connection that is no Unix socket cannot be taken over"),
-        }
+        let Ok(parts) = upgraded.downcast::<TokioIo<UnixStream>>() else {
+            return tracing::warn!("a connection that is no Unix socket cannot be taken over");
+        };
+        talk(parts.io.into_inner(), parts.read_buf, conversation).await;
     };
     tokio::select! {
         () = talk => {}
@@ -202,14 +202,13 @@ async fn listen(
     let mut early = Some(early).filter(|early| !early.is_empty());
     let mut buffer = BytesMut::new();
     loop {
-        let bytes = match early.take() {
-            Some(early) => early,
-            None => {
-                buffer.reserve(8 << 10);
-                match reader.read_buf(&mut buffer).await {
-                    Ok(0) | Err(_) => return (Left::Silent, reader),
-                    Ok(_) => buffer.split().freeze(),
-                }
+        let bytes = if let Some(early) = early.take() {
+            early
+        } else {
+            buffer.reserve(8 << 10);
+            match reader.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => return (Left::Silent, reader),
+                Ok(_) => buffer.split().freeze(),
             }
         };
         let (bytes, escaped) = match &mut escape {

@@ -21,8 +21,11 @@ pub(super) fn make(layout: &Layout) -> Result<(), Error> {
 }
 
 fn folder(path: &Path, mode: u32) -> Result<(), Error> {
-    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(Error::io(format!("make the folder `{}`", path.display())))
 }
 

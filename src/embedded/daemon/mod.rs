@@ -55,6 +55,7 @@ enum End {
 
 /// The role `daemon`: the folder that everything is below (`-` for the machine's own folders), and the seconds of idleness
 /// after which it ends (`-` for never).
+#[must_use]
 pub fn main(arguments: &[OsString]) -> ExitCode {
     let Some(options) = options(arguments) else {
         return complain("usage: daemon HOME|- SECONDS|-");

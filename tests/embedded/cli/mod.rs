@@ -1,0 +1,6 @@
+//! Docker's own command line against the engine: what people type, and what they read.
+
+mod containers;
+mod images;
+mod streams;
+mod things;
