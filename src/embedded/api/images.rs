@@ -82,7 +82,7 @@ async fn create(State(engine): State<Engine>, asked: Parameters, headers: Header
     let platform = asked.text("platform").map(str::to_owned);
     let credentials = request::credentials(&headers)?;
     let (sender, news) = mpsc::channel(NEWS);
-    let pull = async move { engine.images.pull(&reference, platform.as_deref(), credentials, sender).await };
+    let pull = async move { Box::pin(engine.images.pull(&reference, platform.as_deref(), credentials, sender)).await };
     answer::work(news, pull, |_| Vec::new()).await
 }
 
@@ -179,7 +179,7 @@ async fn act(State(engine): State<Engine>, Path(rest): Path<String>, asked: Para
             };
             let credentials = request::credentials(&headers)?;
             let (sender, news) = mpsc::channel(NEWS);
-            let push = async move { engine.images.push(&reference, credentials, sender).await };
+            let push = async move { Box::pin(engine.images.push(&reference, credentials, sender)).await };
             answer::work(news, push, |()| Vec::new()).await
         }
         _ => Err(super::no_page()),

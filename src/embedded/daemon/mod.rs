@@ -109,7 +109,7 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     folders::make(&layout)?;
     let lock = Lock::take(&layout).await?;
     blocking(&layout, folders::prepare).await?;
-    let engine = open(&layout).await?;
+    let engine = Box::pin(open(&layout)).await?;
     let listener = server::listen(&layout)?;
     let told = told()?;
     let took = u64::try_from(began.elapsed().as_millis()).unwrap_or_default();
@@ -147,7 +147,7 @@ async fn open(layout: &Layout) -> Result<Engine, Error> {
     let containers =
         Containers::open(layout, machine.clone(), images.clone(), networks.clone(), volumes.clone(), events.clone())
             .await?;
-    let builder = Builder::open(layout, images.clone(), networks.clone()).await?;
+    let builder = Box::pin(Builder::open(layout, images.clone(), networks.clone())).await?;
     let layout = layout.clone();
     Ok(Engine { layout, machine, session: Session::new(), events, images, volumes, networks, containers, builder })
 }
