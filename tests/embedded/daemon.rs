@@ -52,18 +52,93 @@ fn an_open_stream_of_events_is_something_to_do() {
 }
 
 #[test]
-fn a_killed_engine_is_followed_by_one_that_takes_its_place() {
+fn a_killed_engine_is_followed_by_one_that_finds_its_containers() {
     let mut daemon = Daemon::start();
+    daemon.busybox();
+    let script = "trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done";
+    daemon.docker(&["run", "-d", "--name", "web", "busybox", "sh", "-c", script]).ok();
+    daemon
+        .docker(&[
+            "run",
+            "-d",
+            "--name",
+            "short",
+            "busybox",
+            "sh",
+            "-c",
+            "while [ ! -e /go ]; do sleep 0.1; done; exit 6",
+        ])
+        .ok();
+    eventually("it listens", || (daemon.docker(&["logs", "web"]).ok() == "up\n").then_some(()));
+    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]).ok();
+    let short = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "short"]).ok();
     daemon.kill();
-    assert!(daemon.socket().exists(), "the stale socket is what this is about");
+    assert!(daemon.socket().exists(), "the stale socket is a part of this");
+    // One of them ends while nobody looks.
+    fs::write(format!("/proc/{}/root/go", short.trim()), "").unwrap();
     daemon.run();
+    assert_eq!(daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]).ok(), pid, "it was left alone");
+    assert_eq!(daemon.docker(&["wait", "short"]).ok(), "6\n");
+    assert_eq!(daemon.docker(&["ps", "--format", "{{.Names}}"]).ok(), "web\n");
+    assert_eq!(daemon.docker(&["logs", "web"]).ok(), "up\n");
+    assert_eq!(daemon.docker(&["exec", "web", "echo", "in"]).ok(), "in\n");
+    daemon.docker(&["stop", "web"]).ok();
+    assert_eq!(daemon.docker(&["inspect", "-f", "{{.State.ExitCode}}", "web"]).ok(), "5\n");
+    daemon.docker(&["rm", "web", "short"]).ok();
+}
+
+#[test]
+fn a_signal_ends_the_engine_and_leaves_containers_to_the_next() {
+    let mut daemon = Daemon::start();
+    daemon.busybox();
+    daemon.docker(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).ok();
+    let pid = daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]).ok();
+    run(std::process::Command::new("kill").arg(daemon.pid().to_string()), b"").ok();
+    assert_eq!(daemon.ended(), 0);
+    assert!(!daemon.socket().exists());
+    daemon.run();
+    assert_eq!(daemon.docker(&["inspect", "-f", "{{.State.Pid}}", "web"]).ok(), pid);
+    daemon.docker(&["rm", "-f", "web"]).ok();
+}
+
+#[test]
+fn a_stop_is_refused_while_a_container_runs_unless_it_may_be_stopped() {
+    let daemon = Daemon::start();
+    daemon.busybox();
+    daemon.docker(&["run", "-d", "--name", "web", "busybox", "sleep", "1000"]).ok();
+    let refusal = daemon.request("POST", "/hoist/stop", "{}").unwrap();
+    assert!(refusal.starts_with("HTTP/1.1 409") && refusal.contains("a container runs"), "{refusal}");
+    daemon.docker(&["exec", "web", "true"]).ok();
+}
+
+#[test]
+fn a_container_that_runs_is_something_to_do() {
+    let mut daemon = Daemon::start_idle("0.4");
+    daemon.busybox();
+    daemon.docker(&["run", "-d", "busybox", "sleep", "1.5"]).ok();
+    let began = std::time::Instant::now();
+    assert_eq!(daemon.ended(), 0);
+    assert!(began.elapsed().as_millis() > 1500, "it ended early: {:?}", began.elapsed());
 }
 
 #[test]
 fn what_is_left_of_before_a_restart_of_the_machine_is_cleaned_up() {
     let mut daemon = Daemon::start();
+    daemon.busybox();
+    daemon.docker(&["run", "-d", "--name", "again", "--restart", "always", "busybox", "sleep", "1000"]).ok();
+    daemon.docker(&["run", "-d", "--name", "once", "busybox", "sleep", "1000"]).ok();
     daemon.kill();
     let run = daemon.home().join("run");
+    let home = daemon.home().to_str().unwrap().to_owned();
+    // The shims end with the machine, and their containers with them.
+    eventually("all processes have ended", || {
+        let left = crate::support::processes_of(&home);
+        for line in &left {
+            let pid = line.split(' ').next().unwrap();
+            crate::support::run(std::process::Command::new("kill").args(["-9", pid]), b"");
+        }
+        left.is_empty().then_some(())
+    });
     // As after a restart of a machine whose run folder is on a disk; and a mount, which is what is hard to remove.
     fs::write(run.join("boot"), "another\n").unwrap();
     fs::write(run.join("netns/stale"), "").unwrap();
@@ -73,6 +148,11 @@ fn what_is_left_of_before_a_restart_of_the_machine_is_cleaned_up() {
     for gone in ["netns/stale", "c/0123456789abcdef", "mounts/stale"] {
         assert!(!run.join(gone).exists(), "{gone} is still there");
     }
+    eventually("what is always to run runs again", || {
+        (daemon.docker(&["exec", "again", "echo", "in"]).stdout == "in\n").then_some(())
+    });
+    assert_eq!(daemon.docker(&["ps", "-a", "-f", "status=exited", "--format", "{{.Names}}"]).ok(), "once\n");
+    daemon.docker(&["rm", "-f", "again", "once"]).ok();
 }
 
 #[test]

@@ -249,7 +249,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Ran {
 }
 
 /// The command lines of processes that name a folder, this test's own aside.
-fn processes_of(home: &str) -> Vec<String> {
+pub(crate) fn processes_of(home: &str) -> Vec<String> {
     let own = std::process::id().to_string();
     let processes = fs::read_dir("/proc").expect("there is `/proc`").flatten();
     let lines = processes.filter_map(|entry| {

@@ -164,3 +164,46 @@ fn line(value: &impl Serialize) -> std::io::Result<Bytes> {
     bytes.extend_from_slice(b"\r\n");
     Ok(bytes.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn text(response: Response) -> String {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 16).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn news_come_before_the_end_of_the_work() {
+        let (sender, news) = mpsc::channel(1);
+        let done = async move {
+            for number in 0..3 {
+                sender.send(number).await.unwrap();
+            }
+            Ok("end")
+        };
+        let response = work(news, done, |end| vec![json!(end)]).await.unwrap();
+        assert_eq!(text(response).await, "0\r\n1\r\n2\r\n\"end\"\r\n");
+    }
+
+    #[tokio::test]
+    async fn a_failure_before_any_news_has_a_status_and_one_after_is_in_the_stream() {
+        let (sender, news) = mpsc::channel::<u8>(1);
+        let fails = async move {
+            drop(sender);
+            Err::<(), _>(Error::NotFound("no".into()))
+        };
+        let refusal = work(news, fails, |()| Vec::new()).await.unwrap_err();
+        assert_eq!((refusal.status, refusal.message.as_str()), (StatusCode::NOT_FOUND, "no"));
+        let (sender, news) = mpsc::channel(1);
+        let fails = async move {
+            sender.send("begun").await.unwrap();
+            Err::<(), _>(Error::Failed("The command 'x' returned a non-zero code: 3".into()))
+        };
+        let response = work(news, fails, |()| Vec::new()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let text = text(response).await;
+        assert!(text.starts_with("\"begun\"\r\n") && text.contains("\"code\":3"), "{text}");
+    }
+}

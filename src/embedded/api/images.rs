@@ -1,7 +1,5 @@
 //! `/images`, and what becomes one.
 
-use std::collections::HashMap;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -32,7 +30,6 @@ pub(super) fn routes() -> Router<Engine> {
         .route("/images/prune", post(prune))
         // The names of images have slashes in them.
         .route("/images/{*rest}", get(read).post(act).delete(remove))
-        .route("/commit", post(commit))
 }
 
 async fn list(State(engine): State<Engine>, asked: Parameters) -> Answer {
@@ -189,12 +186,4 @@ async fn act(State(engine): State<Engine>, Path(rest): Path<String>, asked: Para
 async fn remove(State(engine): State<Engine>, Path(name): Path<String>, asked: Parameters) -> Answer {
     let in_use = uses(&engine).await?;
     Ok(answer::value(&engine.images.remove(&name, asked.flag("force"), &in_use).await?))
-}
-
-/// A container's files as an image.
-async fn commit(State(engine): State<Engine>, asked: Parameters, body: Body) -> Answer {
-    let container = asked.text("container").ok_or_else(|| Refusal::invalid("missing parameter: container"))?;
-    let config: ImageConfig = request::json(body).await?;
-    let _ = (engine, container, config, HashMap::<String, String>::new());
-    Err(Refusal::unsupported("commit is not supported; use `docker export` and `docker import`, or a Dockerfile"))
 }

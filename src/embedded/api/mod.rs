@@ -3,6 +3,7 @@
 mod answer;
 mod build;
 mod changes;
+mod commit;
 mod containers;
 mod disk;
 mod escape;
@@ -74,6 +75,7 @@ pub fn router(engine: Engine) -> Router {
         .merge(exec::routes())
         .merge(images::routes())
         .merge(build::routes())
+        .merge(commit::routes())
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(events::routes())

@@ -28,6 +28,7 @@ mod size;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bollard_stubs::models::{
     ContainerCreateBody, ContainerCreateResponse, ContainerInspectResponse, ContainerPruneResponse,
@@ -229,7 +230,14 @@ impl Containers {
         killed.map_err(|error| match error {
             Error::Conflict(text) => Error::Conflict(format!("cannot kill container: {reference}: {text}")),
             other => other,
-        })
+        })?;
+        if signal == signal::KILL
+            && let Ok(ended) = self.wait(reference, WaitCondition::NotRunning).await
+        {
+            // As with Docker, whoever kills for good finds it ended; how long that may take is bounded.
+            let _ = tokio::time::timeout(Duration::from_secs(10), ended).await;
+        }
+        Ok(())
     }
 
     /// Freezes it.

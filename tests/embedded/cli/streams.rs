@@ -14,6 +14,10 @@ fn engine() -> Daemon {
 
 /// Runs the `docker` program in a terminal (of `script`, which is on every Debian), with something typed.
 fn in_terminal(daemon: &Daemon, command: &str, typed: &[u8]) -> Ran {
+    run(&mut terminal(daemon, command), typed)
+}
+
+fn terminal(daemon: &Daemon, command: &str) -> Command {
     let docker = daemon.docker_command();
     let mut script = Command::new("script");
     script.args(["-qec", &format!("stty rows 33 cols 99; docker {command}"), "/dev/null"]);
@@ -23,7 +27,7 @@ fn in_terminal(daemon: &Daemon, command: &str, typed: &[u8]) -> Ran {
             None => script.env_remove(name),
         };
     }
-    run(&mut script, typed)
+    script
 }
 
 #[test]
@@ -64,8 +68,20 @@ fn exec_in_a_terminal_has_one_of_its_own() {
 #[test]
 fn the_detach_keys_leave_a_terminal_and_the_container_goes_on() {
     let daemon = engine();
-    let ran = in_terminal(&daemon, "run -it --name web busybox cat", b"hello\n\x10\x11");
-    assert!(ran.stdout.contains("hello"), "{ran:?}");
+    let mut script = terminal(&daemon, "run -it --name web busybox cat");
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script can be started");
+    let mut input = child.stdin.take().expect("it is piped");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    input.write_all(b"hello\n").unwrap();
+    // The container has answered, so the client's terminal passes on every key by now.
+    eventually("the container answers", || {
+        let logs = daemon.docker(&["logs", "web"]);
+        logs.stdout.matches("hello").nth(1).map(|_| ())
+    });
+    input.write_all(b"\x10\x11").unwrap();
+    let said: String = lines.by_ref().map_while(Result::ok).collect();
+    assert!(said.contains("hello"), "{said}");
+    child.wait().unwrap();
     assert_eq!(daemon.docker(&["inspect", "-f", "{{.State.Running}}", "web"]).ok(), "true\n");
 }
 
