@@ -62,7 +62,6 @@ impl Networks {
         if let Err(error) = served {
             self.retract(&member.id).await;
             let _ = self.unmake(&member).await;
-            self.inner.state().release(&member.endpoints);
             return Err(error);
         }
         let joined = self.joined(&member);
@@ -132,12 +131,24 @@ impl Networks {
         self.write_down(member)
     }
 
+    /// Ends a container's namespace at once. Its interfaces go in their own time, and its addresses are given to nobody
+    /// else until they have.
     async fn unmake(&self, member: &Member) -> Result<(), Error> {
-        let veths: Vec<String> = member.endpoints.iter().map(|endpoint| endpoint.veth.clone()).collect();
         let (hub, id) = (Arc::clone(&self.inner.hub), member.id.clone());
         let _ = std::fs::remove_file(self.note(&member.id));
         let what = format!("remove the network of the container {}", member.name);
-        blocking(&what, move || wire::remove(&hub, &id, &veths)).await
+        let outcome = blocking(&what, move || wire::remove(&hub, &id)).await;
+        self.inner.state().count_out(&member.endpoints);
+        let (own, endpoints) = (self.clone(), member.endpoints.clone());
+        self.inner.leaving.spawn(async move {
+            let veths: Vec<String> = endpoints.iter().map(|endpoint| endpoint.veth.clone()).collect();
+            let hub = Arc::clone(&own.inner.hub);
+            if let Err(error) = blocking("remove interfaces", move || wire::remove_veths(&hub, &veths)).await {
+                tracing::warn!(%error, "interfaces of a container that has left are still there");
+            }
+            own.inner.state().free(&endpoints);
+        });
+        outcome
     }
 
     /// Takes a container off all its networks; that it is on none is fine.
@@ -159,7 +170,6 @@ impl Networks {
         let door = self.inner.doors.acquire().await;
         let outcome = self.unmake(&member).await;
         drop(door);
-        self.inner.state().release(&member.endpoints);
         for endpoint in &member.endpoints {
             self.tell_of(&member.id, endpoint, "disconnect");
         }

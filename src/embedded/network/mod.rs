@@ -46,6 +46,8 @@ struct Inner {
     state: Mutex<State>,
     /// How many containers may be on their way in or out at once.
     doors: tokio::sync::Semaphore,
+    /// Interfaces of containers that have left, on their way out.
+    leaving: tokio_util::task::TaskTracker,
     /// What does not work, for a person.
     warnings: Mutex<Vec<String>>,
 }
@@ -109,6 +111,7 @@ impl Networks {
             hub: Arc::new(hub),
             state: Mutex::default(),
             doors: tokio::sync::Semaphore::new(DOORS),
+            leaving: tokio_util::task::TaskTracker::new(),
             warnings: Mutex::default(),
         };
         let networks = Self { inner: Arc::new(inner) };
@@ -300,6 +303,8 @@ impl Networks {
                 tracing::warn!(container = member, %error, "a container's network cannot be taken down");
             }
         }
+        self.inner.leaving.close();
+        self.inner.leaving.wait().await;
         self.inner.state().networks.clear();
         if let Err(error) = firewall::leave_machine(&self.inner.hub.uplink().name).await {
             tracing::warn!(%error, "the engine's rules cannot be taken out of the machine's firewall");

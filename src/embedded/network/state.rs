@@ -157,14 +157,6 @@ impl Network {
         ))
     }
 
-    /// Counts a container out again.
-    pub(super) fn release(&mut self, endpoint: &Endpoint) {
-        for address in endpoint.addresses() {
-            self.used.remove(&address);
-        }
-        self.endpoints = self.endpoints.saturating_sub(1);
-    }
-
     /// Counts one in that is on it already, after a crash.
     pub(super) fn restore(&mut self, endpoint: &Endpoint) {
         self.used.extend(endpoint.addresses());
@@ -250,9 +242,26 @@ impl State {
 
     /// Gives places back.
     pub(super) fn release(&mut self, endpoints: &[Endpoint]) {
+        self.count_out(endpoints);
+        self.free(endpoints);
+    }
+
+    /// Has networks count containers no more; their addresses stay set aside.
+    pub(super) fn count_out(&mut self, endpoints: &[Endpoint]) {
         for endpoint in endpoints {
             if let Some(network) = self.networks.get_mut(&endpoint.network) {
-                network.release(endpoint);
+                network.endpoints = network.endpoints.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Gives addresses back.
+    pub(super) fn free(&mut self, endpoints: &[Endpoint]) {
+        for endpoint in endpoints {
+            if let Some(network) = self.networks.get_mut(&endpoint.network) {
+                for address in endpoint.addresses() {
+                    network.used.remove(&address);
+                }
             }
         }
     }

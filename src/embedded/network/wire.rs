@@ -106,13 +106,13 @@ pub(super) fn take(
     })
 }
 
-/// Ends a container's namespace and its interfaces. Blocks.
-pub(super) fn remove(hub: &Hub, container: &str, veths: &[String]) -> io::Result<()> {
-    let veths = remove_veths(hub, veths);
-    namespace::remove(&hub.namespace(container)).and(veths)
+/// Ends a container's namespace. Blocks.
+pub(super) fn remove(hub: &Hub, container: &str) -> io::Result<()> {
+    namespace::remove(&hub.namespace(container))
 }
 
-fn remove_veths(hub: &Hub, veths: &[String]) -> io::Result<()> {
+/// Removes the hub's ends of interfaces, and the others with them, which takes the kernel a while. Blocks.
+pub(super) fn remove_veths(hub: &Hub, veths: &[String]) -> io::Result<()> {
     veths.iter().try_for_each(|veth| absent_is_fine(hub.inside().apply(&[Request::delete_link(veth)])))
 }
 
