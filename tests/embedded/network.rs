@@ -67,8 +67,7 @@ fn join(name: &str, networks: &[&str]) -> Join {
 
 /// 64 digits that follow from a name.
 fn id(name: &str) -> String {
-    let digits: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{digits:0<64}")
+    format!("{:0<64}", hoist::embedded::id::hexadecimal(name.as_bytes()))
 }
 
 fn aliased(name: &str, network: &str, alias: &str) -> Join {
@@ -513,7 +512,9 @@ async fn comings_and_goings_leave_nothing() {
         }
         leaving += began.elapsed();
     }
-    eprintln!("300 joins took {:?} each, 300 leaves {:?} each", joining / 300, leaving / 300);
+    // A few milliseconds each when the machine does nothing else.
+    assert!(joining / 300 < Duration::from_millis(250), "a join took {:?}", joining / 300);
+    assert!(leaving / 300 < Duration::from_millis(250), "a leave took {:?}", leaving / 300);
     assert_eq!(entries(&folder), files);
     assert_eq!(mounts_below(world.folder.path()), mounts);
     eventually("no socket is left", || (open_files() <= sockets + 8).then_some(()));
@@ -587,7 +588,7 @@ async fn a_hundred_containers_join_at_once() {
     let began = Instant::now();
     let joining = wishes.iter().map(|wish| world.networks.join(wish));
     let joined: Vec<Joined> = futures_util::future::try_join_all(joining).await.expect("all of them");
-    eprintln!("100 joins at once took {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "100 joins at once took {:?}", began.elapsed());
     let addresses: BTreeSet<_> = joined.iter().map(|each| address(each, "shop")).collect();
     assert_eq!(addresses.len(), 100);
     assert!(pings(&joined[0], &address(&joined[99], "shop").to_string()));
@@ -609,7 +610,5 @@ async fn a_hundred_containers_join_at_once() {
         Ok(Packet::parse(&answer).map_err(io::Error::other)?.answers.len())
     });
     assert_eq!(all.expect("an answer"), 100);
-    let began = Instant::now();
     world.close().await;
-    eprintln!("100 containers and an engine's networks went in {:?}", began.elapsed());
 }

@@ -273,6 +273,7 @@ impl Networks {
     }
 
     /// Follows a change of a container's name.
+    #[expect(clippy::unused_async, reason = "the others may wait; callers need not know which do")]
     pub async fn rename(&self, container: &str, name: &str) {
         let renamed = {
             let state = self.inner.state();

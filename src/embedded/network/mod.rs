@@ -139,7 +139,7 @@ impl Networks {
         } else {
             match firewall::forward_on_machine() {
                 Ok(true) => {
-                    tracing::info!("switched on net.ipv4.ip_forward, without which containers reach no other machine")
+                    tracing::info!("switched on net.ipv4.ip_forward, without which containers reach no other machine");
                 }
                 Ok(false) => {}
                 Err(error) => warnings.push(format!(
@@ -244,12 +244,14 @@ impl Networks {
     }
 
     /// One by name, id or beginning of an id; `Containers` is filled in by what has joined.
+    #[expect(clippy::unused_async, reason = "the others may wait; callers need not know which do")]
     pub async fn inspect(&self, reference: &str) -> Result<NetworkInspect, Error> {
         let state = self.inner.state();
         Ok(state.inspect(state.find(reference)?))
     }
 
     /// All, `bridge`, `host` and `none` among them.
+    #[expect(clippy::unused_async, reason = "the others may wait; callers need not know which do")]
     pub async fn list(&self) -> Result<Vec<NetworkInspect>, Error> {
         let state = self.inner.state();
         Ok(state.networks.values().map(|network| state.inspect(network)).collect())

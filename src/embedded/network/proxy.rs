@@ -183,28 +183,37 @@ async fn serve_datagrams(listener: Arc<UdpSocket>, way: Way) {
             continue;
         };
         let known = flows.get(&client).and_then(|flow| Some((flow.socket.upgrade()?, Arc::clone(&flow.sent))));
-        let (socket, sent) = match known {
-            Some(known) => known,
-            None => {
-                if flows.len() >= FLOWS {
-                    flows.retain(|_, flow| flow.socket.strong_count() > 0);
-                }
-                if flows.len() >= FLOWS {
-                    continue;
-                }
-                let Ok(socket) = flow_socket(&way).await else { continue };
-                let (socket, sent) = (Arc::new(socket), Arc::new(AtomicUsize::new(0)));
-                flows.insert(client, Flow { socket: Arc::downgrade(&socket), sent: Arc::clone(&sent) });
-                let answers = carry_answers(Arc::clone(&socket), Arc::clone(&listener), client, Arc::clone(&sent));
-                let end = way.end.clone();
-                way.tasks.spawn(async move { end.run_until_cancelled(answers).await });
-                (socket, sent)
-            }
+        let found = match known {
+            Some(known) => Some(known),
+            None => new_flow(&mut flows, client, &listener, &way).await,
         };
+        let Some((socket, sent)) = found else { continue };
         sent.fetch_add(1, Ordering::Relaxed);
         // A container that does not listen yet refuses, which the next datagram may find otherwise.
         let _ = socket.send(&buffer[..length]).await;
     }
+}
+
+/// Remembers a client, and carries to it what the container says. `None` when there are too many, or no socket is to be had.
+async fn new_flow(
+    flows: &mut HashMap<SocketAddr, Flow>,
+    client: SocketAddr,
+    listener: &Arc<UdpSocket>,
+    way: &Way,
+) -> Option<(Arc<UdpSocket>, Arc<AtomicUsize>)> {
+    if flows.len() >= FLOWS {
+        flows.retain(|_, flow| flow.socket.strong_count() > 0);
+    }
+    if flows.len() >= FLOWS {
+        return None;
+    }
+    let socket = Arc::new(flow_socket(way).await.ok()?);
+    let sent = Arc::new(AtomicUsize::new(0));
+    flows.insert(client, Flow { socket: Arc::downgrade(&socket), sent: Arc::clone(&sent) });
+    let answers = carry_answers(Arc::clone(&socket), Arc::clone(listener), client, Arc::clone(&sent));
+    let end = way.end.clone();
+    way.tasks.spawn(async move { end.run_until_cancelled(answers).await });
+    Some((socket, sent))
 }
 
 async fn flow_socket(way: &Way) -> io::Result<UdpSocket> {
