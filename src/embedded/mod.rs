@@ -48,7 +48,7 @@ pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
 /// The hidden first argument under which this program is one of the engine's own processes.
 pub(crate) const ROLE: &str = "__engine";
 
-/// Where the program is that plays the engine's roles, when it is not the one that runs (in tests of single parts).
+/// Where the program is that plays the engine's roles, when it is not simply the one that runs.
 static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
 
 /// The program that is to be executed for one of the engine's own processes: this one, even when its file has been replaced.

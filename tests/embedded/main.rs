@@ -1,10 +1,12 @@
 //! The embedded engine's parts and the whole of it, on the machine's own kernel: as root, on Linux.
 #![cfg(target_os = "linux")]
 
+mod boundaries;
 mod build;
 mod cli;
 mod daemon;
 mod images;
+mod leaks;
 mod network;
 mod process;
 mod root;

@@ -9,6 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::embedded::error::Error;
 use crate::embedded::layout::Layout;
+use crate::embedded::set_program;
 
 /// What tells one run of the machine from the next.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -44,7 +45,32 @@ pub(super) fn prepare(layout: &Layout) -> Result<(), Error> {
     }
     folder(&layout.run().join("c"), 0o700)?;
     folder(&layout.namespaces(), 0o700)?;
-    tmpfs(&layout.mounts())
+    tmpfs(&layout.mounts())?;
+    if let Err(error) = own_program(&layout.mounts().join("program")) {
+        tracing::warn!("containers are started by a program that is not read-only: {error}");
+    }
+    Ok(())
+}
+
+/// This program at a read-only mount, from where it is executed for containers: `/proc/PID/exe` of a process that is about
+/// to become a container's leads back to the file, and must not be a way to write it.
+fn own_program(path: &Path) -> Result<(), Error> {
+    let failed =
+        |error: nix::Error| Error::Failed(format!("cannot mount this program at `{}`: {error}", path.display()));
+    if is_mounted_file(path) {
+        // An earlier engine's, perhaps of another version. Its shims keep what they run.
+        umount2(path, MntFlags::MNT_DETACH).map_err(failed)?;
+    }
+    fs::write(path, "").map_err(Error::io(format!("write `{}`", path.display())))?;
+    mount(Some("/proc/self/exe"), path, None::<&str>, MsFlags::MS_BIND, None::<&str>).map_err(failed)?;
+    let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID;
+    mount(None::<&str>, path, None::<&str>, flags, None::<&str>).map_err(failed)?;
+    set_program(path.to_owned());
+    Ok(())
+}
+
+fn is_mounted_file(path: &Path) -> bool {
+    path.exists() && is_mounted(path).unwrap_or(false)
 }
 
 /// The private tmpfs; the one of an earlier engine stays, as containers may have their files in it.
