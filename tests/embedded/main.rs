@@ -4,6 +4,7 @@
 mod boundaries;
 mod build;
 mod cli;
+mod containers;
 mod daemon;
 mod images;
 mod leaks;

@@ -7,6 +7,7 @@
 mod archive;
 mod attach;
 mod change;
+mod changes;
 mod create;
 mod exec;
 mod files;
@@ -25,6 +26,8 @@ mod restart;
 mod shared;
 mod signal;
 mod size;
+mod stats;
+mod top;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -121,12 +124,6 @@ pub struct ExecStarted {
 /// [`Containers::open`].
 pub async fn running_joins(layout: &Layout) -> Result<Vec<Join>, Error> {
     recover::running_joins(layout).await
-}
-
-macro_rules! not_yet {
-    () => {
-        Err(Error::Unsupported("containers".into()))
-    };
 }
 
 #[expect(clippy::unused_async, reason = "whoever asks is ready to wait, whatever an answer takes")]
@@ -265,11 +262,14 @@ impl Containers {
                     || match condition {
                         WaitCondition::NotRunning => !phase.running || phase.ends != ends,
                         WaitCondition::NextExit => phase.ends != ends,
-                        WaitCondition::Removed => false,
+                        WaitCondition::Removed => phase.stuck.is_some(),
                     }
             });
             match met.await {
-                Ok(phase) => Ok(phase.code),
+                Ok(phase) => match &phase.stuck {
+                    Some(error) if condition == WaitCondition::Removed && !phase.removed => Err(error.clone()),
+                    _ => Ok(phase.code),
+                },
                 Err(_) => Err(Error::Failed("the engine ends".into())),
             }
         }))
@@ -356,17 +356,20 @@ impl Containers {
     }
 
     /// Its processes, as `ps` shows them.
-    pub async fn top(&self, _reference: &str, _arguments: Option<&str>) -> Result<ContainerTopResponse, Error> {
-        not_yet!()
+    pub async fn top(&self, reference: &str, arguments: Option<&str>) -> Result<ContainerTopResponse, Error> {
+        let container = self.find(reference)?;
+        let processes = top::top(&container, arguments).await?;
+        self.shared.tell(&container.record(), "top", &[]);
+        Ok(processes)
     }
 
     /// What it uses, every second or once.
     pub async fn stats(
         &self,
-        _reference: &str,
-        _once: bool,
+        reference: &str,
+        once: bool,
     ) -> Result<BoxStream<'static, ContainerStatsResponse>, Error> {
-        not_yet!()
+        Ok(stats::stats(&self.shared, &self.find(reference)?, once))
     }
 
     /// Changes its limits and restart policy.
@@ -377,8 +380,9 @@ impl Containers {
     }
 
     /// What it has changed of its image's files.
-    pub async fn changes(&self, _reference: &str) -> Result<Vec<FilesystemChange>, Error> {
-        not_yet!()
+    pub async fn changes(&self, reference: &str) -> Result<Vec<FilesystemChange>, Error> {
+        let container = self.find(reference)?;
+        changes::changes(launch::rootfs(&self.shared.layout, &container.record())).await
     }
 
     /// All its files as a tar.

@@ -132,12 +132,12 @@ impl Owner {
     async fn perform(&mut self, command: Command) {
         // Whoever asked may be gone; what was asked for is done all the same.
         match command {
-            Command::Start(reply) => drop(reply.send(self.start().await)),
+            Command::Start(reply) => drop(reply.send(Box::pin(self.start()).await)),
             Command::Stop { grace, signal, reply } => {
                 let done = self.stop(grace, signal).await;
                 let _ = reply.send(done);
             }
-            Command::Restart { grace, signal, reply } => drop(reply.send(self.restart(grace, signal).await)),
+            Command::Restart { grace, signal, reply } => drop(reply.send(Box::pin(self.restart(grace, signal)).await)),
             Command::Kill { signal, reply } => drop(reply.send(self.kill(signal).await)),
             Command::Pause(reply) => drop(reply.send(self.pause().await)),
             Command::Unpause(reply) => drop(reply.send(self.unpause().await)),
@@ -196,7 +196,7 @@ impl Owner {
         self.backoff = Backoff::default();
         let mut record = Record::clone(&self.record());
         record.restart_count = 0;
-        self.launch(record).await
+        Box::pin(self.launch(record)).await
     }
 
     /// Starts the process; what the record is to say beside that is in `record` already.
@@ -239,7 +239,7 @@ impl Owner {
     async fn start_again(&mut self) {
         self.restart_at = None;
         let record = Record::clone(&self.record());
-        if let Err(error) = self.launch(record).await {
+        if let Err(error) = Box::pin(self.launch(record)).await {
             tracing::warn!("container {} cannot be started again: {error}", self.container.id);
         }
     }
@@ -263,7 +263,7 @@ impl Owner {
             let record = self.record();
             self.shared.tell(&record, "stop", &[]);
         }
-        self.start().await?;
+        Box::pin(self.start()).await?;
         let record = self.record();
         self.shared.tell(&record, "restart", &[]);
         Ok(())

@@ -31,12 +31,14 @@ pub(super) async fn purge(owner: &mut Owner, volumes: bool) -> Result<(), Error>
     let mut record = Record::clone(&owner.record());
     record.state.status = Status::Removing;
     let record = owner.container.publish(record);
+    owner.container.phase.send_modify(|phase| phase.stuck = None);
     let removed = purge_files(owner, &record).await;
     if let Err(error) = removed {
         let mut record = Record::clone(&record);
         record.state.status = Status::Exited;
         record.state.error = error.to_string();
         owner.container.publish(record);
+        owner.container.phase.send_modify(|phase| phase.stuck = Some(error.clone()));
         return Err(error);
     }
     owner.removed = true;

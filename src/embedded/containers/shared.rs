@@ -77,6 +77,8 @@ pub(super) struct Phase {
     pub(super) ends: u64,
     /// Of the last end.
     pub(super) code: i64,
+    /// Why its last removal failed.
+    pub(super) stuck: Option<Error>,
 }
 
 impl Shared {
