@@ -125,8 +125,10 @@ fn a_healthcheck_is_run_and_told_of() {
     daemon.docker(&["exec", "ill", "touch", "/tmp/well"]).ok();
     until(&daemon, "ill", "{{.State.Health.Status}}", "healthy");
     assert!(daemon.docker(&["ps"]).ok().contains("(healthy)"));
-    let events = daemon.docker(&["events", "--since", "1h", "--until", "0s"]).ok();
-    assert!(events.contains("health_status: healthy"), "{events}");
+    eventually("its health is told of", || {
+        let events = daemon.docker(&["events", "--since", "1h", "--until", "0s"]).ok();
+        events.contains("health_status: healthy").then_some(())
+    });
     daemon.docker(&["rm", "-f", "ill"]).ok();
 }
 

@@ -1,6 +1,6 @@
 //! Changes of a container that is there: its name, its limits, its networks. All run in its owner.
 
-use bollard_stubs::models::{ContainerUpdateBody, EndpointSettings, HostConfig};
+use bollard_stubs::models::{ContainerCreateBody, ContainerUpdateBody, EndpointSettings, HostConfig};
 
 use super::create;
 use super::owner::Owner;
@@ -36,7 +36,8 @@ pub(super) async fn update(owner: &mut Owner, body: ContainerUpdateBody) -> Resu
     }
     let mut host = record.host().clone();
     merge_limits(&mut host, body);
-    super::merge::check(&record.body, &host)?;
+    // The container was looked at when it was made.
+    super::merge::check(&ContainerCreateBody::default(), &host)?;
     let mut warnings = Vec::new();
     let resources = spec::resources(&host, &owner.shared.machine, Vec::new(), &mut warnings)?;
     if let Ok(running) = owner.running() {

@@ -65,6 +65,10 @@ async fn make(
     merge::check(&ContainerCreateBody { exposed_ports: None, hostname: None, ..body.clone() }, &host)?;
     defaults(&mut body, &mut host, id).await;
     refer_by_id(shared, &mut host)?;
+    if let Some(other) = host.network_mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
+        // Who shares a network shares the name that it is known by there.
+        body.hostname = Some(shared.find(other)?.record().hostname());
+    }
     let endpoints = endpoints(shared, &mut host, networking.into_iter().collect()).await?;
     let planned = mounts::plan(&body, &host, inherited(shared, &host)?)?;
     let mut record = Record {

@@ -389,7 +389,7 @@ impl Containers {
     pub async fn export(&self, reference: &str) -> Result<ByteStream, Error> {
         let container = self.find(reference)?;
         let view = archive::view(&self.shared, &container).await?;
-        let (_, tar) = root::read(&self.shared.layout, &view, "/").await?;
+        let (_, tar) = root::read(&self.shared.layout, &view, "/.").await?;
         self.shared.tell(&container.record(), "export", &[]);
         Ok(tar)
     }

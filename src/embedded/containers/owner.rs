@@ -474,7 +474,10 @@ impl Owner {
     }
 
     fn watch_health(&mut self) {
-        self.monitor = Monitor::begin(&self.shared, &self.container);
+        // A frozen one answers no probe.
+        if self.status() != Status::Paused {
+            self.monitor = Monitor::begin(&self.shared, &self.container);
+        }
     }
 
     fn tell_mounts(&self, record: &Record, action: &str) {
