@@ -16,6 +16,20 @@ const MOST: usize = 1_000_000;
 /// How deep folders are followed: deeper than any path can name.
 const DEEPEST: usize = 2048;
 
+/// What is made, empty, for something of the engine's to be mounted at.
+const MOUNT_POINTS: [&str; 10] = [
+    "/dev",
+    "/dev/console",
+    "/dev/mqueue",
+    "/dev/pts",
+    "/dev/shm",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/resolv.conf",
+    "/proc",
+    "/sys",
+];
+
 /// By path, sorted; a folder in which something has changed has changed too.
 pub(super) async fn changes(rootfs: Rootfs) -> Result<Vec<FilesystemChange>, Error> {
     let (lower, upper) = match rootfs {
@@ -72,18 +86,15 @@ fn walk(
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
                 Err(error) => return Err(error.into()),
             }
-            if known && found.len() == before && is_mount_point(&place) {
+            if found.len() == before && MOUNT_POINTS.contains(&place.as_str()) {
                 continue;
             }
+        } else if kind == FileType::RegularFile && stat.st_size == 0 && MOUNT_POINTS.contains(&place.as_str()) {
+            continue;
         }
         found.insert(place, if known { ChangeType::_0 } else { ChangeType::_1 });
     }
     Ok(())
-}
-
-/// Folders that the engine itself touches when it mounts something.
-fn is_mount_point(place: &str) -> bool {
-    ["/dev", "/proc", "/sys"].contains(&place)
 }
 
 /// Whether a layer below has something at this place. Layers do not change.
@@ -112,6 +123,8 @@ mod tests {
         }
         fs::write(lower.join("etc/a"), "1").expect("written");
         fs::write(upper.join("etc/a"), "2").expect("written");
+        fs::create_dir(upper.join("proc")).expect("made");
+        fs::write(upper.join("etc/hosts"), "").expect("written");
         std::os::unix::fs::symlink("/etc/passwd", upper.join("new/link")).expect("linked");
         let rootfs = Rootfs::Layers { lower: vec![lower], upper, work: home.path().join("work") };
         let found = changes(rootfs).await.expect("read");
