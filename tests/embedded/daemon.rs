@@ -113,12 +113,12 @@ fn a_stop_is_refused_while_a_container_runs_unless_it_may_be_stopped() {
 
 #[test]
 fn a_container_that_runs_is_something_to_do() {
-    let mut daemon = Daemon::start_idle("0.4");
+    let mut daemon = Daemon::start_idle("3");
     daemon.busybox();
-    daemon.docker(&["run", "-d", "busybox", "sleep", "1.5"]).ok();
+    daemon.docker(&["run", "-d", "busybox", "sleep", "6"]).ok();
     let began = std::time::Instant::now();
     assert_eq!(daemon.ended(), 0);
-    assert!(began.elapsed().as_millis() > 1500, "it ended early: {:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() >= 5, "it ended early: {:?}", began.elapsed());
 }
 
 #[test]
