@@ -49,7 +49,8 @@ fn containers_of_a_network_find_each_other_by_name() {
     assert!(daemon.docker(&["network", "rm", "shop"]).fails().contains("has active endpoints"));
     daemon.docker(&["rm", "-f", "web"]).ok();
     daemon.docker(&["network", "rm", "shop"]).ok();
-    assert!(daemon.docker(&["network", "inspect", "shop"]).fails().contains("not found"));
+    let refusal = daemon.docker(&["network", "inspect", "shop"]).fails();
+    assert!(refusal.contains("not found") || refusal.contains("No such network"), "{refusal}");
 }
 
 #[test]
@@ -104,7 +105,8 @@ fn a_volume_keeps_what_containers_write() {
     let inspected = daemon.docker(&["volume", "inspect", "-f", "{{.Driver}} {{.Scope}} {{.Labels.a}}", "data"]).ok();
     assert_eq!(inspected, "local local b\n");
     assert_eq!(daemon.docker(&["volume", "rm", "data"]).ok(), "data\n");
-    assert!(daemon.docker(&["volume", "inspect", "data"]).fails().contains("no such volume"));
+    let refusal = daemon.docker(&["volume", "inspect", "data"]).fails();
+    assert!(refusal.to_lowercase().contains("no such volume"), "{refusal}");
 }
 
 #[test]
@@ -115,6 +117,12 @@ fn anonymous_volumes_are_pruned_and_named_ones_stay() {
     assert_eq!(daemon.docker(&["volume", "ls", "-q"]).ok().lines().count(), 2);
     daemon.docker(&["rm", "user"]).ok();
     daemon.docker(&["volume", "prune", "-f"]).ok();
+    let client = daemon.docker(&["version", "-f", "{{.Client.APIVersion}}"]).ok();
+    if matches!(client.trim(), "1.40" | "1.41") {
+        // Clients of old mean all volumes, and say so.
+        assert_eq!(daemon.docker(&["volume", "ls", "-q"]).ok(), "");
+        return;
+    }
     assert_eq!(daemon.docker(&["volume", "ls", "-q"]).ok(), "named\n");
     daemon.docker(&["run", "--rm", "-v", "/data", "busybox", "true"]).ok();
     assert_eq!(daemon.docker(&["volume", "ls", "-q"]).ok(), "named\n");
