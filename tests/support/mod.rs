@@ -194,12 +194,10 @@ impl Project {
                 command.env_remove(name);
             }
         }
-        command
-            .current_dir(self.folder.path())
-            .env("COMPOSE_PROJECT_NAME", &self.name)
-            .env("NO_COLOR", "1")
-            .envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command.current_dir(self.folder.path()).env("COMPOSE_PROJECT_NAME", &self.name).env("NO_COLOR", "1");
         self.engine.point(command);
+        // Last, since a scenario may name another engine.
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
     fn note(&self, output: &Output) {
