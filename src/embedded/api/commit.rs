@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
-use bollard_stubs::models::{ContainerConfig, ContainerInspectResponse, ImageConfig};
+use bollard_stubs::models::{ContainerInspectResponse, ImageConfig};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 
@@ -50,7 +50,7 @@ async fn commit(State(engine): State<Engine>, asked: Parameters, body: Body) -> 
 
 /// The container's settings, and over them what the request says.
 fn config(found: &ContainerInspectResponse, over: Map<String, Value>) -> Result<ImageConfig, Refusal> {
-    let config = found.config.clone().unwrap_or_else(ContainerConfig::default);
+    let config = found.config.clone().unwrap_or_default();
     let wrong = |error: serde_json::Error| Refusal::invalid(format!("cannot read the request's JSON: {error}"));
     let mut fields = serde_json::to_value(config).map_err(wrong)?;
     if let Some(fields) = fields.as_object_mut() {
@@ -104,6 +104,8 @@ fn extend(document: &mut Document, layer: &Layer, config: ImageConfig, author: &
 
 #[cfg(test)]
 mod tests {
+    use bollard_stubs::models::ContainerConfig;
+
     use super::*;
 
     #[test]
