@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use chrono::Utc;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Process;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -48,7 +49,7 @@ fn run(folder: &Folder, daemon: &UnixStream) -> Result<(), Failure> {
     let exec = Exec { folder, container: &container, command: &command, causes };
     let (pid, streams) = exec.start()?;
     let started =
-        Started { pid: u32::try_from(pid.as_raw()).unwrap_or_default(), started_at: Utc::now(), input: command.stdin };
+        Started { pid: u32::try_from(pid.as_raw()).unwrap_or_default(), at: Utc::now(), input: command.stdin };
     let mut relay = Relay::new(pid, started).map_err(failed("watch the command"))?;
     streams.give(&mut relay, command.stdin, true).map_err(failed("watch the command"))?;
     if let (Some((columns, rows)), Some(input)) = (command.terminal, &relay.input) {
@@ -178,7 +179,7 @@ impl Exec<'_> {
     fn inside(&self, account: &Account, report: Report) -> Result<Inside, Failure> {
         let process = self.container.spec.process().as_ref();
         let wanted = process.and_then(|process| process.capabilities().as_ref());
-        let no_new_privileges = process.and_then(|process| process.no_new_privileges()).unwrap_or(false);
+        let no_new_privileges = process.and_then(Process::no_new_privileges).unwrap_or(false);
         let filter = filter::make(&self.container.seccomp, wanted)?;
         let mut privileges = Privileges::new(wanted, account.uid, filter, no_new_privileges)
             .map_err(failed("read this machine's capabilities"))?;

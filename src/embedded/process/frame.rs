@@ -30,7 +30,7 @@ pub(super) struct Started {
     /// The first process, on the machine.
     pub(super) pid: u32,
     /// Since when.
-    pub(super) started_at: DateTime<Utc>,
+    pub(super) at: DateTime<Utc>,
     /// Whether input is taken.
     pub(super) input: bool,
 }

@@ -220,7 +220,7 @@ impl Running {
     /// Since when.
     #[must_use]
     pub fn started_at(&self) -> DateTime<Utc> {
-        self.inner.started.started_at
+        self.inner.started.at
     }
 
     /// Waits until it has ended and nothing of it is left: no process, no mount. Any number may wait.
@@ -241,12 +241,12 @@ impl Running {
 
     /// Freezes all its processes.
     pub async fn pause(&self) -> Result<(), Error> {
-        self.on_cgroup("pause", |cgroup| cgroup.freeze()).await
+        self.on_cgroup("pause", Cgroup::freeze).await
     }
 
     /// Lets them go on.
     pub async fn resume(&self) -> Result<(), Error> {
-        self.on_cgroup("resume", |cgroup| cgroup.thaw()).await
+        self.on_cgroup("resume", Cgroup::thaw).await
     }
 
     /// Gives its terminal another size.

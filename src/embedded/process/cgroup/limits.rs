@@ -2,7 +2,7 @@
 
 use std::io;
 
-use libcontainer::oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxResources};
+use libcontainer::oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxResources};
 
 use super::Cgroup;
 
@@ -18,7 +18,7 @@ impl Cgroup {
         if let Some(pids) = resources.pids() {
             self.write("pids", "pids.max", &or_max(pids.limit()))?;
         }
-        if let Some(weight) = resources.block_io().as_ref().and_then(|block| block.weight()) {
+        if let Some(weight) = resources.block_io().as_ref().and_then(LinuxBlockIo::weight) {
             let file = if self.unified { "io.bfq.weight" } else { "blkio.bfq.weight" };
             self.write("blkio", file, &weight.to_string())?;
         }

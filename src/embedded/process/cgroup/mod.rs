@@ -50,7 +50,7 @@ impl Cgroup {
             let (Some(place), Some(kind), Some(options)) = (words.next(), words.next(), words.next()) else { continue };
             match kind {
                 "cgroup" => {
-                    folders.push((Path::new(place).join(&inside), options.split(',').map(str::to_owned).collect()))
+                    folders.push((Path::new(place).join(&inside), options.split(',').map(str::to_owned).collect()));
                 }
                 "cgroup2" if place == "/sys/fs/cgroup" => unified = Some(Path::new(place).join(&inside)),
                 _ => {}

@@ -167,19 +167,16 @@ pub(super) async fn find(layout: &Layout, id: &str) -> Result<Found, Error> {
             .await
             .map_err(Error::io("look for the container's shim"))?;
         if !held {
-            return Ok(match exit {
-                Some(exit) => Found::Ended(exit),
-                None => {
-                    let (at, id) = (folder.clone(), id.to_owned());
-                    blocking(move || {
-                        lost::clean(&at, &id);
-                        at.remove()
-                    })
-                    .await
-                    .map_err(Error::io("remove what is left of a container"))?;
-                    Found::Lost
-                }
+            if let Some(exit) = exit {
+                return Ok(Found::Ended(exit));
+            }
+            let (at, id) = (folder.clone(), id.to_owned());
+            let removed = blocking(move || {
+                lost::clean(&at, &id);
+                at.remove()
             });
+            removed.await.map_err(Error::io("remove what is left of a container"))?;
+            return Ok(Found::Lost);
         }
         if let Ok(Some((line, started))) = timeout(ANSWER, Line::connect(&folder, false)).await {
             return Ok(Found::Running(running(id.to_owned(), folder, started, line, None)));

@@ -98,7 +98,7 @@ pub(super) async fn write(
             break;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The next of a channel that may be none: its end is told once, then it is none.

@@ -108,7 +108,7 @@ impl Inside {
         let environment = self.environment.iter().map(text).collect::<Result<Vec<_>, _>>()?;
         self.privileges.drop_all()?;
         self.tie()?;
-        execve(&path, &arguments, &environment).map_err(|error| program::refused(&program, error.into()))
+        execve(&path, &arguments, &environment).map_err(|error| program::refused(&program, &error.into()))
     }
 
     /// What this process was made by is none of the program's business, and the watcher must not wait for it to be closed.

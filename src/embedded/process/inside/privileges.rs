@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::str::FromStr as _;
 
 use caps::{CapSet, Capability, CapsHashSet};
-use libcontainer::capabilities::CapabilityExt as _;
+use libcontainer::capabilities::CapabilityExt;
 use libcontainer::oci_spec::runtime::{Capabilities, LinuxCapabilities, LinuxCapabilitiesBuilder};
 use seccompiler::BpfProgram;
 
@@ -29,7 +29,8 @@ pub(in super::super) struct Privileges {
     common: bool,
     /// Which system calls it may make; `None` all.
     filter: Option<BpfProgram>,
-    no_new_privileges: bool,
+    /// Whether executing may give no further privileges.
+    fixed: bool,
 }
 
 impl Privileges {
@@ -43,7 +44,7 @@ impl Privileges {
         let own = caps::read(None, CapSet::Permitted)?;
         let set = |get: fn(&LinuxCapabilities) -> &Option<Capabilities>| -> CapsHashSet {
             let wanted = wanted.and_then(|wanted| get(wanted).as_ref());
-            wanted.into_iter().flatten().map(|capability| capability.to_cap()).filter(|it| own.contains(it)).collect()
+            wanted.into_iter().flatten().map(CapabilityExt::to_cap).filter(|it| own.contains(it)).collect()
         };
         Ok(Self {
             bounding: set(LinuxCapabilities::bounding),
@@ -53,7 +54,7 @@ impl Privileges {
             ambient: set(LinuxCapabilities::ambient),
             common: uid != 0,
             filter,
-            no_new_privileges,
+            fixed: no_new_privileges,
         })
     }
 
@@ -87,7 +88,7 @@ impl Privileges {
 
     /// Whether the process that made this one has to [`answer`](super::answer) it.
     pub(in super::super) fn needs_tracer(&self) -> bool {
-        self.filter.is_some() && !self.no_new_privileges
+        self.filter.is_some() && !self.fixed
     }
 
     /// Runs something with the rights that the program will have.

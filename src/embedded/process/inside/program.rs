@@ -47,10 +47,10 @@ fn check(file: &Path) -> io::Result<()> {
 }
 
 /// The kernel did not execute it.
-pub(super) fn refused(program: &Path, error: io::Error) -> Failure {
+pub(super) fn refused(program: &Path, error: &io::Error) -> Failure {
     let missing = error.kind() == io::ErrorKind::NotFound;
     // The file is there: it is the interpreter that it names which is not.
-    let text = format!("exec {}: {}", program.display(), words(&error));
+    let text = format!("exec {}: {}", program.display(), words(error));
     Failure { text, code: if missing { 127 } else { 126 } }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn run(
     let other = |error: Errno| Failure { text: format!("cannot watch signals: {error}"), code: 128 };
     let all = SigSet::all();
     let signals = SignalFd::with_flags(&all, SfdFlags::SFD_CLOEXEC).map_err(other)?;
-    let child = command.spawn().map_err(|error| program::refused(program, error))?;
+    let child = command.spawn().map_err(|error| program::refused(program, &error))?;
     // Only now, because the child begins with what is blocked here. Nobody sends signals before it is told of.
     all.thread_block().map_err(other)?;
     started();

@@ -200,7 +200,7 @@ impl Shim {
     fn relay(&self, pid: nix::unistd::Pid, ours: Streams, daemon: &UnixStream) -> Result<Relay, Failure> {
         let started = Started {
             pid: u32::try_from(pid.as_raw()).unwrap_or_default(),
-            started_at: Utc::now(),
+            at: Utc::now(),
             input: self.container.stdin,
         };
         let again = failed("watch the container");

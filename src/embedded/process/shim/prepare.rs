@@ -130,14 +130,14 @@ pub(in super::super) fn clamp(process: &mut Process) {
 
 /// A limit no higher than this process's own.
 fn within(limit: &PosixRlimit) -> PosixRlimit {
-    let own = resource(limit.typ()).and_then(|resource| getrlimit(resource).ok());
+    let own = getrlimit(resource(limit.typ())).ok();
     let hard = own.map_or(limit.hard(), |(_, own)| limit.hard().min(own));
     let builder = PosixRlimitBuilder::default().typ(limit.typ()).hard(hard).soft(limit.soft().min(hard));
     builder.build().unwrap_or(*limit)
 }
 
-fn resource(kind: PosixRlimitType) -> Option<Resource> {
-    Some(match kind {
+fn resource(kind: PosixRlimitType) -> Resource {
+    match kind {
         PosixRlimitType::RlimitCpu => Resource::RLIMIT_CPU,
         PosixRlimitType::RlimitFsize => Resource::RLIMIT_FSIZE,
         PosixRlimitType::RlimitData => Resource::RLIMIT_DATA,
@@ -154,7 +154,7 @@ fn resource(kind: PosixRlimitType) -> Option<Resource> {
         PosixRlimitType::RlimitNice => Resource::RLIMIT_NICE,
         PosixRlimitType::RlimitRtprio => Resource::RLIMIT_RTPRIO,
         PosixRlimitType::RlimitRttime => Resource::RLIMIT_RTTIME,
-    })
+    }
 }
 
 /// Of the limits those whose controllers this machine has.

@@ -22,8 +22,7 @@ impl Console {
 
     /// The terminal's near end; it has been sent when the container has been made.
     pub(super) fn receive(self) -> io::Result<OwnedFd> {
-        let (stream, address) = self.0.accept()?;
-        drop(address);
+        let (stream, _) = self.0.accept()?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut messages = RecvAncillaryBuffer::new(&mut space);
         let mut name = [0; 64];
