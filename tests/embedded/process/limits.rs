@@ -73,14 +73,19 @@ async fn a_shim_is_small() {
     let running = home.start(&container).await;
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.pid())).expect("it runs");
     let shim = status.lines().find_map(|line| line.strip_prefix("PPid:")).expect("it has a parent").trim();
-    let rollup = std::fs::read_to_string(format!("/proc/{shim}/smaps_rollup")).expect("the shim runs");
-    let sum: u64 = rollup
-        .lines()
-        .filter(|line| line.starts_with("Private_Dirty"))
-        .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok())
-        .sum();
-    println!("{rollup}\nshim's own: {sum} kB");
-    assert!(sum <= 3 * 1024, "the shim's own memory is {sum} kB");
+    let maps = std::fs::read_to_string(format!("/proc/{shim}/smaps")).expect("the shim runs");
+    // What the loader writes into the program's own pages depends on how it was built: a build for tests has six times as
+    // much of it.
+    let (mut counts, mut own) = (false, 0_u64);
+    for line in maps.lines() {
+        match line.strip_prefix("Private_Dirty:") {
+            Some(size) if counts => own += size.trim().trim_end_matches(" kB").parse::<u64>().expect("a number"),
+            None if line.split(' ').next().is_some_and(|word| word.contains('-')) => counts = !line.ends_with("/hoist"),
+            _ => {}
+        }
+    }
+    println!("a shim's own memory: {own} kB");
+    assert!(0 < own && own <= 1024, "the shim's own memory is {own} kB");
     running.signal(9).await.expect("it runs");
     end(&running).await;
 }
