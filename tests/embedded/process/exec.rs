@@ -36,7 +36,7 @@ async fn a_command_sees_what_the_container_sees() {
     let (text, _) =
         run(&home, &running, &command(&["grep", "-E", "Cap(Eff|Bnd)|Seccomp:|NoNewPrivs", "/proc/self/status"])).await;
     assert!(text.contains("CapEff:\t00000000a80425fb") && text.contains("CapBnd:\t00000000a80425fb"), "{text}");
-    assert!(text.contains("NoNewPrivs:\t0"), "{text}");
+    assert!(text.contains("NoNewPrivs:\t0") && text.contains("Seccomp:\t2"), "{text}");
     running.signal(9).await.expect("it runs");
     end(&running).await;
 }

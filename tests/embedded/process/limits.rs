@@ -18,7 +18,7 @@ async fn who_takes_too_much_memory_is_ended_and_it_is_said() {
 async fn a_fork_bomb_stays_within_its_limit_and_can_be_stopped() {
     let home = Home::new();
     let host = HostConfig { pids_limit: Some(30), ..Default::default() };
-    let container = home.with(&["sh", "-c", "f() { f | f & }; f; sleep 1000"], host);
+    let container = home.with(&["sh", "-c", "f() { f | f & }; f & exec sleep 1000"], host);
     let running = home.start(&container).await;
     eventually("the bomb goes off", || output(&container).contains("fork")).await;
     let usage = running.usage().await.expect("it runs");

@@ -106,7 +106,7 @@ async fn the_superuser_has_dockers_capabilities_and_no_others() {
         assert!(text.contains(&format!("{set}:\t00000000a80425fb")), "{set}: {text}");
     }
     assert!(text.contains("CapInh:\t0000000000000000") && text.contains("CapAmb:\t0000000000000000"), "{text}");
-    assert!(text.contains("NoNewPrivs:\t0"), "{text}");
+    assert!(text.contains("NoNewPrivs:\t0") && text.contains("Seccomp:\t2"), "{text}");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn no_new_privileges_are_none() {
     let host = HostConfig { security_opt: Some(vec!["no-new-privileges".into()]), ..Default::default() };
     let container = home.with(&["grep", "-E", "NoNewPrivs|Seccomp:", "/proc/self/status"], host);
     let (text, _) = home.run(&container).await;
-    assert!(text.contains("NoNewPrivs:\t1"), "{text}");
+    assert!(text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"), "{text}");
 }
 
 #[tokio::test]
@@ -207,4 +207,24 @@ async fn a_container_can_be_started_again_over_what_it_wrote() {
     home.run(&container).await;
     let (text, exit) = home.run(&container).await;
     assert_eq!((text.as_str(), exit.code), ("again\n", 0));
+}
+
+#[tokio::test]
+async fn system_calls_that_docker_withholds_are_withheld() {
+    let home = Home::new();
+    let script =
+        "unshare -r true 2>&1; unshare -m true 2>&1; mount -t tmpfs none /tmp 2>&1; (echo thread; sleep 0.01) & wait";
+    let host = HostConfig { cap_add: Some(vec!["SYS_PTRACE".into()]), ..Default::default() };
+    let mut container = home.with(&["sh", "-c", script], host);
+    let (text, _) = home.run(&container).await;
+    assert_eq!(
+        text.to_lowercase().matches("not permitted").count() + text.matches("permission denied").count(),
+        3,
+        "{text}"
+    );
+    assert!(text.ends_with("thread\n"), "{text}");
+    container = home.container(&["unshare", "-r", "true"]);
+    container.seccomp = hoist::embedded::process::Seccomp::Unconfined;
+    let (text, exit) = home.run(&container).await;
+    assert_eq!(exit.code, 0, "{text}");
 }
