@@ -103,7 +103,7 @@ fn spawn(layout: &Layout, home: Option<&str>) -> Result<Child, Error> {
 fn last_words(layout: &Layout) -> String {
     let text = std::fs::read_to_string(layout.log()).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(5).collect();
-    let lines: String = lines.into_iter().rev().map(|line| format!("\n  {line}")).collect();
+    let lines = lines.into_iter().rev().fold(String::new(), |text, line| text + "\n  " + line);
     format!("; the end of `{}`:{lines}", layout.log().display())
 }
 

@@ -114,8 +114,6 @@ fn append(builder: &mut Builder<Vec<u8>>, inside: &str, entry: &Entry, content: 
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
     use std::collections::BTreeSet;
     use std::fs;
     use std::io::Read;

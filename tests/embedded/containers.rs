@@ -94,7 +94,8 @@ fn a_log_that_is_rotated_while_it_is_followed_loses_nothing() {
     let script = "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done";
     let run = [&["run", "-d", "--name", "much"][..], &options[..], &["busybox", "sh", "-c", script]].concat();
     daemon.docker(&run).ok();
-    let expected: String = (0..2000).map(|number| format!("line {number}\n")).collect();
+    let lines: Vec<String> = (0..2000).map(|number| format!("line {number}")).collect();
+    let expected = lines.join("\n") + "\n";
     assert_eq!(daemon.docker(&["logs", "-f", "much"]).ok(), expected);
     assert_eq!(daemon.docker(&["logs", "much"]).ok(), expected);
 }

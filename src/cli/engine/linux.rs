@@ -186,7 +186,7 @@ fn info(format: &Format) -> Result<u8, Error> {
 }
 
 fn table(rows: &[(&str, String)]) -> String {
-    rows.iter().map(|(name, value)| format!("{name:<11} {value}\n")).collect()
+    rows.iter().fold(String::new(), |table, (name, value)| table + &format!("{name:<11} {value}\n"))
 }
 
 /// In this process, with threads of its own: the runtime of other commands has but one.

@@ -230,6 +230,7 @@ mod tests {
 
     use super::{arguments, check, process_environment, with_image};
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields that it fills are optional")]
     fn words(text: &str) -> Option<Vec<String>> {
         Some(text.split_whitespace().map(str::to_owned).collect())
     }

@@ -69,7 +69,7 @@ mod tests {
     fn the_log_stays_small() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = Log::open(folder.path().join("engine.log")).unwrap();
-        let line = [b'x'; 64 << 10];
+        let line = vec![b'x'; 64 << 10];
         for _ in 0..64 {
             log.write_all(&line).unwrap();
         }

@@ -255,7 +255,9 @@ mod tests {
     fn rest(reader: &mut Reader) -> String {
         let mut text = String::new();
         while let Step::More(outputs) = reader.step().expect("read") {
-            outputs.iter().for_each(|output| text.push_str(&String::from_utf8_lossy(&output.bytes)));
+            for output in &outputs {
+                text.push_str(&String::from_utf8_lossy(&output.bytes));
+            }
         }
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }

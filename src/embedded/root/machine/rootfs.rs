@@ -107,12 +107,12 @@ fn fresh(top: &OwnedFd, path: &str, mode: u32) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default();
     match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
         Err(Errno::EXIST) => return Ok(()),
-        made => made?,
+        other => other?,
     }
-    let made = beneath(&parent, Path::new(name))?;
-    rustix::fs::fsetxattr(readable(&made)?, OPAQUE, b"y", XattrFlags::empty())?;
+    let empty = beneath(&parent, Path::new(name))?;
+    rustix::fs::fsetxattr(readable(&empty)?, OPAQUE, b"y", XattrFlags::empty())?;
     // Made under a mask of bits otherwise.
-    rustix::fs::chmodat(CWD, descriptor(&made), Mode::from_raw_mode(mode), AtFlags::empty())?;
+    rustix::fs::chmodat(CWD, descriptor(&empty), Mode::from_raw_mode(mode), AtFlags::empty())?;
     Ok(())
 }
 
@@ -212,16 +212,9 @@ fn unescaped(field: &[u8]) -> PathBuf {
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
         let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        match octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                path.push(byte);
-                rest = &after[3..];
-            }
-            None => {
-                path.push(*first);
-                rest = after;
-            }
-        }
+        let escaped = octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        path.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[3..] } else { after };
     }
     PathBuf::from(OsStr::from_bytes(&path))
 }

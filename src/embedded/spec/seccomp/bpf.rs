@@ -212,8 +212,8 @@ fn condition(condition: &Condition) -> Vec<(sock_filter, To, To)> {
 }
 
 fn halves(value: u64) -> (u32, u32) {
-    let [a, b, c, d, e, f, g, h] = value.to_be_bytes();
-    (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]))
+    let lower = u32::try_from(value & u64::from(u32::MAX)).expect("it has 32 bits");
+    (u32::try_from(value >> 32).expect("it has 32 bits"), lower)
 }
 
 fn statement(code: u16, k: u32) -> sock_filter {
