@@ -111,7 +111,6 @@ async fn the_process_of_a_command_that_is_killed_takes_the_command_with_it() {
 #[tokio::test]
 async fn two_hundred_rounds_leave_nothing_behind() {
     let home = Home::new();
-    let begun = std::time::Instant::now();
     for round in 0..200 {
         let container = home.container(&["echo", "x"]);
         let (text, exit) = home.run(&container).await;
@@ -119,7 +118,6 @@ async fn two_hundred_rounds_leave_nothing_behind() {
         assert!(groups(&container.id).is_empty(), "round {round}");
         process::forget(&home.layout, &container.id).await.expect("it can be forgotten");
     }
-    println!("a round takes {:?}", begun.elapsed() / 200);
     let empty = |folder: &Path| std::fs::read_dir(folder).map_or(0, Iterator::count) == 0;
     assert!(empty(&home.layout.mounts()), "no mount point is left");
     assert!(empty(&home.layout.run().join("c")), "no folder is left");

@@ -70,17 +70,17 @@ impl Home {
 
     /// A container of the image that runs these.
     pub(super) fn container(&self, arguments: &[&str]) -> ContainerProcess {
-        self.with(arguments, HostConfig::default())
+        self.with(arguments, &HostConfig::default())
     }
 
-    pub(super) fn with(&self, arguments: &[&str], host: HostConfig) -> ContainerProcess {
+    pub(super) fn with(&self, arguments: &[&str], host: &HostConfig) -> ContainerProcess {
         let id = hoist::embedded::id::random();
         let arguments: Vec<String> = arguments.iter().map(|&argument| argument.into()).collect();
         let machine = hoist::embedded::root::machine::detect().expect("the machine tells");
         let request = Request {
             id: &id,
             body: &ContainerCreateBody { hostname: Some("box".into()), ..Default::default() },
-            host: &host,
+            host,
             arguments: &arguments,
             binds: &[],
             root: self.layout.mounts().join(&id[..16]),

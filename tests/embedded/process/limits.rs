@@ -9,7 +9,7 @@ use super::home::{Home, end, eventually, output};
 async fn who_takes_too_much_memory_is_ended_and_it_is_said() {
     let home = Home::new();
     let host = HostConfig { memory: Some(16 << 20), ..Default::default() };
-    let container = home.with(&["tail", "/dev/zero"], host);
+    let container = home.with(&["tail", "/dev/zero"], &host);
     let (text, exit) = home.run(&container).await;
     assert_eq!((exit.code, exit.oom_killed), (137, true), "{text}");
 }
@@ -18,7 +18,7 @@ async fn who_takes_too_much_memory_is_ended_and_it_is_said() {
 async fn a_fork_bomb_stays_within_its_limit_and_can_be_stopped() {
     let home = Home::new();
     let host = HostConfig { pids_limit: Some(30), ..Default::default() };
-    let container = home.with(&["sh", "-c", "f() { f | f & }; f & exec sleep 1000"], host);
+    let container = home.with(&["sh", "-c", "f() { f | f & }; f & exec sleep 1000"], &host);
     let running = home.start(&container).await;
     eventually("the bomb goes off", || output(&container).contains("fork")).await;
     let usage = running.usage().await.expect("it runs");
@@ -50,7 +50,7 @@ async fn it_can_be_paused_and_resumed_and_ended_while_paused() {
 async fn limits_can_be_changed_while_it_runs() {
     let home = Home::new();
     let host = HostConfig { memory: Some(64 << 20), pids_limit: Some(50), ..Default::default() };
-    let container = home.with(&["sleep", "1000"], host);
+    let container = home.with(&["sleep", "1000"], &host);
     let running = home.start(&container).await;
     let usage = running.usage().await.expect("it runs");
     assert_eq!((usage.memory_limit, usage.pids_limit, usage.pids), (Some(64 << 20), Some(50), 1), "{usage:?}");
@@ -84,7 +84,6 @@ async fn a_shim_is_small() {
             _ => {}
         }
     }
-    println!("a shim's own memory: {own} kB");
     assert!(0 < own && own <= 1024, "the shim's own memory is {own} kB");
     running.signal(9).await.expect("it runs");
     end(&running).await;

@@ -113,7 +113,7 @@ async fn the_superuser_has_dockers_capabilities_and_no_others() {
 async fn no_new_privileges_are_none() {
     let home = Home::new();
     let host = HostConfig { security_opt: Some(vec!["no-new-privileges".into()]), ..Default::default() };
-    let container = home.with(&["grep", "-E", "NoNewPrivs|Seccomp:", "/proc/self/status"], host);
+    let container = home.with(&["grep", "-E", "NoNewPrivs|Seccomp:", "/proc/self/status"], &host);
     let (text, _) = home.run(&container).await;
     assert!(text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"), "{text}");
 }
@@ -215,7 +215,7 @@ async fn system_calls_that_docker_withholds_are_withheld() {
     let script =
         "unshare -r true 2>&1; unshare -m true 2>&1; mount -t tmpfs none /tmp 2>&1; (echo thread; sleep 0.01) & wait";
     let host = HostConfig { cap_add: Some(vec!["SYS_PTRACE".into()]), ..Default::default() };
-    let mut container = home.with(&["sh", "-c", script], host);
+    let mut container = home.with(&["sh", "-c", script], &host);
     let (text, _) = home.run(&container).await;
     assert_eq!(
         text.to_lowercase().matches("not permitted").count() + text.matches("permission denied").count(),
