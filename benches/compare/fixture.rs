@@ -98,7 +98,7 @@ impl Pages {
             let dockerfile = "FROM hoist-test/node:latest\nWORKDIR /app\nCOPY . .\nCMD [\"node\", \"server.js\"]\n";
             fs::write(folder.join("Dockerfile"), dockerfile).expect("write a Dockerfile");
             let rule = "develop: { watch: [{ action: sync+restart, path: ., target: /app, ignore: [Dockerfile] }] }";
-            format!("build: .\n    init: true\n    {rule}")
+            format!("build: .\n    {rule}")
         };
         let manifest = format!("services:\n  pages:\n    {origin}\n    ports: [\"{port}:8080\"]\n");
         fs::write(folder.join("compose.yaml"), manifest).expect("write a manifest");
@@ -109,7 +109,9 @@ impl Pages {
 
     /// Saves the service with another word.
     pub(crate) fn save(&self, word: &str) {
-        let code = format!("require('http').createServer((_, answer) => answer.end('<{word}>')).listen(8080);\n");
+        let end = "process.on('SIGTERM', () => process.exit());";
+        let serve = format!("require('http').createServer((_, answer) => answer.end('<{word}>')).listen(8080);");
+        let code = format!("{end}\n{serve}\n");
         fs::write(self.folder.join("server.js"), code).expect("save the service");
     }
 
