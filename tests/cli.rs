@@ -54,6 +54,7 @@ fn every_command_has_a_help_of_its_own() {
 fn a_wrong_word_gets_the_nearest_one() {
     let cases = [
         (vec!["pss"], "error: unknown command `pss`\nhint: did you mean `ps`?\n"),
+        (vec!["engine"], "error: a command is missing\nhint: see `hoist engine --help`\n"),
         (vec!["up", "--detatch"], "error: unknown option `--detatch`\nhint: did you mean `--detach`?\n"),
         (
             vec!["ps", "--format", "jsn"],

@@ -37,7 +37,9 @@ fn message(error: &clap::Error) -> String {
         ErrorKind::TooManyValues | ErrorKind::TooFewValues | ErrorKind::WrongNumberOfValues => {
             format!("wrong number of values for `{argument}`")
         }
-        ErrorKind::MissingSubcommand => "a command is missing".into(),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "a command is missing".into()
+        }
         _ => error.kind().to_string(),
     }
 }
