@@ -116,11 +116,14 @@ fn from_bits(bits: u128, v4: bool) -> IpAddr {
     }
 }
 
-/// The subnets from which networks are given theirs when nobody asks for one: Docker's own, in its order.
+/// The subnets from which networks are given theirs when nobody asks for one. First those of a range that is meant for
+/// tests of networks (RFC 2544) and that no other engine uses: a Docker beside this engine does not look at routes like
+/// ours before it takes one of its own. Then Docker's, in its order.
 pub(super) fn defaults() -> impl Iterator<Item = Prefix> {
+    let own = (0..=63).map(|quarter| (Ipv4Addr::new(198, 18, quarter * 4, 0), 22));
     let large = (17..=31).map(|second| (Ipv4Addr::new(172, second, 0, 0), 16));
     let small = (0..=15).map(|third| (Ipv4Addr::new(192, 168, third * 16, 0), 20));
-    large.chain(small).map(|(address, length)| Prefix { address: address.into(), length })
+    own.chain(large).chain(small).map(|(address, length)| Prefix { address: address.into(), length })
 }
 
 /// The hardware address that goes with an address: the same one gets the same, so that neighbours that remember it from
@@ -193,9 +196,11 @@ mod tests {
     }
 
     #[test]
-    fn default_subnets_are_those_of_docker() {
+    fn default_subnets_are_of_a_range_of_their_own_and_then_those_of_docker() {
         let all: Vec<String> = defaults().map(|each| each.to_string()).collect();
-        assert_eq!((all.len(), all[0].as_str(), all[15].as_str()), (31, "172.17.0.0/16", "192.168.0.0/20"));
+        let found = [0, 63, 64, 79].map(|at| all[at].as_str());
+        assert_eq!(found, ["198.18.0.0/22", "198.18.252.0/22", "172.17.0.0/16", "192.168.0.0/20"]);
+        assert_eq!(all.len(), 64 + 31);
     }
 
     #[test]

@@ -349,10 +349,10 @@ mod tests {
 
     #[test]
     fn a_subnet_is_found_that_neither_a_network_nor_the_machine_has() {
-        let found = Record::new(asked("a", None), &subnets(&["172.17.0.0/16"]), &subnets(&["172.18.4.0/24"]));
+        let found = Record::new(asked("a", None), &subnets(&["198.18.0.0/22"]), &subnets(&["198.18.5.0/24"]));
         let record = found.expect("a network");
-        assert_eq!(record.subnet().map(|subnet| subnet.to_string()).as_deref(), Some("172.19.0.0/16"));
-        assert_eq!(record.gateway().map(|gateway| gateway.to_string()).as_deref(), Some("172.19.0.1/16"));
+        assert_eq!(record.subnet().map(|subnet| subnet.to_string()).as_deref(), Some("198.18.8.0/22"));
+        assert_eq!(record.gateway().map(|gateway| gateway.to_string()).as_deref(), Some("198.18.8.1/22"));
     }
 
     #[test]
