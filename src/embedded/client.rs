@@ -96,6 +96,9 @@ fn spawn(layout: &Layout, home: Option<&str>) -> Result<Child, Error> {
     let mut command = Command::new(program());
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.args([ROLE, "daemon", home.unwrap_or("-"), &IDLE.as_secs().to_string()]).current_dir("/");
+    // One heap that grows and shrinks, in place of one a thread that only grows: a hundred starts at once are no reason to
+    // stay large.
+    command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_TRIM_THRESHOLD_", "1048576");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
     command.spawn().map_err(Error::io("start the engine"))
 }
