@@ -106,7 +106,7 @@ fn docker_compose_builds_runs_watches_and_ends_the_shop() {
     project.compose(&["build"]).success();
     project.compose(&["up", "-d", "--wait"]).success();
     assert_eq!(project.compose(&["ps", "--services", "--status", "running"]).success().lines().len(), 5);
-    assert!(http::get(port, "/").is_some_and(|page| page.contains("Ada")));
+    project.eventually("the shop is open", || http::get(port, "/").is_some_and(|page| page.contains("Ada")));
     http::post(port, "/orders", r#"{"user": 2, "sku": "lamp", "quantity": 1}"#).expect("the order is taken");
     project.eventually("the logs tell of the order", || {
         project.compose(&["logs", "notifier"]).success().stdout.contains("to everyone: order 2")
