@@ -98,7 +98,8 @@ impl Pages {
             let dockerfile = "FROM hoist-test/node:latest\nWORKDIR /app\nCOPY . .\nCMD [\"node\", \"server.js\"]\n";
             fs::write(folder.join("Dockerfile"), dockerfile).expect("write a Dockerfile");
             let rule = "develop: { watch: [{ action: sync+restart, path: ., target: /app, ignore: [Dockerfile] }] }";
-            format!("build: .\n    {rule}")
+            // An attached `up` ends with the last container: one that is restarted must not look like that.
+            format!("build: .\n    restart: always\n    {rule}")
         };
         let manifest = format!("services:\n  pages:\n    {origin}\n    ports: [\"{port}:8080\"]\n");
         fs::write(folder.join("compose.yaml"), manifest).expect("write a manifest");
