@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 
 use super::capture::Causes;
 use super::folder::Folder;
-use super::frame::{self, Decoder, Failure, Kind, Started};
+use super::frame::{Decoder, Failure, Kind, Started};
 use super::inside::{self, Inside, Privileges, Report};
 use super::relay::{End, Relay};
 use super::shim::{self, Console, Streams, failed};
@@ -29,16 +29,7 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
         return ExitCode::from(125);
     };
     let Ok(daemon) = shim::take_socket() else { return ExitCode::from(125) };
-    match run(&folder, &daemon) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let mut words = Vec::new();
-            frame::put_json(&mut words, Kind::Failed, &failure);
-            // When the daemon has gone nobody waits for it either.
-            let _ = io::Write::write_all(&mut &daemon, &words);
-            ExitCode::FAILURE
-        }
-    }
+    shim::told(run(&folder, &daemon), &daemon)
 }
 
 fn run(folder: &Folder, daemon: &UnixStream) -> Result<(), Failure> {

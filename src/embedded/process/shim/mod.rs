@@ -41,16 +41,17 @@ pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
     let Ok(daemon) = take_socket() else { return ExitCode::from(125) };
     // Where the daemon ends this one goes on; so also when it is the daemon's terminal that ends.
     let _ = nix::unistd::setsid();
-    match Shim::prepare(folder).and_then(|shim| shim.run(&daemon)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let mut words = Vec::new();
-            frame::put_json(&mut words, Kind::Failed, &failure);
-            // When the daemon has gone nobody waits for the container either.
-            let _ = io::Write::write_all(&mut &daemon, &words);
-            ExitCode::FAILURE
-        }
-    }
+    told(Shim::prepare(folder).and_then(|shim| shim.run(&daemon)), &daemon)
+}
+
+/// Tells the daemon of a failure; how the process then exits.
+pub(super) fn told(done: Result<(), Failure>, mut daemon: &UnixStream) -> ExitCode {
+    let Err(failure) = done else { return ExitCode::SUCCESS };
+    let mut words = Vec::new();
+    frame::put_json(&mut words, Kind::Failed, &failure);
+    // When the daemon has gone nobody waits for the container or the command either.
+    let _ = io::Write::write_all(&mut daemon, &words);
+    ExitCode::FAILURE
 }
 
 /// Takes the socket that standard input is; nothing is left there.
