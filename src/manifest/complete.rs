@@ -165,7 +165,7 @@ fn files_of_variables(
                 problem
                     .related
                     .extend(place().map(|place| super::problem::Related { place, label: "named here".into() }));
-                assembly.problems.push(problem);
+                assembly.problems.push(*problem);
             }
         }
     }
@@ -187,7 +187,7 @@ fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut As
             &|_| None,
         ) {
             Ok(read) => from_files.extend(read),
-            Err(EnvFileError::Mistake(problem)) => assembly.problems.push(problem),
+            Err(EnvFileError::Mistake(problem)) => assembly.problems.push(*problem),
             Err(EnvFileError::Read(error)) => {
                 let mut problem = Problem::error(format!("cannot read the label file `{}`: {error}", file.0));
                 problem.place = locate(tree, &["services", name, "label_file"]);

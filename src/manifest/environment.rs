@@ -24,7 +24,7 @@ pub(super) fn read_env_file(
         let source = Source { path: path.into(), shown, base: "/".into(), text: text.into() };
         let at = u32::try_from(mistake.at).unwrap_or(0);
         let file = sources.add(source);
-        EnvFileError::Mistake(Problem::error(mistake.message).at(Place { file, start: at, end: at + 1 }))
+        EnvFileError::Mistake(Box::new(Problem::error(mistake.message).at(Place { file, start: at, end: at + 1 })))
     })
 }
 
@@ -38,7 +38,7 @@ pub(super) fn shown(path: &Path, current: &Path) -> String {
 
 pub(super) enum EnvFileError {
     Read(ReadError),
-    Mistake(Problem),
+    Mistake(Box<Problem>),
 }
 
 /// The variables so far, and where they come from.
@@ -70,7 +70,7 @@ impl Environment {
             let lookup = |name: &str| environment.get(name).or_else(|| fresh.get(name).map(String::as_str));
             match read_env_file(path, false, loader, &request.current_directory, sources, &lookup) {
                 Ok(variables) => fresh.extend(variables),
-                Err(EnvFileError::Mistake(problem)) => problems.push(problem),
+                Err(EnvFileError::Mistake(problem)) => problems.push(*problem),
                 Err(EnvFileError::Read(error)) => {
                     problems.push(Problem::error(format!("cannot read the env file `{}`: {error}", path.display())));
                 }
@@ -97,7 +97,7 @@ impl Environment {
         let lookup = |name: &str| self.get(name);
         match read_env_file(&path, false, loader, current, sources, &lookup) {
             Ok(variables) => self.add(variables),
-            Err(EnvFileError::Mistake(problem)) => problems.push(problem),
+            Err(EnvFileError::Mistake(problem)) => problems.push(*problem),
             Err(EnvFileError::Read(error)) => {
                 problems.push(Problem::error(format!("cannot read `{}`: {error}", path.display())));
             }

@@ -208,7 +208,7 @@ impl<'a> Assembly<'a> {
             let lookup = |name: &str| outer.get(name).or_else(|| own.get(name)).map(String::as_str);
             match read_env_file(&path, false, self.loader, self.current, &mut self.sources, &lookup) {
                 Ok(variables) => own.extend(variables),
-                Err(EnvFileError::Mistake(problem)) => self.problems.push(problem),
+                Err(EnvFileError::Mistake(problem)) => self.problems.push(*problem),
                 Err(EnvFileError::Read(error)) => {
                     let mut problem = Problem::error(format!("cannot read `{}`: {error}", self.shown(&path)));
                     problem.place = place;

@@ -188,6 +188,7 @@ fn finish(
     } else {
         assembly.problems.extend(checks.into_iter().filter(|problem| problem.place.is_some()));
     }
+    locate::name_paths(tree, &mut assembly.problems);
     if assembly.problems.iter().any(Problem::is_error) {
         return Err(Failure { problems: assembly.problems, sources: assembly.sources });
     }

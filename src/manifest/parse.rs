@@ -31,7 +31,7 @@ pub(super) fn parse(text: &str, file: u32) -> (Vec<Node>, Vec<Problem>) {
         problems: Vec::new(),
     };
     let documents = builder.documents().unwrap_or_else(|problem| {
-        builder.problems.push(problem);
+        builder.problems.push(*problem);
         Vec::new()
     });
     (documents, builder.problems)
@@ -46,7 +46,7 @@ struct Builder<'a> {
     problems: Vec<Problem>,
 }
 
-type Step<T> = Result<T, Problem>;
+type Step<T> = Result<T, Box<Problem>>;
 
 impl<'a> Builder<'a> {
     fn documents(&mut self) -> Step<Vec<Node>> {
@@ -62,18 +62,18 @@ impl<'a> Builder<'a> {
     }
 
     fn next(&mut self) -> Step<Option<(Event<'a>, Span)>> {
-        self.events.next_event().transpose().map_err(|error| self.grammar(&error))
+        self.events.next_event().transpose().map_err(|error| Box::new(self.grammar(&error)))
     }
 
     /// The next event of a collection, which the parser always closes.
     fn inside(&mut self, opened: Place) -> Step<(Event<'a>, Span)> {
-        self.next()?.ok_or_else(|| Problem::error("the file ends inside a collection").at(opened))
+        self.next()?.ok_or_else(|| Box::new(Problem::error("the file ends inside a collection").at(opened)))
     }
 
     fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Step<Node> {
         let place = self.place(span);
         if depth > MAX_DEPTH {
-            return Err(Problem::error(format!("collections nest deeper than {MAX_DEPTH}")).at(place));
+            return Err(Box::new(Problem::error(format!("collections nest deeper than {MAX_DEPTH}")).at(place)));
         }
         let (node, anchor) = match event {
             Event::Alias(anchor) => return self.alias(anchor, place, depth),
@@ -92,7 +92,7 @@ impl<'a> Builder<'a> {
                 let map = self.entries(place, depth)?;
                 (Node { place, tag: merge_tag(tag.as_deref()), value: Value::Map(map) }, anchor)
             }
-            _ => return Err(Problem::error("this is not understood as YAML").at(place)),
+            _ => return Err(Box::new(Problem::error("this is not understood as YAML").at(place))),
         };
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
@@ -105,16 +105,17 @@ impl<'a> Builder<'a> {
         let joined: String = text.split_whitespace().collect();
         let bytes = base64::engine::general_purpose::STANDARD.decode(joined).ok();
         let decoded = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        decoded.map(String::into_boxed_str).ok_or_else(|| Problem::error("`!!binary` is no text in base 64").at(place))
+        let problem = || Box::new(Problem::error("`!!binary` is no text in base 64").at(place));
+        decoded.map(String::into_boxed_str).ok_or_else(problem)
     }
 
     fn alias(&mut self, anchor: usize, place: Place, depth: usize) -> Step<Node> {
         let Some(target) = self.anchors.get(&anchor) else {
-            return Err(Problem::error("an alias stands inside the node that it names").at(place));
+            return Err(Box::new(Problem::error("an alias stands inside the node that it names").at(place)));
         };
         self.aliased += target.count();
         if self.aliased > MAX_ALIASED || depth + target.height() > MAX_DEPTH {
-            return Err(Problem::error("the aliases of this file unfold to too much").at(place));
+            return Err(Box::new(Problem::error("the aliases of this file unfold to too much").at(place)));
         }
         Ok(target.clone())
     }

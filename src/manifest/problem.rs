@@ -18,14 +18,21 @@ pub enum Severity {
 pub struct Problem {
     /// How much it matters.
     pub severity: Severity,
+    /// The rule that it breaks, such as `H001`; `None` when it is no matter of a rule.
+    pub code: Option<&'static str>,
     /// What is wrong: lower case, no final dot, values in backticks.
     pub message: String,
     /// Where; `None` when it is no place in a file (no manifest found, a bad flag).
     pub place: Option<Place>,
+    /// What it is about in the manifest as it is merged: `services.web.ports[0]`. The loader fills it in from the place
+    /// unless it is given.
+    pub path: Option<String>,
     /// Words under the caret.
     pub label: Option<String>,
     /// More places that explain it, each with its words.
     pub related: Vec<Related>,
+    /// What explains it and is no place in a file: a variable of the shell, say.
+    pub notes: Vec<String>,
     /// The next step.
     pub hint: Option<String>,
 }
@@ -92,7 +99,29 @@ impl Problem {
     }
 
     fn new(severity: Severity, message: String) -> Self {
-        Self { severity, message, place: None, label: None, related: Vec::new(), hint: None }
+        let (code, place, path, label, hint) = (None, None, None, None, None);
+        Self { severity, code, message, place, path, label, related: Vec::new(), notes: Vec::new(), hint }
+    }
+
+    /// The same, as a matter of a rule.
+    #[must_use]
+    pub fn code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The same, about this part of the manifest: `services.web.ports[0]`.
+    #[must_use]
+    pub fn about(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    /// The same, with a sentence that explains it.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
     }
 
     /// The same, at a place.

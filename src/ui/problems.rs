@@ -32,11 +32,18 @@ fn parts<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Vec<Group<'a>>> 
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = Group::with_title(level.primary_title(problem.message.as_str()));
+    let title = level.primary_title(problem.message.as_str());
+    let mut group = Group::with_title(match problem.code {
+        Some(code) => title.id(code),
+        None => title,
+    });
     for snippet in snippets(problem, sources) {
         group = group.element(snippet);
     }
     let mut groups = vec![group];
+    for note in &problem.notes {
+        groups.push(Group::with_title(Level::NOTE.secondary_title(note.as_str())));
+    }
     if let Some(hint) = &problem.hint {
         groups.push(Group::with_title(Level::HELP.with_name("hint").secondary_title(hint.as_str())));
     }
@@ -76,4 +83,33 @@ fn within(range: std::ops::Range<usize>, text: &str) -> std::ops::Range<usize> {
     let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let start = floor(range.start);
     start..floor(range.end).max(start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use crate::manifest::problem::{Place, Problem, Source, Sources};
+
+    #[test]
+    fn a_problem_is_drawn_with_its_rule_its_places_what_explains_it_and_the_next_step() {
+        let mut sources = Sources::default();
+        let (path, shown) = ("/w/compose.yaml".into(), "compose.yaml".into());
+        sources.add(Source { path, shown, text: "a: 1\nb: 2\n".into(), base: "/w".into() });
+        let place = |start| Place { file: 0, start, end: start + 1 };
+        let problem = Problem::warning("`b` is larger than `a`").code("H001").at(place(8)).label("larger");
+        let problem = problem.related(place(3), "smaller").note("`a` counts").hint("take `b` away");
+        let expected = "\
+warning[H001]: `b` is larger than `a`
+ --> compose.yaml:2:4
+  |
+1 | a: 1
+  |    - smaller
+2 | b: 2
+  |    ^ larger
+  |
+note: `a` counts
+hint: take `b` away
+";
+        assert_eq!(render(&[problem], &sources, false), expected);
+    }
 }
