@@ -1,9 +1,15 @@
 //! Where the engine keeps what it knows. Everything below `state` outlives a reboot, nothing below `run` does.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// The two folders of an engine. Two engines with different ones never meet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::id::hexadecimal;
+
+/// The two folders of an engine. Two engines with different ones meet only where one has died (see [`super::presence`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     state: PathBuf,
     run: PathBuf,
@@ -17,6 +23,18 @@ impl Layout {
             Some(home) => Self { state: home.join("lib"), run: home.join("run") },
             None => Self { state: "/var/lib/hoist".into(), run: "/run/hoist".into() },
         }
+    }
+
+    /// The same folders, which are there, by the one path that leads to them without links.
+    pub fn resolved(&self) -> io::Result<Self> {
+        Ok(Self { state: self.state.canonicalize()?, run: self.run.canonicalize()? })
+    }
+
+    /// The name of the engine on the machine, of its link and its rules: `hoist` and eight digits that follow from its
+    /// folder.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(&self.run)
     }
 
     /// What outlives a reboot.
@@ -85,11 +103,17 @@ impl Layout {
         self.containers().join(id)
     }
 
+    /// All running containers' folders.
+    #[must_use]
+    pub fn runtimes(&self) -> PathBuf {
+        self.run.join("c")
+    }
+
     /// What a running container has: its shim's config and socket, how it ended. Short, because the path of a socket must
     /// be (108 bytes).
     #[must_use]
     pub fn runtime(&self, id: &str) -> PathBuf {
-        self.run.join("c").join(id.get(..16).unwrap_or(id))
+        self.runtimes().join(id.get(..16).unwrap_or(id))
     }
 
     /// Network namespaces, a file each.
@@ -104,4 +128,11 @@ impl Layout {
     pub fn mounts(&self) -> PathBuf {
         self.run.join("mounts")
     }
+}
+
+/// The name of the engine whose folder of a run this is; see [`Layout::name`].
+#[must_use]
+pub fn name(run: &Path) -> String {
+    let digest = hexadecimal(&Sha256::digest(run.as_os_str().as_encoded_bytes()));
+    format!("hoist{}", &digest[..8])
 }

@@ -11,6 +11,7 @@
 //! | [`build`] | Dockerfiles to images |
 //! | [`images`] | the content-addressed store, registries, archives |
 //! | [`network`] | bridges in a namespace of the engine's own, addresses, names, published ports |
+//! | [`presence`] | which engines there are on the machine, and which of them have died |
 //! | [`volumes`] | named and anonymous volumes |
 //! | [`process`] | the shim of a container and its client: the only module that knows `libcontainer` |
 //! | [`root`] | a container's root file system: mounting it, and work inside it behind a chroot |
@@ -30,6 +31,7 @@ pub mod id;
 pub mod images;
 pub mod layout;
 pub mod network;
+pub mod presence;
 pub mod process;
 pub mod root;
 pub mod spec;

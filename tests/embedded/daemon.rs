@@ -88,6 +88,87 @@ fn a_killed_engine_is_followed_by_one_that_finds_its_containers() {
 }
 
 #[test]
+fn what_a_killed_engine_has_left_is_removed_by_another_once_its_containers_are_gone() {
+    let mut killed = Daemon::start();
+    killed.busybox();
+    killed.docker(&["network", "create", "mine"]).ok();
+    killed.docker(&["run", "-d", "--name", "web", "--net", "mine", "busybox", "httpd", "-f", "-p", "80"]).ok();
+    let address = "{{.NetworkSettings.Networks.mine.IPAddress}}";
+    let address = format!("{}:80", killed.docker(&["inspect", "-f", address, "web"]).ok().trim());
+    let answers = || std::net::TcpStream::connect(&address).is_ok();
+    eventually("the container listens", || answers().then_some(()));
+    killed.kill();
+    let there = on_the_machine(&killed);
+    for what in ["link", "route", "table", "mount"] {
+        assert!(there.iter().any(|left| left.starts_with(what)), "a killed engine leaves a {what}: {there:#?}");
+    }
+    // Its container lives: nothing of it is anybody else's.
+    let mut other = Daemon::start();
+    assert_eq!(on_the_machine(&killed), there);
+    assert!(answers(), "the container is no longer reached");
+    end_processes(&killed);
+    other.stop();
+    other.run();
+    assert_eq!(on_the_machine(&killed), Vec::<String>::new());
+    assert!(on_the_machine(&other).iter().any(|left| left.starts_with("link")), "its own are there");
+    assert!(other.request("GET", "/_ping", "").unwrap().ends_with("OK"));
+    // And the one that was killed may come back.
+    killed.run();
+    killed.docker(&["start", "web"]).ok();
+    eventually("the container is reached again", || answers().then_some(()));
+    killed.docker(&["rm", "-f", "web"]).ok();
+}
+
+#[test]
+fn the_files_of_a_container_without_an_image_outlive_the_cleaning_up_after_its_engine() {
+    let mut killed = Daemon::start();
+    killed.docker(&["run", "--name", "own", "hoist/machine", "sh", "-c", "echo text > /root/note"]).ok();
+    killed.kill();
+    let _other = Daemon::start();
+    killed.run();
+    let copied = killed.docker(&["cp", "own:/root/note", "-"]).ok();
+    assert!(copied.contains("text"), "{copied:?}");
+    killed.docker(&["rm", "own"]).ok();
+}
+
+/// What the machine has of an engine: its link, routes, rules and mounts.
+fn on_the_machine(daemon: &Daemon) -> Vec<String> {
+    use sha2::{Digest as _, Sha256};
+    let home = daemon.home().canonicalize().expect("it is there");
+    let digest = Sha256::digest(home.join("run").as_os_str().as_encoded_bytes());
+    let name = format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]));
+    let lines = |what: &'static str, text: String, sought: String| {
+        let lines: Vec<_> = text.lines().filter(|line| line.contains(&sought)).map(str::to_owned).collect();
+        lines.into_iter().map(move |line| format!("{what}: {line}"))
+    };
+    let output = |words: &[&str]| run(std::process::Command::new(words[0]).args(&words[1..]), b"").stdout;
+    let interfaces = output(&["ip", "-o", "link"]);
+    let rules = output(&["nft", "list", "chain", "ip", "filter", "DOCKER-USER"]);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
+    let all = [
+        lines("link", interfaces, format!("hoist{name}")),
+        lines("route", output(&["ip", "route"]), format!("hoist{name}")),
+        lines("table", output(&["nft", "list", "tables"]), format!("hoist_{name}")),
+        lines("rule", rules, format!("hoist{name}")),
+        lines("mount", mounts, home.to_string_lossy().into_owned()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+/// Ends all processes of an engine: its shims, and their containers with them.
+fn end_processes(daemon: &Daemon) {
+    let home = daemon.home().to_string_lossy();
+    eventually("all processes have ended", || {
+        let left = crate::support::processes_of(&home);
+        for line in &left {
+            let pid = line.split(' ').next().unwrap_or_default();
+            run(std::process::Command::new("kill").args(["-9", pid]), b"");
+        }
+        left.is_empty().then_some(())
+    });
+}
+
+#[test]
 fn a_signal_ends_the_engine_and_leaves_containers_to_the_next() {
     let mut daemon = Daemon::start();
     daemon.busybox();
@@ -129,16 +210,8 @@ fn what_is_left_of_before_a_restart_of_the_machine_is_cleaned_up() {
     daemon.docker(&["run", "-d", "--name", "once", "busybox", "sleep", "1000"]).ok();
     daemon.kill();
     let run = daemon.home().join("run");
-    let home = daemon.home().to_str().unwrap().to_owned();
     // The shims end with the machine, and their containers with them.
-    eventually("all processes have ended", || {
-        let left = crate::support::processes_of(&home);
-        for line in &left {
-            let pid = line.split(' ').next().unwrap();
-            crate::support::run(std::process::Command::new("kill").args(["-9", pid]), b"");
-        }
-        left.is_empty().then_some(())
-    });
+    end_processes(&daemon);
     // As after a restart of a machine whose run folder is on a disk; and a mount, which is what is hard to remove.
     fs::write(run.join("boot"), "another\n").unwrap();
     fs::write(run.join("netns/stale"), "").unwrap();

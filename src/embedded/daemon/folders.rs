@@ -43,7 +43,7 @@ pub(super) fn prepare(layout: &Layout) -> Result<(), Error> {
     for below in [layout.images(), layout.builds(), layout.volumes(), layout.networks(), layout.containers()] {
         folder(&below, 0o700)?;
     }
-    folder(&layout.run().join("c"), 0o700)?;
+    folder(&layout.runtimes(), 0o700)?;
     folder(&layout.namespaces(), 0o700)?;
     tmpfs(&layout.mounts())?;
     if let Err(error) = own_program(&layout.mounts().join("program")) {
@@ -99,15 +99,39 @@ pub(super) fn remove_run(layout: &Layout) {
     let _ = fs::remove_dir(layout.run());
 }
 
-/// Unmounts all that is mounted below the run folder, and removes all that is in it but the lock.
-fn empty(layout: &Layout) -> Result<(), Error> {
-    let mut mounted = mounts_below(layout.run())?;
+/// Unmounts what a dead engine has mounted; its files stay, among them how its containers ended. So does the tmpfs while
+/// it holds what containers have written whose records are there. Whether nothing is mounted any more.
+pub(super) fn release(layout: &Layout) -> Result<bool, Error> {
+    let kept = holds_layers(layout).then(|| layout.mounts());
+    if layout.run().exists() {
+        unmount_below(layout.run(), kept.as_deref())?;
+    }
+    Ok(kept.is_none())
+}
+
+/// Whether a container that is on record has written to the tmpfs.
+fn holds_layers(layout: &Layout) -> bool {
+    let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let ids: Vec<_> = entries(layout.containers()).filter_map(|id| id.into_string().ok()).collect();
+    let mut layers = entries(layout.mounts()).filter_map(|name| name.into_string().ok());
+    layers.any(|name| name.strip_suffix(".upper").is_some_and(|short| ids.iter().any(|id| id.starts_with(short))))
+}
+
+/// Unmounts all that is mounted at a folder or below it, but one place.
+fn unmount_below(folder: &Path, kept: Option<&Path>) -> Result<(), Error> {
+    let mut mounted = mounts_below(folder)?;
     // The last mounted first: it may hide what is below it.
     mounted.reverse();
-    for path in mounted {
+    for path in mounted.into_iter().filter(|path| Some(path.as_path()) != kept) {
         umount2(&path, MntFlags::MNT_DETACH)
             .map_err(|error| Error::Failed(format!("cannot unmount `{}`: {error}", path.display())))?;
     }
+    Ok(())
+}
+
+/// Unmounts all that is mounted below the run folder, and removes all that is in it but the lock.
+fn empty(layout: &Layout) -> Result<(), Error> {
+    unmount_below(layout.run(), None)?;
     let still = mounts_below(layout.run())?;
     if let Some(still) = still.first() {
         return Err(Error::Failed(format!("`{}` is still mounted, so nothing is removed", still.display())));

@@ -1,7 +1,8 @@
-//! The daemon: takes the lock, cleans up what a crash or a reboot has left, opens everything, serves the socket, and ends
+//! The daemon: takes the lock, cleans up what a crash or a reboot has left (its own and other dead engines'), opens everything, serves the socket, and ends
 //! when it is told to or has nothing to do.
 
 mod folders;
+mod leftovers;
 mod lock;
 mod log;
 mod server;
@@ -83,8 +84,9 @@ fn complain(message: &str) -> ExitCode {
 }
 
 /// Serves in this thread and threads of its own, and writes a log; see [`serve`].
-pub fn run(options: Options) -> Result<(), Error> {
+pub fn run(mut options: Options) -> Result<(), Error> {
     folders::make(&options.layout)?;
+    options.layout = options.layout.resolved().map_err(Error::io("find the engine's folders"))?;
     log::begin(&options.layout)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
@@ -108,6 +110,8 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     let began = Instant::now();
     folders::make(&layout)?;
     let lock = Lock::take(&layout).await?;
+    let presence = leftovers::enter(&layout).await;
+    leftovers::clear().await;
     blocking(&layout, folders::prepare).await?;
     let engine = Box::pin(open(&layout)).await?;
     let listener = server::listen(&layout)?;
@@ -130,6 +134,9 @@ pub async fn serve(options: Options) -> Result<(), Error> {
     close(&layout, engine, why).await?;
     if why == End::Signal {
         return Ok(());
+    }
+    if let Some(presence) = presence {
+        presence.remove();
     }
     lock.remove();
     folders::remove_run(&layout);

@@ -13,7 +13,6 @@ use nix::sched::{CloneFlags, setns};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::id::hexadecimal;
 use super::super::layout::Layout;
 use super::namespace;
 use super::netlink::{Peer, Request, Socket};
@@ -59,7 +58,7 @@ impl Hub {
     pub(super) fn open(layout: &Layout, keep: bool) -> io::Result<(Self, bool)> {
         let folder = layout.namespaces();
         namespace::prepare(&folder)?;
-        let name = uplink_name(layout);
+        let name = layout.name();
         let mut machine = Socket::open()?;
         let file = folder.join("hub");
         let kept = if keep { found(&file, &mut machine, &name)? } else { None };
@@ -171,12 +170,6 @@ impl Hub {
     }
 }
 
-/// The name of an engine on the machine: `hoist` and eight digits that follow from its folder.
-pub(super) fn uplink_name(layout: &Layout) -> String {
-    let digest = hexadecimal(&Sha256::digest(layout.run().as_os_str().as_encoded_bytes()));
-    format!("hoist{}", &digest[..8])
-}
-
 /// The name of a network's bridge in the hub.
 pub(super) fn bridge_name(record: &Record) -> String {
     let kind = if record.internal { INTERNAL_BRIDGE } else { OPEN_BRIDGE };
@@ -186,6 +179,11 @@ pub(super) fn bridge_name(record: &Record) -> String {
 fn bridge_address(id: &str) -> [u8; 6] {
     let digest = Sha256::digest(id);
     [0x02, 0x42, digest[0], digest[1], digest[2], digest[3]]
+}
+
+/// Removes the machine's end of an uplink, and with it every route that leads there. Blocks.
+pub(super) fn remove_uplink(name: &str) -> io::Result<()> {
+    absent_is_fine(Socket::open()?.apply(&[Request::delete_link(name)]))
 }
 
 /// What is gone need not be removed.

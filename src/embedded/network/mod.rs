@@ -328,6 +328,15 @@ impl Networks {
     }
 }
 
+/// Takes from the machine what a dead engine of that name has left: its rules, its link, and the routes there. The
+/// namespaces themselves go with the mounts of their files.
+pub async fn remove_leftovers(engine: &str) -> Result<(), Error> {
+    let rules = firewall::leave_machine(engine).await;
+    let name = engine.to_owned();
+    blocking("remove the link of an engine that has died", move || hub::remove_uplink(&name)).await?;
+    rules.map_err(|error| Error::Failed(format!("cannot remove the rules of an engine that has died: {error}")))
+}
+
 impl Inner {
     /// Never held across an await.
     fn state(&self) -> MutexGuard<'_, State> {

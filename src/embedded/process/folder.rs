@@ -20,6 +20,11 @@ impl Folder {
         &self.0
     }
 
+    /// The engine's folder of a run, two above it.
+    pub(super) fn run(&self) -> PathBuf {
+        self.0.ancestors().nth(2).map(Path::to_owned).unwrap_or_default()
+    }
+
     /// Where the shim is spoken to.
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join("sock")

@@ -189,6 +189,12 @@ pub async fn forget(layout: &Layout, id: &str) -> Result<(), Error> {
     client::forget(layout, id).await
 }
 
+/// Ends what is left of the containers of a dead engine whose shims were killed. Their folders stay for the engine, should
+/// it come back. Blocks.
+pub fn clear_lost(layout: &Layout) {
+    client::clear_lost(layout);
+}
+
 /// The exit code that Docker gives a container or an exec that could not be started: 127 where the program is not there,
 /// 126 where it cannot be executed, 128 for everything else.
 #[must_use]

@@ -189,6 +189,19 @@ pub(super) async fn find(layout: &Layout, id: &str) -> Result<Found, Error> {
     }
 }
 
+/// See [`super::clear_lost`].
+pub(super) fn clear_lost(layout: &Layout) {
+    for entry in std::fs::read_dir(layout.runtimes()).into_iter().flatten().flatten() {
+        let folder = Folder::at(entry.path());
+        if let Ok(container) = folder.container()
+            && folder.exit().is_none()
+            && !folder.is_held()
+        {
+            lost::clean(&folder, &container.id);
+        }
+    }
+}
+
 fn running(id: String, folder: Folder, started: Started, line: Line, child: Option<Child>) -> Running {
     let (sender, exit) = watch::channel(None);
     let watcher = tokio::spawn(watch_end(id.clone(), folder.clone(), line, child, sender));

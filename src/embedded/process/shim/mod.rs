@@ -30,6 +30,7 @@ use super::inside::{self, Inside, Report};
 use super::relay::log::Log;
 use super::relay::{self, End, Input, Out, Relay};
 use super::{ContainerProcess, Exit, Source};
+use crate::embedded::presence::Presence;
 pub(super) use prepare::{be, clamp, environment, identity};
 pub(super) use terminal::Console;
 
@@ -91,11 +92,13 @@ struct Shim {
     causes: Causes,
     listener: UnixListener,
     _lock: File,
+    _presence: Option<Presence>,
 }
 
 impl Shim {
     fn prepare(folder: Folder) -> Result<Self, Failure> {
         let lock = folder.lock().map_err(failed("lock the container's folder"))?;
+        let presence = Presence::join(&folder.run()).map_err(failed("join the engine"))?;
         let container = folder.container().map_err(failed("read what the container is"))?;
         let root = container.spec.root().as_ref().map(|root| root.path().clone());
         let root = root.ok_or_else(|| failed("make the container")("its specification names no root"))?;
@@ -105,7 +108,7 @@ impl Shim {
         let listener = UnixListener::bind(folder.socket()).map_err(failed("listen for clients"))?;
         listener.set_nonblocking(true).map_err(failed("listen for clients"))?;
         let cgroup = Cgroup::of(&container.id);
-        Ok(Self { folder, container, root, cgroup, causes, listener, _lock: lock })
+        Ok(Self { folder, container, root, cgroup, causes, listener, _lock: lock, _presence: presence })
     }
 
     /// Makes the container and stays until it is gone.
