@@ -17,13 +17,47 @@ pub fn patterns(text: &str, below: &Path) -> Vec<String> {
     text.lines().filter_map(|line| pattern(line, below)).collect()
 }
 
-fn pattern(line: &str, below: &Path) -> Option<String> {
+/// The patterns of the ignore file of a folder below, `folder` relative to where they are anchored. A name that a line
+/// cannot hold has none.
+#[must_use]
+pub fn nested_patterns(text: &str, folder: &Path) -> Vec<String> {
+    let Some(folder) = folder.to_str().filter(|folder| !folder.contains(['\n', '\r'])) else { return Vec::new() };
+    text.lines().filter_map(|line| nested_pattern(line, &escape(folder))).collect()
+}
+
+fn nested_pattern(line: &str, folder: &str) -> Option<String> {
+    let (keeps, written) = split(line)?;
+    // The slash in front keeps the folder's first letter from having a meaning; without it nothing would change.
+    Some(match written.trim_start_matches('/') {
+        anchored if written.contains('/') => format!("{keeps}/{folder}/{anchored}"),
+        name => format!("{keeps}/{folder}/**/{name}"),
+    })
+}
+
+/// A path as a pattern that means only it.
+fn escape(path: &str) -> String {
+    let mut escaped = String::with_capacity(path.len());
+    for character in path.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+/// A line without its `!` and the slash at its end; `None` when it is no pattern.
+fn split(line: &str) -> Option<(&'static str, &str)> {
     let line = line.trim_end();
     let (keeps, written) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest));
     if written.is_empty() || line.starts_with('#') {
         return None;
     }
-    let written = written.strip_prefix('\\').unwrap_or(written).trim_end_matches('/');
+    Some((keeps, written.strip_prefix('\\').unwrap_or(written).trim_end_matches('/')))
+}
+
+fn pattern(line: &str, below: &Path) -> Option<String> {
+    let (keeps, written) = split(line)?;
     if !written.contains('/') {
         return Some(format!("{keeps}**/{written}"));
     }
@@ -40,7 +74,7 @@ fn pattern(line: &str, below: &Path) -> Option<String> {
 mod tests {
     use std::path::Path;
 
-    use super::patterns;
+    use super::{nested_patterns, patterns};
 
     #[test]
     fn names_count_at_any_depth_and_paths_from_their_folder_on() {
@@ -55,5 +89,17 @@ mod tests {
     fn a_file_above_the_folder_says_what_concerns_it() {
         let text = "dist\n/web/tmp\napi/tmp\n/web\n";
         assert_eq!(patterns(text, Path::new("web")), ["**/dist", "tmp"]);
+    }
+
+    #[test]
+    fn a_file_of_a_folder_below_concerns_that_folder_only() {
+        let text = "dist/\n/tmp\na/b\n**/cache\n!keep.txt\n# no\n";
+        assert_eq!(
+            nested_patterns(text, Path::new("web")),
+            ["/web/**/dist", "/web/tmp", "/web/a/b", "/web/**/cache", "!/web/**/keep.txt"]
+        );
+        assert_eq!(nested_patterns("x", Path::new("[id]/*")), [r"/\[id\]/\*/**/x"]);
+        let (patterns, problems) = crate::change::ignore::Patterns::new_leniently([r"/#\[id\]/**/x"]);
+        assert!(problems.is_empty() && patterns.excludes("#[id]/deep/x/file") && !patterns.excludes("x"));
     }
 }

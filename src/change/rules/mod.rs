@@ -24,6 +24,8 @@ pub struct Rules {
     /// Positions in `all` by the path that they watch.
     by_root: BTreeMap<PathBuf, Vec<usize>>,
     ignore_files: BTreeSet<PathBuf>,
+    /// Folders in which git's ignore files count at any depth.
+    by_git: BTreeSet<PathBuf>,
     manifest: BTreeSet<PathBuf>,
     problems: Vec<RuleProblem>,
 }
@@ -135,7 +137,14 @@ impl Rules {
     /// that they have to be made anew.
     #[must_use]
     pub fn means_reload(&self, path: &Path) -> bool {
-        self.ignore_files.contains(path) || self.manifest.contains(path)
+        let is_git = || {
+            let named = path.file_name().is_some_and(|name| name == git::FILE);
+            // Not those of installed packages and the like.
+            named
+                && self.by_git.iter().any(|top| path.starts_with(top))
+                && self.covering(path).any(|it| it.matches(path))
+        };
+        self.ignore_files.contains(path) || self.manifest.contains(path) || is_git()
     }
 
     /// Whether a changed path is one of the manifest's files.
@@ -214,6 +223,7 @@ impl Rules {
     fn infer_restart(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, binds: &Arc<Vec<Bind>>) {
         let Some(folder) = service.working_dir.as_deref().map(|folder| clean(Path::new(folder))) else { return };
         self.ignore_files.insert(folder.join(git::FILE));
+        self.by_git.insert(folder.clone());
         let written = ignore_file.into_iter().flat_map(|file| lines(&file.text));
         let ignore = self.patterns(service, git::ALWAYS.iter().copied().chain(written));
         self.add(Rule {

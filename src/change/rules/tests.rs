@@ -223,6 +223,18 @@ fn a_pattern_that_docker_refuses_is_reported_and_left_out() {
 }
 
 #[test]
+fn gits_ignore_files_at_any_depth_mean_that_the_rules_are_made_anew() {
+    let mut web = service("web", None, Vec::new());
+    web.image = Some(crate::project::MACHINE_IMAGE.to_owned());
+    web.working_dir = Some("/p/web".to_owned());
+    let rules = rules(vec![web], "");
+    assert!(rules.means_reload(Path::new("/p/web/.gitignore")));
+    assert!(rules.means_reload(Path::new("/p/web/src/deep/.gitignore")));
+    assert!(!rules.means_reload(Path::new("/p/web/node_modules/tool/.gitignore")), "nobody reads it");
+    assert!(!rules.means_reload(Path::new("/p/api/.gitignore")));
+}
+
+#[test]
 fn the_manifest_is_watched_and_concerns_no_service() {
     let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "");
     let manifest = Path::new("/p/compose.yaml");
