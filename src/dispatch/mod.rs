@@ -36,7 +36,7 @@ use signals::Signals;
 /// How many events may wait for the loop; a task that has one more waits itself.
 const EVENTS: usize = 1024;
 /// How long nothing may come of the last lines of output, once everything has stopped, before they are given up.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a run needs.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! nothing else. Within one stream of one container no line is dropped and none overtakes another.
 
 mod clean;
+mod late;
 mod lines;
 
 use std::collections::VecDeque;
@@ -48,19 +49,25 @@ pub async fn follow<E: Engine>(
     sink: mpsc::Sender<Message>,
     cancel: CancellationToken,
 ) -> Result<(), EngineError> {
+    let mut streams = Streams::new(origin);
     let chunks = engine.logs(&container, &options);
-    send_lines(chunks, origin, &sink, &cancel).await
+    let ending = send_lines(chunks, &mut streams, &sink, &cancel).await;
+    if ending.is_ok() && options.follow && options.tail.is_none() && !cancel.is_cancelled() {
+        late::send(&engine, &container, options, &mut streams, &sink, &cancel).await;
+    }
+    send_rest(streams, &sink, &cancel).await;
+    ending
 }
 
+/// Sends on what lines the chunks hold; a line that has not ended stays in `streams`.
 async fn send_lines(
     chunks: BoxStream<'static, Result<LogChunk, EngineError>>,
-    origin: Origin,
+    streams: &mut Streams,
     sink: &mpsc::Sender<Message>,
     cancel: &CancellationToken,
 ) -> Result<(), EngineError> {
     // An engine sends a chunk for each write of the container; those that are there already go together.
     let mut batches = chunks.ready_chunks(BATCH);
-    let mut streams = Streams { origin, stdout: LineSplitter::default(), stderr: LineSplitter::default() };
     let mut ending = Ok(());
     while ending.is_ok() {
         let batch = tokio::select! {
@@ -85,6 +92,11 @@ async fn send_lines(
             () = cancel.cancelled() => break,
         }
     }
+    ending
+}
+
+/// Sends on the last lines, which nothing ended.
+async fn send_rest(mut streams: Streams, sink: &mpsc::Sender<Message>, cancel: &CancellationToken) {
     let rest = streams.finish();
     if !rest.is_empty() && cancel.is_cancelled() {
         // Whoever called it off need not read any more.
@@ -92,7 +104,6 @@ async fn send_lines(
     } else if !rest.is_empty() {
         sink.send(Message::Lines(rest)).await.ok();
     }
-    ending
 }
 
 /// The last lines that a container wrote, for the report of its failure; empty when the engine does not say.
@@ -126,10 +137,30 @@ struct Streams {
     origin: Origin,
     stdout: LineSplitter,
     stderr: LineSplitter,
+    taken: Taken,
+}
+
+/// How many bytes of each stream have been taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    stdout: u64,
+    stderr: u64,
+}
+
+impl Taken {
+    fn of(&mut self, stderr: bool) -> &mut u64 {
+        if stderr { &mut self.stderr } else { &mut self.stdout }
+    }
 }
 
 impl Streams {
+    fn new(origin: Origin) -> Self {
+        let (stdout, stderr) = (LineSplitter::default(), LineSplitter::default());
+        Self { origin, stdout, stderr, taken: Taken::default() }
+    }
+
     fn take(&mut self, chunk: &LogChunk, lines: &mut Vec<Line>) {
+        *self.taken.of(chunk.stderr) += chunk.bytes.len() as u64;
         let splitter = if chunk.stderr { &mut self.stderr } else { &mut self.stdout };
         splitter.push(&chunk.bytes, |text| lines.push(line(&self.origin, chunk.stderr, text)));
     }

@@ -13,7 +13,7 @@ use hoist::project::{Hook, Mount, MountSource, Networking, Port, Protocol, Publi
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{DEADLINE, World};
+use crate::world::{DEADLINE, World, followed};
 
 const FOREVER: &str = "sleep 1000";
 
@@ -108,6 +108,12 @@ pub(crate) async fn a_followed_log_ends_with_its_container<E: Engine>(world: &Wo
     assert_eq!(first.bytes.as_ref(), b"one\n");
     world.engine.kill_container(&started.id, "SIGKILL").await.expect("a kill");
     assert!(tokio::time::timeout(DEADLINE, log.next()).await.expect("the log ends").is_none());
+}
+
+pub(crate) async fn what_a_followed_container_writes_last_is_passed_on<E: Engine>(world: &World<E>) {
+    let spec = world.container("a", "echo one; echo two", |_| {});
+    let started = world.started(&spec).await;
+    assert_eq!(followed(world, &started.id, LogOptions { follow: true, ..Default::default() }).await, ["one", "two"]);
 }
 
 pub(crate) async fn events_tell_from_the_call_on_which_containers_changed<E: Engine>(world: &World<E>) {

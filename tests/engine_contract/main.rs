@@ -7,6 +7,7 @@
 
 mod contract;
 mod docker;
+mod memory;
 mod registry;
 mod world;
 
@@ -38,6 +39,7 @@ contract![
     only_the_projects_own_and_what_was_asked_for_is_observed,
     exit_codes_and_output_are_kept,
     a_followed_log_ends_with_its_container,
+    what_a_followed_container_writes_last_is_passed_on,
     events_tell_from_the_call_on_which_containers_changed,
     making_twice_and_removing_twice_succeed,
     what_is_not_there_is_said,

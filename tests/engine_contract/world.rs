@@ -11,10 +11,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use hoist::engine::docker::Docker;
 use hoist::engine::memory::Memory;
-use hoist::engine::{Engine, EngineError, Wanted};
+use hoist::engine::{Engine, EngineError, LogOptions, Wanted};
+use hoist::log::{self, Origin};
 use hoist::plan::observed::{Container, ContainerState, Image};
 use hoist::plan::spec::{BuildSpec, ContainerSpec, NetworkEndpoint, NetworkSpec, VolumeSpec, label};
 use hoist::project::{Build, BuildContext, Network, Networking, Service, Volume};
+use hoist::ui::Message;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +55,25 @@ pub(crate) fn own_engine() -> Option<String> {
     std::env::var_os("HOIST_TEST_ENGINE").filter(|engine| engine == "embedded")?;
     let home = std::env::var_os("HOIST_TEST_HOME").unwrap_or_else(|| "/var/lib/hoist-test-engine".into());
     Some(format!("unix://{}", Path::new(&home).join("embedded/run/engine.sock").display()))
+}
+
+/// The lines of a container as they are passed on to whoever reads them.
+pub(crate) async fn followed<E: Engine>(world: &World<E>, id: &str, options: LogOptions) -> Vec<String> {
+    let (sink, mut messages) = mpsc::channel(64);
+    let origin = Origin { service: "a".to_owned(), number: 1 };
+    let following = log::follow(world.engine.clone(), id.to_owned(), origin, options, sink, CancellationToken::new());
+    let receiving = async {
+        let mut texts = Vec::new();
+        while let Some(message) = messages.recv().await {
+            let Message::Lines(lines) = message else { panic!("{message:?}") };
+            texts.extend(lines.into_iter().map(|line| line.text));
+        }
+        texts
+    };
+    let (ended, texts) =
+        tokio::time::timeout(DEADLINE, async { tokio::join!(following, receiving) }).await.expect("the log ends");
+    ended.expect("the log ends well");
+    texts
 }
 
 async fn run<E: Engine>(engine: E, test: impl AsyncFnOnce(&World<E>)) {

@@ -93,6 +93,11 @@ impl Memory {
         self.change(|state| state.failing_starts.entry(service.to_owned()).or_default().push_back(error));
     }
 
+    /// Makes a followed log end at once when its container does, before it has handed over all that was written.
+    pub fn cut_followed_logs(&self) {
+        self.change(|state| state.cuts_followed_logs = true);
+    }
+
     /// Makes the engine stop answering, or answer again.
     pub fn set_reachable(&self, reachable: bool) {
         self.change(|state| state.unreachable = !reachable);
@@ -355,7 +360,9 @@ impl Engine for Memory {
                 let (chunk, ended) = {
                     let state = engine.lock();
                     let stored = state.containers.get(&id)?;
-                    (stored.log.get(next).cloned(), !stored.container.state.is_running())
+                    let ended = !stored.container.state.is_running();
+                    let is_cut = ended && follow && state.cuts_followed_logs;
+                    (stored.log.get(next).filter(|_| !is_cut).cloned(), ended)
                 };
                 if let Some(chunk) = chunk {
                     return Some((Ok(chunk), (engine, id, changes, next + 1)));

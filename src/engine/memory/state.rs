@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) failing_starts: BTreeMap<String, VecDeque<EngineError>>,
     pub(super) builds: BTreeMap<String, usize>,
     pub(super) unreachable: bool,
+    /// A followed log ends with its container, whatever is left in it.
+    pub(super) cuts_followed_logs: bool,
     /// Stands for time and makes ids distinct: goes up by one with every use.
     count: u64,
 }
