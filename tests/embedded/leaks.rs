@@ -1,7 +1,9 @@
 //! Nothing stays behind: what the machine holds is counted before and after many containers have come and gone.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +19,7 @@ const ROUNDS: usize = 300;
 /// How many are under way at once.
 const AT_ONCE: usize = 8;
 
-/// What is there of a kind.
+/// What there is of this engine's on the machine, where other engines may come and go.
 #[derive(Debug, PartialEq, Eq)]
 struct Holdings {
     mounts: usize,
@@ -29,15 +31,15 @@ struct Holdings {
 }
 
 impl Holdings {
-    fn of(daemon: &Daemon) -> Self {
+    fn of(daemon: &Daemon, made: &HashSet<String>) -> Self {
         let home = daemon.home().to_string_lossy().into_owned();
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("read the mounts");
         let pid = daemon.pid();
         Self {
             mounts: mounts.lines().filter(|line| line.contains(&home)).count(),
-            links: fs::read_dir("/sys/class/net").expect("read the links").count(),
+            links: links(daemon),
             cgroups: count(Path::new("/sys/fs/cgroup"), &|path| {
-                path.to_string_lossy().contains("hoist") && path.join("cgroup.procs").exists()
+                path.file_name().is_some_and(|name| made.contains(&*name.to_string_lossy()))
             }),
             processes: processes_of(&home),
             files: count(daemon.home(), &|_| true),
@@ -52,16 +54,16 @@ fn rounds_of_create_start_and_remove_leave_nothing_behind() {
     let daemon = Daemon::start();
     daemon.busybox();
     // What the first containers bring with them stays: the hub, folders.
-    run(&daemon, AT_ONCE * 4);
+    let mut made = run(&daemon, AT_ONCE * 4);
     let home = daemon.home().to_string_lossy().into_owned();
     eventually("the first containers have gone", || (processes_of(&home) <= 1).then_some(()));
-    let (before, memory) = (Holdings::of(&daemon), resident(daemon.pid()));
-    run(&daemon, rounds);
-    let mut after = Holdings::of(&daemon);
+    let (before, memory) = (Holdings::of(&daemon, &made), resident(daemon.pid()));
+    made.extend(run(&daemon, rounds));
+    let mut after = Holdings::of(&daemon, &made);
     let end = Instant::now() + DEADLINE;
     while after != before && Instant::now() < end {
         thread::sleep(Duration::from_millis(20));
-        after = Holdings::of(&daemon);
+        after = Holdings::of(&daemon, &made);
     }
     assert_eq!(after, before);
     let grown = resident(daemon.pid()).saturating_sub(memory);
@@ -69,19 +71,19 @@ fn rounds_of_create_start_and_remove_leave_nothing_behind() {
     assert!(grown < 20 * 1024, "the engine has grown by {grown} KiB");
 }
 
-/// Makes so many containers, waits for the end of each and removes it.
-fn run(daemon: &Daemon, rounds: usize) {
+/// Makes so many containers, waits for the end of each and removes it; their ids.
+fn run(daemon: &Daemon, rounds: usize) -> HashSet<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let socket = daemon.socket();
     let client = Docker::connect_with_unix(socket.to_str().expect("text"), 60, bollard::API_DEFAULT_VERSION);
     let client = client.expect("a client");
     runtime.block_on(async {
         let rounds = futures_util::stream::iter(0..rounds).map(|_| one(&client));
-        rounds.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-    });
+        rounds.buffer_unordered(AT_ONCE).collect().await
+    })
 }
 
-async fn one(client: &Docker) {
+async fn one(client: &Docker) -> String {
     let body = ContainerCreateBody {
         image: Some("busybox".to_owned()),
         cmd: Some(vec!["true".to_owned()]),
@@ -92,6 +94,15 @@ async fn one(client: &Docker) {
     let ended = client.wait_container(&id, None::<WaitContainerOptions>).next().await.expect("an answer");
     assert_eq!(ended.expect("it ends").status_code, 0);
     client.remove_container(&id, None::<RemoveContainerOptions>).await.expect("remove it");
+    id
+}
+
+/// The links in the engine's hub: bridges, and an end of each pair.
+fn links(daemon: &Daemon) -> usize {
+    let hub = format!("--net={}", daemon.home().join("run/netns/hub").display());
+    let shown = Command::new("nsenter").arg(hub).args(["ip", "-o", "link"]).output().expect("look into the hub");
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    String::from_utf8_lossy(&shown.stdout).lines().count()
 }
 
 fn resident(pid: u32) -> u64 {
