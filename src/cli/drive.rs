@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::error::Error;
 use super::global::{Global, Progress};
 use super::session;
-use crate::dispatch::{self, Setup, SetupError};
+use crate::dispatch::{self, Manifest, Setup, SetupError};
 use crate::engine::docker::Docker;
 use crate::log;
 use crate::plan::goal::Goal;
@@ -27,6 +27,8 @@ const BATCH: usize = 256;
 pub(super) struct View {
     /// Whether files are watched.
     pub(super) watch: bool,
+    /// How the manifest is read again once it is saved.
+    pub(super) manifest: Option<Manifest>,
     /// Whether containers' output is shown.
     pub(super) follow_logs: bool,
     /// How it is printed.
@@ -36,7 +38,7 @@ pub(super) struct View {
 impl View {
     /// For a command that ends when its goal is reached.
     pub(super) fn brief(global: &Global) -> Self {
-        Self { watch: false, follow_logs: false, options: options(global) }
+        Self { watch: false, manifest: None, follow_logs: false, options: options(global) }
     }
 }
 
@@ -62,7 +64,8 @@ fn is_lively() -> bool {
 pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: View) -> Result<u8, Error> {
     let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
     let (messages, news) = mpsc::channel(ui::QUEUE);
-    let setup = Setup { project: Arc::new(project), goal, watch: view.watch, follow_logs: view.follow_logs, messages };
+    let View { watch, manifest, follow_logs, .. } = view;
+    let setup = Setup { project: Arc::new(project), goal, watch, manifest, follow_logs, messages };
     let (code, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
     printer.finish().await;
     code.map_err(not_begun)

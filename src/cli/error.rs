@@ -69,6 +69,15 @@ impl Error {
         Self::Failed { message: message.into(), hint: None }
     }
 
+    /// All that a person is told, in lines.
+    pub(super) fn report(&self) -> String {
+        match (self, self.hint()) {
+            (Self::Manifest { report }, _) => report.clone(),
+            (_, None) => format!("error: {self}\n"),
+            (_, Some(hint)) => format!("error: {self}\nhint: {hint}\n"),
+        }
+    }
+
     /// Wraps an engine's refusal; `action` completes "cannot …".
     pub(super) fn engine(action: impl Into<String>) -> impl FnOnce(EngineError) -> Self {
         let action = action.into();

@@ -1,5 +1,7 @@
 //! The file system and the process's environment for the manifest: the one place where `manifest` meets the disk.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -11,14 +13,26 @@ use crate::manifest::{self, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, R
 /// # Errors
 /// Every problem found, when there is an error among them.
 pub fn load(request: &Request) -> Result<Loaded, Failure> {
-    manifest::load(request, &FileSystem)
+    manifest::load(request, &FileSystem::default())
+}
+
+/// Loads a project, and says which files were looked for, whether they are there or not.
+pub(super) fn load_watched(request: &Request) -> (Result<Loaded, Failure>, BTreeSet<PathBuf>) {
+    let disk = FileSystem::default();
+    let loaded = manifest::load(request, &disk);
+    (loaded, disk.asked.into_inner())
 }
 
 /// The disk.
-struct FileSystem;
+#[derive(Debug, Default)]
+struct FileSystem {
+    /// The files that were read, or would have been if they were there.
+    asked: RefCell<BTreeSet<PathBuf>>,
+}
 
 impl Loader for FileSystem {
     fn read(&self, path: &Path) -> Result<String, ReadError> {
+        self.asked.borrow_mut().insert(path.to_owned());
         let reader: Box<dyn io::Read> = if path == Path::new("-") {
             Box::new(io::stdin())
         } else {
@@ -36,6 +50,7 @@ impl Loader for FileSystem {
     }
 
     fn is_file(&self, path: &Path) -> bool {
+        self.asked.borrow_mut().insert(path.to_owned());
         fs::metadata(path).is_ok_and(|metadata| !metadata.is_dir())
     }
 

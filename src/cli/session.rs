@@ -1,6 +1,7 @@
 //! What most commands begin with: the project, the engine, the services that were named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Error;
@@ -8,7 +9,7 @@ use super::global::Global;
 use super::load;
 use crate::engine::docker::Docker;
 use crate::graph::Graph;
-use crate::manifest::{Loaded, Request};
+use crate::manifest::{Failure, Loaded, Request};
 use crate::plan::observed::Container;
 use crate::project::Project;
 use crate::ui::problems;
@@ -42,9 +43,35 @@ fn request(global: &Global, services: &[String], interpolate: bool) -> Result<Re
 
 /// Loads the manifest, with its variables replaced or not.
 pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -> Result<Loaded, Error> {
-    let request = request(global, services, interpolate)?;
+    said(load::load(&request(global, services, interpolate)?))
+}
+
+/// Loads the manifest, and says which files it was made from, or would be if they were there.
+pub(super) fn load_watched(global: &Global, services: &[String]) -> Result<(Loaded, BTreeSet<PathBuf>), Error> {
+    let (loaded, files) = load::load_watched(&request(global, services, true)?);
+    Ok((said(loaded)?, files))
+}
+
+/// The manifest as it is now, without its warnings; what is wrong with it is drawn.
+pub(super) fn read_again(
+    global: &Global,
+    services: &[String],
+    colour: bool,
+) -> (Result<Project, Error>, BTreeSet<PathBuf>) {
+    let request = match request(global, services, true) {
+        Ok(request) => request,
+        Err(error) => return (Err(error), BTreeSet::new()),
+    };
+    let (loaded, files) = load::load_watched(&request);
+    let refused =
+        |failure: Failure| Error::Manifest { report: problems::render(&failure.problems, &failure.sources, colour) };
+    (loaded.map(|loaded| loaded.project).map_err(refused), files)
+}
+
+/// Shows warnings; an error has all the problems, drawn.
+fn said(loaded: Result<Loaded, Failure>) -> Result<Loaded, Error> {
     let colour = console::colors_enabled_stderr();
-    match load::load(&request) {
+    match loaded {
         Ok(loaded) => {
             anstream::eprint!("{}", problems::render(&loaded.warnings, &loaded.sources, colour));
             Ok(loaded)

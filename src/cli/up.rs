@@ -1,5 +1,7 @@
 //! `hoist up`: brings the project up, and stays to show logs and watch files unless told not to.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 
 use super::drive::{self, View, drive};
@@ -7,6 +9,7 @@ use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
 use super::session;
+use crate::dispatch::{Manifest, Read};
 use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
 use crate::project::Project;
 use crate::ui::Style;
@@ -90,12 +93,37 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let mut project = session::load(global, &arguments.services)?.project;
+    let (loaded, files) = session::load_watched(global, &arguments.services)?;
+    let mut project = loaded.project;
     scale(&mut project, &arguments)?;
     let goal = goal(&project, &arguments)?;
-    let view = view(global, &project, &arguments)?;
+    let mut view = view(global, &project, &arguments)?;
+    // Standard input was read to its end, and is no file that could be saved.
+    if view.watch && !global.files.iter().any(|file| file.as_os_str() == "-") {
+        let colour = console::colors_enabled_stderr() && view.options.style != Style::Json;
+        let (global, name) = (global.clone(), project.name.clone());
+        view.manifest =
+            Some(Manifest { files, read: Arc::new(move || read_again(&global, &arguments, &name, colour)) });
+    }
     let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     drive(docker, project, Goal::Up(goal), view).await
+}
+
+/// The manifest once it was saved, for a run of the same command.
+fn read_again(global: &Global, arguments: &Arguments, name: &str, colour: bool) -> Read {
+    let (project, files) = session::read_again(global, &arguments.services, colour);
+    let outcome = project.and_then(|mut project| {
+        if project.name != name {
+            return Err(Error::Failed {
+                message: format!("the project is called `{}` now, and `{name}` runs", project.name),
+                hint: Some("end this run, and start it again under the new name".into()),
+            });
+        }
+        scale(&mut project, arguments)?;
+        let services = goal(&project, arguments)?.services;
+        Ok((Arc::new(project), services))
+    });
+    Read { outcome: outcome.map_err(|error| error.report()), files }
 }
 
 fn is_detached(arguments: &Arguments) -> bool {
@@ -173,7 +201,7 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
         (options.style, options.json_on_stdout) = (Style::Json, true);
     }
     let attached = !is_detached(arguments);
-    Ok(View { watch: attached && !arguments.no_watch, follow_logs: attached, options })
+    Ok(View { watch: attached && !arguments.no_watch, manifest: None, follow_logs: attached, options })
 }
 
 /// How the command prints.

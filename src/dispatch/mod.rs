@@ -6,7 +6,8 @@ mod perform;
 mod prepare;
 mod signals;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::project::Project;
 use crate::reconcile::event::{Action, Event, Ticket};
 use crate::reconcile::notice::Notice;
 use crate::reconcile::{State, step};
-use crate::ui::Message;
+use crate::ui::{Message, Scene};
 use crate::watch::Watch;
 
 pub use prepare::observe_once;
@@ -47,10 +48,37 @@ pub struct Setup {
     pub goal: Goal,
     /// Act on saved files.
     pub watch: bool,
+    /// How the manifest is read again once it is saved; `None` when it is not.
+    pub manifest: Option<Manifest>,
     /// Pass on the containers' output.
     pub follow_logs: bool,
     /// Where notices, progress and output go.
     pub messages: mpsc::Sender<Message>,
+}
+
+/// How the manifest of a run is read again. What it says is the same as at the run's beginning: the same files, options
+/// and environment.
+#[derive(Clone)]
+pub struct Manifest {
+    /// The files that were looked for when it was read, there or not.
+    pub files: BTreeSet<PathBuf>,
+    /// Reads it. It may block.
+    pub read: Arc<dyn Fn() -> Read + Send + Sync>,
+}
+
+impl fmt::Debug for Manifest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Manifest").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// A manifest that was read again.
+#[derive(Debug)]
+pub struct Read {
+    /// The project and the services that the run is to bring up; or what is wrong, in lines for people.
+    pub outcome: Result<(Arc<Project>, BTreeSet<String>), String>,
+    /// The files that were looked for, there or not.
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// Why a run could not even begin.
@@ -83,6 +111,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<u8, SetupError> {
     let dispatcher = Dispatcher {
         engine,
         project: setup.project,
+        manifest: setup.manifest,
         grace: grace(&setup.goal),
         messages: setup.messages,
         state,
@@ -110,6 +139,7 @@ fn grace(goal: &Goal) -> Option<Duration> {
 struct Dispatcher<E> {
     engine: E,
     project: Arc<Project>,
+    manifest: Option<Manifest>,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
     state: State,
@@ -161,11 +191,10 @@ impl<E: Engine> Dispatcher<E> {
             };
             match &event {
                 Event::Answered { ticket, .. } => drop(self.operations.remove(ticket)),
-                Event::RulesRead(rules) => {
-                    self.rules = Some(Arc::clone(rules));
-                    if let Some(watch) = &watch {
-                        watch.replace(Arc::clone(rules));
-                    }
+                Event::RulesRead(rules) => self.take_rules(rules, watch.as_ref()),
+                Event::Reloaded(Some(reloaded)) => {
+                    self.take_rules(&reloaded.rules, watch.as_ref());
+                    self.take_project(&reloaded.project);
                 }
                 _ => {}
             }
@@ -194,11 +223,44 @@ impl<E: Engine> Dispatcher<E> {
         let Some(rules) = &self.rules else { return };
         if paths.keys().any(|path| rules.means_reload(path) && !rules.is_manifest(path)) {
             let (project, events) = (Arc::clone(&self.project), self.events.clone());
+            let files = self.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
             self.spawn(async move {
-                let rules = prepare::read_rules(project).await;
+                let rules = prepare::read_rules(project, files).await;
                 let _ = events.send(Event::RulesRead(rules)).await;
             });
         }
+    }
+
+    fn take_rules(&mut self, rules: &Arc<Rules>, watch: Option<&Watch>) {
+        self.rules = Some(Arc::clone(rules));
+        if let Some(watch) = watch {
+            watch.replace(Arc::clone(rules));
+        }
+    }
+
+    fn take_project(&mut self, project: &Arc<Project>) {
+        self.project = Arc::clone(project);
+        self.send(Message::Scene(Scene::of(project)));
+    }
+
+    /// Reads the manifest again; what is wrong with it is told from here.
+    fn reload(&self) {
+        let (before, manifest) = (Arc::clone(&self.project), self.manifest.clone());
+        let (events, messages) = (self.events.clone(), self.messages.clone());
+        self.spawn(async move {
+            let reloaded = match manifest {
+                Some(manifest) => prepare::reload(manifest, &before).await,
+                None => Ok(None),
+            };
+            let reloaded = match reloaded {
+                Ok(reloaded) => reloaded.map(Box::new),
+                Err(report) => {
+                    let _ = messages.send(Message::Notice(Notice::NotReloaded { report })).await;
+                    None
+                }
+            };
+            let _ = events.send(Event::Reloaded(reloaded)).await;
+        });
     }
 
     /// Begins what is to be done; the exit code when the run is over.
@@ -218,6 +280,7 @@ impl<E: Engine> Dispatcher<E> {
                     let (engine, name) = (self.engine.clone(), self.project.name.clone());
                     self.spawn(link::observe(engine, name, wanted, self.events.clone()));
                 }
+                Action::Reload => self.reload(),
                 Action::Probe { service, container, urgent } => self.probe(&service, container, urgent),
                 Action::StopProbe { container } => {
                     if let Some(token) = self.probes.remove(&container) {
@@ -242,7 +305,10 @@ impl<E: Engine> Dispatcher<E> {
     }
 
     fn tell(&mut self, notice: Notice) {
-        let message = Message::Notice(notice);
+        self.send(Message::Notice(notice));
+    }
+
+    fn send(&mut self, message: Message) {
         // Straight away when there is room, so that a notice comes before the output that it speaks of.
         if self.outbox.is_empty() {
             match self.messages.try_send(message) {

@@ -1,11 +1,12 @@
 //! What a run needs to know before it begins: what is watched, and what the images would be built from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future;
 
-use super::{Setup, SetupError};
+use super::{Manifest, Read, Setup, SetupError};
 use crate::change::SyncFiles;
 use crate::change::rules::Rules;
 use crate::engine::context::inputs_digest;
@@ -13,6 +14,7 @@ use crate::engine::{Engine, Wanted};
 use crate::plan::goal::{BuildPolicy, Goal};
 use crate::plan::spec;
 use crate::project::Project;
+use crate::reconcile::event::Reloaded;
 use crate::reconcile::{Setup as RunSetup, State};
 use crate::watch::{Watch, files_below, read_ignore_files};
 
@@ -28,7 +30,8 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
     };
     let mut watching = None;
     if setup.watch {
-        let rules = read_rules(Arc::clone(&setup.project)).await;
+        let files = setup.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
+        let rules = read_rules(Arc::clone(&setup.project), files).await;
         watching = Some(Watch::start(Arc::clone(&rules)).await?);
         run.initial_syncs = initial_syncs(Arc::clone(&rules)).await;
         run.rules = Some(rules);
@@ -37,10 +40,23 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
     Ok((run, watching))
 }
 
-/// What saved files lead to, by the manifest and the ignore files as they are now.
-pub(super) async fn read_rules(project: Arc<Project>) -> Arc<Rules> {
-    let read = move || Arc::new(Rules::new(&project, &read_ignore_files(&project)));
+/// What saved files lead to, by the manifest and the ignore files as they are now. `files` are those that the manifest
+/// was read from.
+pub(super) async fn read_rules(project: Arc<Project>, files: BTreeSet<PathBuf>) -> Arc<Rules> {
+    let read = move || Arc::new(Rules::new(&project, &read_ignore_files(&project)).made_from(&files));
     tokio::task::spawn_blocking(read).await.expect("reading small files does not panic")
+}
+
+/// The manifest as it is now; or what is wrong with it, in lines for people. Its ignore files are read after it, and the
+/// files of builds that were not there before.
+pub(super) async fn reload(manifest: Manifest, before: &Project) -> Result<Option<Reloaded>, String> {
+    let read = tokio::task::spawn_blocking(move || (manifest.read)()).await;
+    let Read { outcome, files } = read.map_err(|error| format!("the manifest cannot be read: {error}\n"))?;
+    let (project, services) = outcome?;
+    let rules = read_rules(Arc::clone(&project), files).await;
+    let added = services.iter().filter(|name| !before.services.contains_key(*name));
+    let inputs = digests(&project, added).await;
+    Ok(Some(Reloaded { project, services, rules, inputs }))
 }
 
 async fn initial_syncs(rules: Arc<Rules>) -> BTreeMap<String, SyncFiles> {
@@ -58,7 +74,11 @@ async fn inputs(project: &Project, goal: &Goal) -> BTreeMap<String, String> {
     if up.build == BuildPolicy::Never {
         return BTreeMap::new();
     }
-    let services = project.services.values().filter(|service| up.services.contains(&service.name));
+    digests(project, &up.services).await
+}
+
+async fn digests(project: &Project, services: impl IntoIterator<Item = &String>) -> BTreeMap<String, String> {
+    let services = services.into_iter().filter_map(|name| project.services.get(name));
     let digests = services.filter_map(|service| spec::build(project, service)).map(|build| async move {
         let digest = inputs_digest(&build).await.ok()?;
         Some((build.service, digest))

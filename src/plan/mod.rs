@@ -77,6 +77,8 @@ pub struct Facts {
     pub failures: BTreeMap<Subject, String>,
     /// Replicas that are started again only after a while.
     pub back_off: BTreeSet<(String, u32)>,
+    /// Services that the manifest had when the run began and has no more.
+    pub dropped: BTreeSet<String>,
     /// Replicas that have exited more often than their restart policy allows.
     pub exhausted: BTreeSet<(String, u32)>,
 }

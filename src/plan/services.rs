@@ -8,11 +8,12 @@ use super::observed::{Container, ContainerState, Image};
 use super::operation::{Cause, Hold, Operation, Subject};
 use super::spec::label;
 use super::{Entry, Replica, Situation, replicas_of};
-use crate::project::{Condition, MountSource, Networking, Service};
+use crate::project::{Condition, MountSource, Networking, Published, Service};
 
 /// Services run as the manifest says.
 pub(super) fn up(situation: Situation<'_>, up: &Up) -> Vec<Entry> {
     let mut planner = Planner::new(situation, &up.services);
+    planner.dropped();
     planner.networks();
     planner.volumes();
     for service in planner.ordered_services() {
@@ -367,8 +368,20 @@ impl<'a> Planner<'a> {
         self.push(operation, Cause::SourcesChanged, holds);
     }
 
+    /// The containers of services that a saved manifest has taken out.
+    fn dropped(&mut self) {
+        let Situation { observed, facts, .. } = self.situation;
+        let is_dropped = |container: &&Container| facts.dropped.contains(&container.service) && !container.one_off;
+        self.remove_all(observed.containers.values().filter(is_dropped));
+    }
+
     fn orphans(&mut self) {
-        for container in orphans(self.situation) {
+        let facts = self.situation.facts;
+        self.remove_all(orphans(self.situation).filter(|container| !facts.dropped.contains(&container.service)));
+    }
+
+    fn remove_all<'c>(&mut self, containers: impl Iterator<Item = &'c Container>) {
+        for container in containers {
             let operation = Operation::Remove {
                 service: container.service.clone(),
                 number: container.number,
@@ -379,23 +392,28 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// Containers on their way out that have a port which the service is to have.
+    fn ports_in_use<'s>(&self, service: &'s Service) -> impl Iterator<Item = Hold> + use<'a, 's> {
+        let Situation { observed, facts, .. } = self.situation;
+        let wanted = |number: u16| service.ports.iter().any(|port| port.published == Published::Port(number));
+        let dropped = observed.containers.values().filter(|container| facts.dropped.contains(&container.service));
+        dropped
+            .filter(move |container| container.ports.iter().any(|port| wanted(port.host_port)))
+            .map(|container| Hold::Order { subject: format!("`{}` to be removed", container.name) })
+    }
+
     /// The conditions of a service's dependencies that do not hold.
     fn start_holds(&self, service: &Service) -> Vec<Hold> {
-        service
-            .depends_on
-            .iter()
-            .filter_map(|(name, dependency)| {
-                let standing = self.dependency_standing(name, dependency.condition);
-                match standing {
-                    Standing::Met => None,
-                    Standing::Waiting => {
-                        Some(Hold::Dependency { service: name.clone(), condition: dependency.condition })
-                    }
-                    Standing::Failed(_) if !dependency.required => None,
-                    Standing::Failed(reason) => Some(Hold::DependencyFailed { service: name.clone(), reason }),
-                }
-            })
-            .collect()
+        let dependencies = service.depends_on.iter().filter_map(|(name, dependency)| {
+            let standing = self.dependency_standing(name, dependency.condition);
+            match standing {
+                Standing::Met => None,
+                Standing::Waiting => Some(Hold::Dependency { service: name.clone(), condition: dependency.condition }),
+                Standing::Failed(_) if !dependency.required => None,
+                Standing::Failed(reason) => Some(Hold::DependencyFailed { service: name.clone(), reason }),
+            }
+        });
+        dependencies.chain(self.ports_in_use(service)).collect()
     }
 
     fn dependency_standing(&self, name: &str, condition: Condition) -> Standing {

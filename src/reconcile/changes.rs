@@ -27,6 +27,9 @@ impl State {
         let paths = std::mem::take(&mut self.changes);
         self.settle = Settle::default();
         let Some(rules) = self.rules.clone() else { return };
+        if paths.keys().any(|path| rules.is_manifest(path)) {
+            self.ask_for_reload(actions);
+        }
         let scope = self.scope();
         for (service, change) in rules.affected(&paths) {
             if scope.contains(&service) {

@@ -1,6 +1,6 @@
 //! What can happen to a run and what it can want done: the two closed lists at the edge of the pure core.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use crate::change::PathState;
 use crate::change::rules::Rules;
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::operation::Operation;
+use crate::project::Project;
 
 use super::notice::Notice;
 
@@ -48,8 +49,11 @@ pub enum Event {
     },
     /// Files were saved, removed or renamed.
     Changed(BTreeMap<PathBuf, PathState>),
-    /// The files that the rules come from were saved, and this is what they say now.
+    /// An ignore file was saved, and this is what the rules say now.
     RulesRead(Arc<Rules>),
+    /// The manifest was read anew; answers [`Action::Reload`]. `None` when it does not load, which the person has been
+    /// told: everything goes on as it was.
+    Reloaded(Option<Box<Reloaded>>),
     /// The person, or the system, wants the run to end.
     Interrupted {
         /// The exit code that says so: 130 for Ctrl-C, 143 for SIGTERM.
@@ -64,6 +68,19 @@ pub enum Event {
     Reconnected,
     /// The time that [`super::State::wake_at`] asked for has come.
     Woken,
+}
+
+/// What a manifest that was read anew asks for.
+#[derive(Debug, Clone)]
+pub struct Reloaded {
+    /// The project; its name is what it was.
+    pub project: Arc<Project>,
+    /// The services that the run is to bring up.
+    pub services: BTreeSet<String>,
+    /// What saved files lead to.
+    pub rules: Arc<Rules>,
+    /// The digests of the builds' inputs of services that were not there before, as they lie on disk.
+    pub inputs: BTreeMap<String, String>,
 }
 
 /// How an operation ended.
@@ -116,6 +133,8 @@ pub enum Action {
     },
     /// Ask the engine for everything, again and again until it answers.
     Observe,
+    /// Read the manifest again.
+    Reload,
     /// Run a container's healthcheck command now and then until it succeeds.
     Probe {
         /// The service whose healthcheck it is.

@@ -10,6 +10,7 @@ mod containers;
 mod ending;
 pub mod event;
 pub mod notice;
+mod reload;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -71,6 +72,7 @@ pub struct State {
     next_ticket: u64,
     changes: BTreeMap<PathBuf, PathState>,
     settle: Settle,
+    reload: reload::Reload,
     probes: BTreeSet<ContainerId>,
     followed: BTreeMap<ContainerId, u64>,
     /// The starts whose first lines are not this run's to show: before it began, or shown already.
@@ -142,6 +144,7 @@ impl State {
             next_ticket: 1,
             changes: BTreeMap::new(),
             settle: Settle::default(),
+            reload: reload::Reload::default(),
             probes: BTreeSet::new(),
             followed: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -283,6 +286,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
         Event::EngineLost { reason } => state.lose_engine(reason, now, &mut actions),
         Event::Reconnected => state.ask_for_listing(&mut actions),
         Event::RulesRead(rules) => state.rules = Some(rules),
+        Event::Reloaded(reloaded) => state.take_reloaded(reloaded.map(|it| *it), &mut actions),
         Event::Woken => {}
     }
     state.pass_deadlines(now, &mut actions);

@@ -83,6 +83,20 @@ pub enum Notice {
         /// The paths, absolute.
         paths: BTreeSet<PathBuf>,
     },
+    /// The manifest was read anew.
+    Reloaded {
+        /// The services whose configuration is another.
+        changed: Vec<String>,
+        /// The services that were not there before.
+        added: Vec<String>,
+        /// The services that are not there any more.
+        removed: Vec<String>,
+    },
+    /// The manifest was saved and does not load: everything goes on as it was.
+    NotReloaded {
+        /// Its problems, drawn under the lines that they are about.
+        report: String,
+    },
     /// Containers of the project whose service is not in the manifest.
     Orphans {
         /// Their names.

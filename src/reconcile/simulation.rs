@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Action, Answer, Event, Failure, Outcome, Ticket};
+use super::event::{Action, Answer, Event, Failure, Outcome, Reloaded, Ticket};
 use super::{Setup, State, step};
 use crate::change::PathState;
 use crate::change::rules::Rules;
@@ -92,12 +92,16 @@ enum Due {
     Health(String),
     Exit(String, i64),
     Listing,
+    Manifest,
 }
 
 struct World {
     seed: u64,
     dice: Dice,
+    /// Every service that there ever was, as it was read last.
     project: Arc<Project>,
+    /// What the manifest says; `None` when it would not load.
+    written: Option<Arc<Project>>,
     state: State,
     now: Duration,
     /// What really is there.
@@ -130,6 +134,7 @@ impl World {
         let mut world = Self {
             seed,
             dice,
+            written: Some(project.clone()),
             project,
             state,
             now: Duration::ZERO,
@@ -185,6 +190,7 @@ impl World {
                     None => self.fail("an operation was cancelled that is not under way"),
                 },
                 Action::Observe => self.later(20, Due::Listing),
+                Action::Reload => self.later(50, Due::Manifest),
                 Action::Probe { container, .. } => self.later(300, Due::Health(container)),
                 Action::Kill { container } => self.later(5, Due::Exit(container, 137)),
                 Action::End { code } => self.ended = Some(code),
@@ -208,7 +214,8 @@ impl World {
                 }
             }
             Operation::Stop { service, .. } => {
-                let dependents = self.project.services.values().filter(|other| other.depends_on.contains_key(service));
+                let dependents =
+                    self.state.project.services.values().filter(|other| other.depends_on.contains_key(service));
                 for dependent in dependents {
                     let view = replicas_of(self.state.observed(), &dependent.name);
                     if view.values().any(|replica| replica.current.state.is_running()) {
@@ -221,7 +228,7 @@ impl World {
     }
 
     fn check_conditions(&self, service: &str) {
-        for (name, dependency) in &self.project.services[service].depends_on {
+        for (name, dependency) in &self.state.project.services[service].depends_on {
             for replica in replicas_of(self.state.observed(), name).values() {
                 let current = replica.current;
                 let holds = match dependency.condition {
@@ -261,6 +268,7 @@ impl World {
                 let listing = self.truth.clone();
                 self.feed(Event::Observed(listing));
             }
+            Due::Manifest => self.read_manifest(),
             Due::Health(id) => {
                 let runs = self.truth.containers.get(&id).is_some_and(|it| it.state.is_running());
                 if runs && self.dice.one_in(2) {
@@ -407,6 +415,42 @@ impl World {
         self.feed(Event::Changed([(path, PathState::Present)].into()));
     }
 
+    /// A service is set otherwise, or one that nobody needs is taken out, or the manifest is broken or put right.
+    fn edit_manifest(&mut self) {
+        if self.dice.one_in(4) {
+            self.written = None;
+        } else {
+            let mut project = Project::clone(self.written.as_ref().unwrap_or(&self.project));
+            let names: Vec<String> = project.services.keys().cloned().collect();
+            let name = &names[usize::try_from(self.dice.roll(names.len() as u64)).expect("a small number")];
+            let is_needed = project.services.values().any(|other| other.depends_on.contains_key(name));
+            if !is_needed && names.len() > 1 && self.dice.one_in(2) {
+                project.services.remove(name);
+            } else if let Some(service) = project.services.get_mut(name) {
+                let value = self.dice.roll(3).to_string();
+                service.environment.insert("SETTING".into(), Some(value));
+            }
+            self.written = Some(Arc::new(project));
+        }
+        self.save_manifest();
+    }
+
+    fn save_manifest(&mut self) {
+        self.feed(Event::Changed([("/shop/compose.yaml".into(), PathState::Present)].into()));
+    }
+
+    fn read_manifest(&mut self) {
+        let read = self.written.clone().map(|project| {
+            let mut known = Project::clone(&self.project);
+            known.services.extend(project.services.clone());
+            self.project = Arc::new(known);
+            let services = project.services.keys().cloned().collect();
+            let rules = Arc::new(Rules::new(&project, &BTreeMap::new()));
+            Box::new(Reloaded { project, services, rules, inputs: BTreeMap::new() })
+        });
+        self.feed(Event::Reloaded(read));
+    }
+
     fn something_happens(&mut self) {
         match self.dice.roll(40) {
             0..=2 => self.save(),
@@ -421,6 +465,7 @@ impl World {
                 self.feed(Event::EngineLost { reason: "gone".into() });
                 self.feed(Event::Reconnected);
             }
+            5 if self.dice.one_in(2) => self.edit_manifest(),
             _ => {}
         }
     }
@@ -461,12 +506,18 @@ fn a_stormy_day(seed: u64) {
         world.something_happens();
     }
     if world.ended.is_some() {
-        // A start that failed for good ends the run; it must say so.
+        // A start that failed for good ends the run; it must say so. A project of jobs is done when they are.
+        let is_job = |service: &Service| service.labels.contains_key("job");
+        if world.state.project.services.values().all(is_job) {
+            return;
+        }
         assert_ne!(world.ended, Some(0), "seed {seed}: a failed start ended well\n{}", world.story);
         return;
     }
     world.calm = true;
     world.broken.clear();
+    world.written.get_or_insert_with(|| world.state.project.clone());
+    world.save_manifest();
     let built: Vec<String> =
         world.project.services.values().filter(|it| it.build.is_some()).map(|it| it.name.clone()).collect();
     for service in built {
@@ -482,7 +533,10 @@ fn a_stormy_day(seed: u64) {
     if moving || !world.operations.is_empty() {
         world.fail("the world rests although something can be done");
     }
-    for (name, service) in &world.project.services {
+    if world.written.as_ref() != Some(&world.state.project) {
+        world.fail("what runs is not what the manifest says");
+    }
+    for (name, service) in &world.state.project.services {
         if service.build.is_some() {
             let generation = world.state.facts.generation(name);
             let built = world.state.facts.built.get(name).copied().unwrap_or(0);

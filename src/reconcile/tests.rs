@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Action, Answer, Event, Failure, Outcome, Ticket};
+use super::event::{Action, Answer, Event, Failure, Outcome, Reloaded, Ticket};
 use super::notice::Notice;
 use super::{Setup, State, step};
 use crate::change::PathState;
@@ -12,7 +12,7 @@ use crate::change::rules::Rules;
 use crate::plan::fixtures::{ServiceExt as _, container, image, prepared, project, service, up, with};
 use crate::plan::goal::{Goal, Until};
 use crate::plan::observed::{Container, ContainerState, Health, Image, Observed};
-use crate::project::{Condition, Project, RestartPolicy, WatchAction, WatchRule};
+use crate::project::{Condition, Project, RestartPolicy, Service, WatchAction, WatchRule};
 
 struct Run {
     project: Arc<Project>,
@@ -91,11 +91,23 @@ impl Run {
     }
 }
 
+/// What a saved manifest asks for, once it is read.
+fn reloaded(services: impl IntoIterator<Item = Service>) -> Event {
+    let project = project(services);
+    Event::Reloaded(Some(Box::new(Reloaded {
+        services: project.services.keys().cloned().collect(),
+        rules: Arc::new(Rules::new(&project, &BTreeMap::new())),
+        inputs: BTreeMap::new(),
+        project: Arc::new(project),
+    })))
+}
+
 fn worded(action: &Action) -> Option<String> {
     Some(match action {
         Action::Perform { ticket, operation } => format!("{}: {operation}", ticket.0),
         Action::Cancel { ticket } => format!("cancel {}", ticket.0),
         Action::Observe => "observe".into(),
+        Action::Reload => "reload".into(),
         Action::Probe { container, .. } => format!("probe {container}"),
         Action::StopProbe { container } => format!("stop probing {container}"),
         Action::Follow { container, .. } => format!("follow {container}"),
@@ -109,6 +121,9 @@ fn worded(action: &Action) -> Option<String> {
             format!("{service} exited with {code}, again in {restart_in:?}")
         }
         Action::Tell(Notice::TimedOut { services }) => format!("timed out: {services:?}"),
+        Action::Tell(Notice::Reloaded { changed, added, removed }) => {
+            format!("changed {changed:?}, added {added:?}, removed {removed:?}")
+        }
         Action::Tell(Notice::EngineLost { .. }) => "engine lost".into(),
         Action::Tell(Notice::EngineBack) => "engine back".into(),
         Action::Tell(Notice::Failed { operation, still_running, .. }) => {
@@ -446,4 +461,65 @@ fn a_container_that_has_used_up_its_retries_stays_down_and_fails_who_waits_for_i
         run.on(exit()),
         ["job exited with 1, again in None", "job exited with code 1, needed by [\"api\"]", "end with 1"]
     );
+}
+
+#[test]
+fn a_saved_manifest_recreates_what_changed_starts_what_is_new_and_removes_what_is_gone() {
+    let (mut run, _) = Run::running(project([service("api"), service("db"), service("old")]));
+    assert!(run.at(100).saved("/shop/compose.yaml").is_empty(), "an editor may not be done yet");
+    assert_eq!(run.settled(), ["reload"]);
+    let told = run.on(reloaded([service("api").checked(), service("db"), service("new")]));
+    assert_eq!(told, [r#"changed ["api"], added ["new"], removed ["old"]"#, "observe"]);
+    let mut listing = prepared(&project([service("api"), service("db"), service("new")]));
+    listing.containers = run.state.observed().containers.clone();
+    let done = run.on(Event::Observed(listing));
+    assert_eq!(done, ["1: remove old-1", "2: create api-1", "3: create new-1"]);
+}
+
+#[test]
+fn a_saved_manifest_that_says_the_same_does_nothing() {
+    let (mut run, _) = Run::running(project([service("api"), service("db")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    let told = run.on(reloaded([service("api"), service("db")]));
+    assert_eq!(told, ["changed [], added [], removed []", "observe"]);
+    let listing = run.state.observed().clone();
+    assert!(run.on(Event::Observed(listing)).is_empty());
+}
+
+#[test]
+fn a_manifest_that_does_not_load_leaves_everything_as_it_is_and_the_next_save_counts() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    assert!(run.on(Event::Reloaded(None)).is_empty());
+    run.at(200).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+}
+
+#[test]
+fn a_manifest_that_is_saved_while_it_is_read_is_read_once_more() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    run.at(200).saved("/shop/compose.yaml");
+    assert!(run.settled().is_empty(), "one reading at a time");
+    run.at(300).saved("/shop/compose.yaml");
+    assert!(run.settled().is_empty());
+    assert_eq!(run.on(reloaded([service("api").checked()])), ["reload"], "what was read is old");
+    let told = run.on(reloaded([service("api").checked()]));
+    assert_eq!(told, [r#"changed ["api"], added [], removed []"#, "observe"]);
+}
+
+#[test]
+fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    let mut other = service("api").built();
+    other.build.as_mut().expect("it is built").target = Some("dev".into());
+    run.on(reloaded([other]));
+    let listing = run.state.observed().clone();
+    let done = run.on(Event::Observed(listing));
+    assert_eq!(done, ["1: build image of api"]);
 }

@@ -17,6 +17,7 @@ pub(super) fn objects(message: &Message, time: &str) -> String {
         Message::LastLines { service, lines } => {
             object(json!({ "notice": "last-lines", "service": service, "lines": lines }), time)
         }
+        Message::Scene(_) => String::new(),
         Message::Progress { service, progress } => object(progress_value(service, progress), time),
     }
 }

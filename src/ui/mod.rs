@@ -40,6 +40,8 @@ pub enum Message {
         /// The lines, oldest first.
         lines: Vec<String>,
     },
+    /// The project is another than before.
+    Scene(Scene),
     /// News of a build or a pull.
     Progress {
         /// The service whose image it is.

@@ -103,16 +103,14 @@ struct Paper {
 
 impl Paper {
     fn new(options: Options, scene: Scene) -> Self {
-        let names = scene.services.keys().map(|name| console::measure_text_width(name) + 2);
-        let column = names.max().unwrap_or(0).clamp("network default".len(), 32);
         Self {
+            column: column(&scene),
             prefixes: Prefixes::new(&scene, options.prefix),
             #[cfg(unix)]
             keys: if options.style == Style::Terminal { HiddenKeys::hide() } else { None },
             options,
             scene,
             flights: Flights::default(),
-            column,
             out: String::new(),
             error: String::new(),
             deaf: false,
@@ -138,8 +136,16 @@ impl Paper {
                 self.say(&quotation);
             }
             Message::Progress { service, progress } => self.progress(service, progress),
+            Message::Scene(scene) => self.set(scene),
         }
         self.flush_when_full();
+    }
+
+    /// Lays out anew for another project. Columns do not become narrower under what has been printed.
+    fn set(&mut self, scene: &Scene) {
+        self.scene = scene.clone();
+        self.column = self.column.max(column(scene));
+        self.prefixes = Prefixes::new(scene, self.options.prefix);
     }
 
     fn lines(&mut self, lines: &[Line]) {
@@ -169,6 +175,8 @@ impl Paper {
                 self.flights.release(&format!("{service}-{number}"));
             }
             Notice::ServiceFailed { service, .. } => self.flights.forget(service),
+            // Drawn already, and more than a person wants to have indented.
+            Notice::NotReloaded { report } => self.say(report),
             Notice::Up { .. } | Notice::Stopping | Notice::Killing | Notice::TimedOut { .. } => self.settle(),
             _ => {}
         }
@@ -303,6 +311,11 @@ impl Paper {
         #[cfg(unix)]
         drop(self.keys.take());
     }
+}
+
+fn column(scene: &Scene) -> usize {
+    let names = scene.services.keys().map(|name| console::measure_text_width(name) + 2);
+    names.max().unwrap_or(0).clamp("network default".len(), 32)
 }
 
 fn new_area() -> ProgressBar {

@@ -100,6 +100,12 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
         Notice::Changed { service, paths } => {
             Said::new(Mark::News, service, format!("changed: {}", paths_in_words(paths, directory)))
         }
+        Notice::Reloaded { changed, added, removed } => {
+            Said::new(Mark::News, "manifest", reloaded(changed, added, removed))
+        }
+        Notice::NotReloaded { .. } => {
+            Said::new(Mark::Bad, "manifest", "does not load; everything goes on as it was until it does")
+        }
         Notice::Orphans { names } => {
             Said::new(Mark::Warning, "", format!("not in the manifest: {}", quoted(names.iter())))
                 .hint("remove them with `--remove-orphans`")
@@ -128,6 +134,14 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
             said
         }
     })
+}
+
+/// `read anew`, and which services that concerns.
+fn reloaded(changed: &[String], added: &[String], removed: &[String]) -> String {
+    let parts = [("changes", changed), ("adds", added), ("removes", removed)];
+    let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+    let parts: Vec<String> = parts.map(|(verb, names)| format!("{verb} {}", quoted(names.iter()))).collect();
+    if parts.is_empty() { "read anew: no service changes".into() } else { format!("read anew: {}", parts.join(", ")) }
 }
 
 fn failed(operation: &Operation, reason: &str, output: &[String], still_running: bool) -> Said {

@@ -247,12 +247,79 @@ fn without_watching_a_save_does_nothing() {
     assert_eq!(project.container("web").id, before.id);
 }
 
+/// Writes the manifest anew, one text in it replaced by another.
+fn edit(project: &Project, from: &str, to: &str) {
+    let text = std::fs::read_to_string(project.path("compose.yaml")).expect("read the manifest");
+    assert!(text.contains(from), "{text}");
+    project.write("compose.yaml", &text.replace(from, to));
+}
+
 #[test]
-fn an_edited_manifest_or_not_the_run_goes_on() {
+fn a_saved_manifest_recreates_the_service_that_it_changes_and_no_other() {
     let (project, port) = served("");
     let session = project.up();
     shows(&project, &session, port, "one");
+    let (web, neighbour) = (project.container("web"), project.container("neighbour"));
+    edit(&project, "sleep 1000", "sleep 2000");
+    session.wait_for("manifest read anew: changes `neighbour`");
+    project.eventually("the neighbour is another", || {
+        let all = project.containers();
+        all.iter().any(|one| one.service == "neighbour" && one.runs() && one.id != neighbour.id)
+    });
+    assert_eq!(project.container("web").id, web.id, "{}", session.said());
+}
+
+#[test]
+fn a_saved_manifest_starts_what_it_adds_and_removes_what_it_has_no_more() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    edit(&project, "  neighbour: { build: neighbour,", "  guest: { image: hoist-test/busybox,");
+    project.eventually("the guest is there instead of the neighbour", || {
+        session.assert_running();
+        let all = project.containers();
+        all.iter().any(|one| one.service == "guest" && one.runs()) && all.iter().all(|one| one.service != "neighbour")
+    });
+}
+
+#[test]
+fn a_service_of_another_name_takes_over_the_port_of_the_one_that_it_replaces() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    edit(&project, "  web:\n", "  site:\n");
+    session.wait_for("site-1 started");
+    shows(&project, &session, port, "one");
+}
+
+#[test]
+fn an_edited_file_of_variables_recreates_who_has_them() {
+    let (project, port) = served("    env_file: web.env");
+    project.write("web.env", "WORD=one\n");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let neighbour = project.container("neighbour");
+    project.write("web.env", "WORD=two\n");
+    session.wait_for("manifest read anew: changes `web`");
+    project.eventually("the variable is another", || {
+        project.hoist(&["exec", "-T", "web", "sh", "-c", "echo $WORD"]).stdout.trim() == "two"
+    });
+    assert_eq!(project.container("neighbour").id, neighbour.id, "{}", session.said());
+}
+
+#[test]
+fn a_manifest_that_does_not_load_is_shown_and_everything_goes_on() {
+    let (project, port) = served("");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let manifest = std::fs::read_to_string(project.path("compose.yaml")).expect("read the manifest");
+    let neighbour = project.container("neighbour");
     project.write("compose.yaml", "services: [this is no manifest");
+    session.wait_for("compose.yaml:1");
+    session.wait_for("does not load");
     project.write("web/page", "two");
     shows(&project, &session, port, "two");
+    project.write("compose.yaml", &manifest);
+    session.wait_for("read anew: no service changes");
+    assert_eq!(project.container("neighbour").id, neighbour.id, "{}", session.said());
 }

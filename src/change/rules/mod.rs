@@ -64,6 +64,8 @@ struct Rule {
     /// Leaves alone what the container sees through a bind mount: a rebuild would bring nothing, would take the place of
     /// the program's own reload, and would never end where the container writes there.
     spares_bound: bool,
+    /// Leaves the manifest's own files alone: a save of one is read by hoist itself, which acts on what it says.
+    spares_manifest: bool,
 }
 
 /// A build context and what its ignore file leaves out.
@@ -106,6 +108,13 @@ impl Rules {
             rules.add_service(service, ignore_files.get(&service.name));
         }
         rules
+    }
+
+    /// Also watches these files: the manifest was made from them, or would be if they were there.
+    #[must_use]
+    pub fn made_from(mut self, files: &BTreeSet<PathBuf>) -> Self {
+        self.manifest.extend(files.iter().map(|file| clean(file)));
+        self
     }
 
     /// What is wrong with patterns; they were left out.
@@ -158,7 +167,9 @@ impl Rules {
     pub fn affected(&self, paths: &BTreeMap<PathBuf, PathState>) -> BTreeMap<String, Change> {
         let mut changes: BTreeMap<String, Change> = BTreeMap::new();
         for (path, state) in paths {
-            for rule in self.covering(path).filter(|rule| rule.matches(path)) {
+            let is_manifest = self.is_manifest(path);
+            let concerned = |rule: &&Rule| rule.matches(path) && !(is_manifest && rule.spares_manifest);
+            for rule in self.covering(path).filter(concerned) {
                 let change = changes.entry(rule.service.clone()).or_default();
                 change.paths.insert(path.clone());
                 rule.apply(path, *state, change);
@@ -207,6 +218,7 @@ impl Rules {
                 context: context.clone(),
                 binds: Arc::clone(&binds),
                 spares_bound: false,
+                spares_manifest: false,
             };
             self.add(rule);
         }
@@ -236,6 +248,7 @@ impl Rules {
             context: None,
             binds: Arc::clone(binds),
             spares_bound: false,
+            spares_manifest: true,
         });
     }
 
@@ -249,6 +262,7 @@ impl Rules {
             ignore: Patterns::default(),
             include: Patterns::default(),
             spares_bound: context.is_some(),
+            spares_manifest: true,
             context,
             binds: Arc::clone(binds),
         };

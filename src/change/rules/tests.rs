@@ -241,3 +241,10 @@ fn the_manifest_is_watched_and_concerns_no_service() {
     assert!(rules.roots().contains(manifest) && rules.concerns(manifest) && rules.is_manifest(manifest));
     assert!(affected(&rules, &["/p/compose.yaml"], &[]).is_empty());
 }
+
+#[test]
+fn the_manifest_in_a_build_context_rebuilds_nothing_by_itself() {
+    let rules = rules(vec![service("web", build("/p", "Dockerfile"), Vec::new())], "");
+    assert_eq!(rebuilt(&rules, "/p/main.js"), ["web"]);
+    assert!(rebuilt(&rules, "/p/compose.yaml").is_empty());
+}

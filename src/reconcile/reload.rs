@@ -1,0 +1,122 @@
+//! A manifest that was saved while the project runs: what it asks for now takes the place of what it asked for before,
+//! and the plan finds the difference.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::event::{Action, Reloaded};
+use super::notice::Notice;
+use super::{Goal, State};
+use crate::graph::Graph;
+use crate::plan::{Facts, spec};
+use crate::project::Project;
+
+/// Whether the manifest is being read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Reload {
+    /// It is not.
+    #[default]
+    Idle,
+    /// It is.
+    UnderWay,
+    /// It is, and was saved once more meanwhile.
+    Outdated,
+}
+
+/// What has become of the services.
+#[derive(Debug, Default)]
+struct Difference {
+    changed: Vec<String>,
+    added: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl Difference {
+    fn of(before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Self {
+        let mut difference = Self::default();
+        for (name, hash) in now {
+            match before.get(name) {
+                None => difference.added.push(name.clone()),
+                Some(old) if old != hash => difference.changed.push(name.clone()),
+                Some(_) => {}
+            }
+        }
+        difference.removed = before.keys().filter(|name| !now.contains_key(*name)).cloned().collect();
+        difference
+    }
+}
+
+impl State {
+    pub(super) fn ask_for_reload(&mut self, actions: &mut Vec<Action>) {
+        if self.reload == Reload::Idle {
+            self.reload = Reload::UnderWay;
+            actions.push(Action::Reload);
+        } else {
+            self.reload = Reload::Outdated;
+        }
+    }
+
+    pub(super) fn take_reloaded(&mut self, reloaded: Option<Reloaded>, actions: &mut Vec<Action>) {
+        let was = std::mem::take(&mut self.reload);
+        if self.is_ending() {
+            return;
+        }
+        if was == Reload::Outdated {
+            return self.ask_for_reload(actions);
+        }
+        // Services that depend on each other in a circle are an error of the manifest, so one that loads has a graph.
+        let Some((reloaded, graph)) = reloaded.and_then(|it| Graph::new(&it.project).ok().map(|graph| (it, graph)))
+        else {
+            return;
+        };
+        self.take_project(reloaded, graph, actions);
+    }
+
+    fn take_project(&mut self, reloaded: Reloaded, graph: Graph, actions: &mut Vec<Action>) {
+        let Reloaded { project, services, rules, inputs } = reloaded;
+        let Goal::Up(up) = &mut self.goal else { return };
+        let before = std::mem::replace(&mut up.services, services);
+        let hashes = Facts::new(&project).hashes;
+        let of_run = |hashes: &BTreeMap<String, String>, scope: &BTreeSet<String>| {
+            hashes.iter().filter(|(name, _)| scope.contains(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
+        };
+        let now: BTreeMap<String, String> = of_run(&hashes, &up.services);
+        let difference = Difference::of(&of_run(&self.facts.hashes, &before), &now);
+        let old = std::mem::replace(&mut self.project, project);
+        self.graph = graph;
+        self.rules = Some(rules);
+        self.facts.hashes = hashes;
+        self.facts.inputs.extend(inputs);
+        self.build_what_is_built_otherwise(&old);
+        self.facts.dropped.retain(|name| !now.contains_key(name));
+        self.facts.dropped.extend(difference.removed.iter().cloned());
+        self.start_what_is_new(&difference.added);
+        // A saved manifest is a new try for everything that failed.
+        self.facts.failures.clear();
+        self.facts.exhausted.clear();
+        let Difference { changed, added, removed } = difference;
+        actions.push(Action::Tell(Notice::Reloaded { changed, added, removed }));
+        // Networks, volumes and images that nobody has asked about so far.
+        self.ask_for_listing(actions);
+    }
+
+    /// An image of other arguments, another target or another folder is another image.
+    fn build_what_is_built_otherwise(&mut self, old: &Arc<Project>) {
+        for (name, service) in &self.project.services {
+            let (Some(before), Some(now)) = (old.services.get(name), spec::build(&self.project, service)) else {
+                continue;
+            };
+            if spec::build(old, before).as_ref() != Some(&now) {
+                *self.facts.generations.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+
+    /// Containers of services that come into the run are started as they are at its beginning.
+    fn start_what_is_new(&mut self, added: &[String]) {
+        let stopped = self.observed.containers.values().filter(|container| {
+            added.contains(&container.service) && !container.one_off && !container.state.is_running()
+        });
+        self.facts.pending.extend(stopped.map(|container| container.id.clone()));
+    }
+}
