@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::containers::exit_code;
 use super::event::Action;
 use super::notice::Notice;
-use super::{Listing, Phase, State};
+use super::{ENGINE_PATIENCE, Listing, Phase, State};
 use crate::plan::conditions::{Standing, standing};
 use crate::plan::goal::{Goal, Until};
 use crate::plan::observed::{Container, ContainerState, Health};
@@ -23,6 +23,8 @@ pub(super) struct Ending {
     pub(super) stop: Option<Goal>,
     /// How often the person has asked.
     pub(super) interrupts: u8,
+    /// Since when the engine is waited for, without which nothing can be stopped.
+    pub(super) waits_since: Option<Duration>,
 }
 
 /// Whether everything is up in the sense of `--wait`.
@@ -87,12 +89,18 @@ impl State {
             self.finish(code, actions);
             if let Phase::Ending(ending) = &mut self.phase {
                 ending.interrupts = 1;
+                if self.lost_since.is_some() && ending.stop.is_some() && self.may_have_left() {
+                    actions.push(Action::Tell(Notice::StopWaits { patience: ENGINE_PATIENCE }));
+                }
             }
             return;
         };
         ending.interrupts += 1;
         ending.code = code;
         if ending.interrupts > 2 || self.lost_since.is_some() {
+            if self.lost_since.is_some() && self.may_have_left() {
+                actions.push(Action::Tell(Notice::LeftRunning { containers: self.left() }));
+            }
             self.phase = Phase::Over;
             actions.push(Action::End { code });
             return;
@@ -118,16 +126,19 @@ impl State {
             self.facts.failures.clear();
         }
         self.changes.clear();
-        self.phase = Phase::Ending(Ending { code, stop, interrupts: 0 });
+        self.phase = Phase::Ending(Ending { code, stop, interrupts: 0, waits_since: None });
     }
 
     /// Ends the run, or moves it to its next phase, when there is nothing left to do.
     pub(super) fn conclude(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
+        if self.lost_since.is_some() && self.is_ending() {
+            self.conclude_out_of_reach(now, actions);
+            return;
+        }
         if let Phase::Ending(ending) = &self.phase {
-            let out_of_reach = self.lost_since.is_some() && (ending.interrupts > 0 || ending.stop.is_none());
             let stopped = plan.entries.is_empty() || plan.is_stuck();
             let nothing_left = ending.stop.is_none() || stopped && self.listing == Listing::Current;
-            if out_of_reach || self.in_flight.is_empty() && nothing_left {
+            if self.in_flight.is_empty() && nothing_left {
                 let code = self.final_code(ending.code);
                 self.phase = Phase::Over;
                 actions.push(Action::End { code });
@@ -152,6 +163,38 @@ impl State {
             Some(Until::Interrupted { .. }) => self.conclude_attached(plan, now, actions),
             _ => {}
         }
+    }
+
+    /// The end without an engine: what is to be stopped waits for its return a while, and is then named.
+    fn conclude_out_of_reach(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let may_have_left = self.may_have_left();
+        let Phase::Ending(ending) = &mut self.phase else { return };
+        let waits_since = *ending.waits_since.get_or_insert(now);
+        let code = ending.code;
+        if ending.stop.is_none() || !may_have_left {
+            actions.push(Action::End { code: self.final_code(code) });
+        } else if now >= waits_since + ENGINE_PATIENCE {
+            actions.push(Action::Tell(Notice::LeftRunning { containers: self.left() }));
+            actions.push(Action::End { code: 1 });
+        } else {
+            return;
+        }
+        self.phase = Phase::Over;
+    }
+
+    /// Whether anything may run that the run would have to stop.
+    fn may_have_left(&self) -> bool {
+        !self.in_flight.is_empty() || !self.left().is_empty()
+    }
+
+    /// The containers of the run that ran when the engine was last heard of.
+    fn left(&self) -> Vec<String> {
+        let scope = self.scope();
+        let own = self.observed.containers.values().filter(|it| scope.contains(&it.service) && !it.one_off);
+        let running = own.filter(|it| it.state.is_running() || it.state == ContainerState::Restarting);
+        let mut names: Vec<String> = running.map(|it| format!("{}-{}", it.service, it.number)).collect();
+        names.sort();
+        names
     }
 
     fn conclude_ready(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {

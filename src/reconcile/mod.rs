@@ -187,6 +187,10 @@ impl State {
         let settled = if self.changes.is_empty() { None } else { self.settle.deadline() };
         let back_off = self.back_offs.values().filter_map(|back_off| back_off.until).min();
         let patience = self.lost_since.filter(|_| !self.is_attached()).map(|since| since + ENGINE_PATIENCE);
+        let patience = match &self.phase {
+            Phase::Ending(ending) => ending.waits_since.map(|since| since + ENGINE_PATIENCE),
+            _ => patience,
+        };
         let timeout = match (&self.phase, self.up().map(|up| &up.until)) {
             (Phase::Starting, Some(Until::Ready { timeout })) => *timeout,
             _ => None,
@@ -438,6 +442,9 @@ impl State {
         }
         if self.lost_since.take().is_some() {
             actions.push(Action::Tell(Notice::EngineBack));
+            if let Phase::Ending(ending) = &mut self.phase {
+                ending.waits_since = None;
+            }
         }
         self.listing = Listing::Current;
         let before = std::mem::replace(&mut self.observed, observed);

@@ -138,6 +138,16 @@ pub enum Notice {
     },
     /// The engine answers again.
     EngineBack,
+    /// The run is to end and cannot stop its containers before the engine answers.
+    StopWaits {
+        /// How long it is waited for.
+        patience: Duration,
+    },
+    /// The run ends without an engine that could have stopped its containers.
+    LeftRunning {
+        /// Those that ran when it was last heard of, `service-number`.
+        containers: Vec<String>,
+    },
     /// Not everything was healthy in the time given with `--wait-timeout`.
     TimedOut {
         /// The services that were not.

@@ -126,6 +126,8 @@ fn worded(action: &Action) -> Option<String> {
         }
         Action::Tell(Notice::EngineLost { .. }) => "engine lost".into(),
         Action::Tell(Notice::EngineBack) => "engine back".into(),
+        Action::Tell(Notice::StopWaits { patience }) => format!("waits {patience:?} for the engine"),
+        Action::Tell(Notice::LeftRunning { containers }) => format!("left running: {containers:?}"),
         Action::Tell(Notice::Failed { operation, still_running, .. }) => {
             format!("failed: {operation}{}", if *still_running { ", still running" } else { "" })
         }
@@ -359,6 +361,48 @@ fn nothing_is_begun_while_the_engine_is_away_and_its_return_brings_a_new_listing
     assert_eq!(done, ["engine back", "api exited with 255, again in Some(1s)"]);
     run.now = run.state.wake_at().expect("the pause ends");
     assert_eq!(run.on(Event::Woken), ["1: start api-1"]);
+}
+
+#[test]
+fn an_interrupt_while_the_engine_is_away_waits_for_it_and_then_stops_what_runs() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    let api = run.container("api", ContainerState::Running);
+    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
+    assert_eq!(run.at(60_000).on(Event::Interrupted { code: 130 }), ["waits 10s for the engine"]);
+    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(70)));
+    assert!(run.at(69_000).on(Event::Woken).is_empty());
+    let listing = with(prepared(&run.project), [api]);
+    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "1: stop api-1"]);
+    let stopped = run.container("api", ContainerState::Exited(0));
+    assert_eq!(run.at(90_000).done(1, now_a(&stopped)), ["end with 130"]);
+}
+
+#[test]
+fn an_engine_that_does_not_come_back_ends_an_interrupted_run_with_the_names_of_what_it_left() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.on(Event::EngineLost { reason: "closed".into() });
+    run.on(Event::Interrupted { code: 130 });
+    assert_eq!(run.at(70_000).on(Event::Woken), ["left running: [\"api-1\"]", "end with 1"]);
+}
+
+#[test]
+fn a_second_interrupt_does_not_wait_for_an_engine_that_is_away() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.on(Event::EngineLost { reason: "closed".into() });
+    run.on(Event::Interrupted { code: 130 });
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["left running: [\"api-1\"]", "end with 130"]);
+}
+
+#[test]
+fn an_engine_that_goes_away_while_a_run_stops_is_waited_for() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
+    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
+    assert_eq!(run.failed(1, "it does not answer"), ["failed: stop api-1"]);
+    let api = run.container("api", ContainerState::Exited(0));
+    let listing = with(prepared(&run.project), [api]);
+    run.on(Event::Observed(listing.clone()));
+    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "end with 130"]);
 }
 
 #[test]

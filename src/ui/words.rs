@@ -127,6 +127,18 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
         Notice::EngineLost { reason } => {
             Said::new(Mark::Warning, "", format!("the engine does not answer: {reason}; waiting for it"))
         }
+        Notice::StopWaits { patience } => {
+            let words =
+                format!("the engine does not answer: waiting {} s for it, to stop what runs", patience.as_secs());
+            Said::new(Mark::Warning, "", words).hint("ctrl-c again leaves it running")
+        }
+        Notice::LeftRunning { containers } => {
+            let words = match containers.as_slice() {
+                [] => "the engine does not answer, and what was being started may run".to_owned(),
+                names => format!("the engine does not answer, so what it ran may run on: {}", quoted(names.iter())),
+            };
+            Said::new(Mark::Bad, "", words).hint("end it with `hoist down` when the engine answers again")
+        }
         Notice::EngineBack => Said::new(Mark::Good, "", "the engine answers again"),
         Notice::TimedOut { services } => {
             let mut said = Said::new(Mark::Bad, "", format!("not ready in time: {}", quoted(services.iter())));

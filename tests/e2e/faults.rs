@@ -41,6 +41,44 @@ fn a_run_survives_the_engine_s_stop_and_finds_its_containers_again() {
 }
 
 #[test]
+fn an_interrupt_while_the_engine_is_away_stops_the_containers_when_it_is_back() {
+    let Some(mut engine) = PrivateEngine::start_embedded() else { return };
+    let project = Project::on(engine.handle(), ONE);
+    let session = project.up();
+    session.wait_for("begun");
+    engine.kill();
+    session.wait_for("waiting for it");
+    session.signal(Signal::INT);
+    session.wait_for("to stop what runs");
+    engine.resume();
+    assert_eq!(session.exit_code(), Some(130), "{}", session.said());
+    assert!(!project.container("app").runs());
+    drop(project);
+    drop(engine);
+}
+
+#[test]
+fn an_interrupt_while_the_engine_stays_away_says_what_still_runs_and_how_to_end_it() {
+    let Some(mut engine) = PrivateEngine::start_embedded() else { return };
+    let project = Project::on(engine.handle(), ONE);
+    let session = project.up();
+    session.wait_for("begun");
+    engine.kill();
+    session.wait_for("waiting for it");
+    session.signal(Signal::TERM);
+    let line = session.wait_for("may run on");
+    assert!(line.contains("`app-1`"), "{line}");
+    assert_eq!(session.exit_code(), Some(1), "{}", session.said());
+    session.wait_for("hoist down");
+    engine.resume();
+    assert!(project.container("app").runs(), "the engine finds it again");
+    project.hoist(&["down"]).success();
+    assert!(project.containers().is_empty());
+    drop(project);
+    drop(engine);
+}
+
+#[test]
 fn an_engine_that_is_not_there_is_an_error_with_a_next_step() {
     let project = Project::new(ONE).with("DOCKER_HOST", "unix:///nowhere/engine.sock");
     for command in [&["up", "-d"][..], &["ps"], &["down"]] {

@@ -232,6 +232,14 @@ impl PrivateEngine {
         Some(engine)
     }
 
+    /// One of hoist's own, whatever the scenarios run on.
+    pub(crate) fn start_embedded() -> Option<Self> {
+        let mut engine = Self::folder(true)?;
+        engine.resume();
+        engine.load_busybox();
+        Some(engine)
+    }
+
     /// A place for an engine of hoist's own that nobody has started: a command that needs it does.
     pub(crate) fn unstarted() -> Option<Self> {
         Self::folder(true)
@@ -303,6 +311,14 @@ impl PrivateEngine {
                 let _ = daemon.kill();
                 let _ = daemon.wait();
             }
+        }
+    }
+
+    /// Ends its daemon as `kill -9` does; an embedded one's containers go on.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().expect("it can be killed");
+            daemon.wait().expect("it is ours");
         }
     }
 
