@@ -9,6 +9,8 @@ mod dotenv;
 mod environment;
 mod extend;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod interpolate;
 mod keys;
 mod locate;
@@ -29,6 +31,7 @@ mod sections;
 mod select;
 mod validate;
 mod value;
+pub mod written;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -42,6 +45,7 @@ use problem::{Problem, Sources};
 use read::Context;
 use resolve::Origin;
 use validate::Check;
+use written::Written;
 
 /// What is to be loaded, as the command line and the environment say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Loaded {
     pub environment: BTreeMap<String, String>,
     /// Variables were replaced, as [`Request::interpolate`] asked.
     pub interpolated: bool,
+    /// How it is written.
+    pub written: Written,
 }
 
 /// Why nothing could be loaded: at least one error, and the warnings found on the way.
@@ -90,6 +96,19 @@ pub struct Failure {
     pub problems: Vec<Problem>,
     /// The files that were read, for showing the problems.
     pub sources: Sources,
+    /// As much as was understood, when it has the form of a manifest.
+    pub draft: Option<Box<Draft>>,
+}
+
+/// What was understood of a manifest with errors.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The project, without what could not be read.
+    pub project: Project,
+    /// How it is written.
+    pub written: Written,
+    /// The variables that the manifest was read with.
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The file system as the manifest needs it; the edge implements it. Paths are absolute, or `-` for standard input.
@@ -136,7 +155,7 @@ pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
     let mut problems = Vec::new();
     let mut environment = Environment::new(request, loader, &mut sources, &mut problems);
     let found = discover::find(request, &mut environment, loader, &mut sources, &mut problems);
-    let Some(found) = found else { return Err(Failure { problems, sources }) };
+    let Some(found) = found else { return Err(Failure { problems, sources, draft: None }) };
     let asked = discover::asked_name(request, &environment, &mut problems);
     let mut assembly = Assembly::new(loader, &request.current_directory, sources, problems);
     assembly.interpolate = request.interpolate;
@@ -152,45 +171,48 @@ pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
     }
     let tree = assembly.assemble(documents, &found.directory, &environment.variables);
     let Some(mut tree) = tree else {
-        return Err(Failure { problems: assembly.problems, sources: assembly.sources });
+        return Err(Failure { problems: assembly.problems, sources: assembly.sources, draft: None });
     };
     merge::drop_reset(&mut tree);
     let origin =
         Origin { name, directory: found.directory, files: found.files, environment_files: environment.files.clone() };
-    finish(request, assembly, &tree, origin, environment)
+    finish(request, assembly, tree, origin, environment)
 }
 
 /// The finished tree → the project.
 fn finish(
     request: &Request,
     mut assembly: Assembly<'_>,
-    tree: &Node,
+    tree: Node,
     origin: Origin,
     environment: Environment,
 ) -> Result<Loaded, Failure> {
     let context = Context::new(&assembly.sources, assembly.home.as_deref());
-    let mut sections = sections::read(tree, &context);
+    let mut sections = sections::read(&tree, &context);
     let found = context.into_problems();
     assembly.problems.extend(found);
     // Checks of sense would only repeat what is wrong in form.
     let well_formed = !assembly.problems.iter().any(Problem::is_error);
     let variables = &environment.variables;
     let disabled = profiles::split(&mut sections.services, request, variables, &mut assembly.problems);
-    complete::services(&mut sections, tree, variables, &mut assembly);
+    complete::services(&mut sections, &tree, variables, &mut assembly);
     let mut check =
-        Check { tree, sections: &sections, disabled: &disabled, named: &request.services, problems: Vec::new() };
+        Check { tree: &tree, sections: &sections, disabled: &disabled, named: &request.services, problems: Vec::new() };
     check.resources();
     check.services();
     let checks = check.problems;
-    complete::resources(&mut sections, tree, &origin.name, &mut assembly);
+    complete::resources(&mut sections, &tree, &origin.name, &mut assembly);
     if well_formed {
         assembly.problems.extend(checks);
     } else {
         assembly.problems.extend(checks.into_iter().filter(|problem| problem.place.is_some()));
     }
-    locate::name_paths(tree, &mut assembly.problems);
+    locate::name_paths(&tree, &mut assembly.problems);
     if assembly.problems.iter().any(Problem::is_error) {
-        return Err(Failure { problems: assembly.problems, sources: assembly.sources });
+        let project = resolve::project(origin, &sections, &disabled, variables);
+        let draft = Draft { project, written: Written::new(tree), environment: environment.variables };
+        let (problems, sources) = (assembly.problems, assembly.sources);
+        return Err(Failure { problems, sources, draft: Some(Box::new(draft)) });
     }
     let model = model::model(&origin.name, &sections);
     let project = resolve::project(origin, &sections, &disabled, variables);
@@ -201,6 +223,7 @@ fn finish(
         sources: assembly.sources,
         environment: environment.variables,
         interpolated: request.interpolate,
+        written: Written::new(tree),
     })
 }
 

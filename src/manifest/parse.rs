@@ -13,8 +13,8 @@ use super::scalar::{self, Resolved};
 
 /// How deeply collections may nest, aliases unfolded.
 const MAX_DEPTH: usize = 128;
-/// How many nodes aliases may add, which ends an alias bomb early.
-const MAX_ALIASED: usize = 200_000;
+/// How many nodes may be kept for aliases, and how many aliases may add, which ends an alias bomb early.
+const MAX_ALIASED: usize = 100_000;
 
 /// The documents of a file, and what is wrong with them as YAML.
 ///
@@ -27,6 +27,7 @@ pub(super) fn parse(text: &str, file: u32) -> (Vec<Node>, Vec<Problem>) {
         file,
         text,
         anchors: HashMap::new(),
+        anchored: 0,
         aliased: 0,
         problems: Vec::new(),
     };
@@ -42,6 +43,7 @@ struct Builder<'a> {
     file: u32,
     text: &'a str,
     anchors: HashMap<usize, Node>,
+    anchored: usize,
     aliased: usize,
     problems: Vec<Problem>,
 }
@@ -95,6 +97,10 @@ impl<'a> Builder<'a> {
             _ => return Err(Box::new(Problem::error("this is not understood as YAML").at(place))),
         };
         if anchor != 0 {
+            self.anchored += node.count();
+            if self.anchored > MAX_ALIASED {
+                return Err(Box::new(Problem::error("the anchors of this file hold too much").at(place)));
+            }
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)

@@ -154,3 +154,64 @@ fn ranges_of_all_ports_many_times_over_end_in_a_problem() {
     let ranges = vec!["1-65535:1-65535"; 100].join(", ");
     assert!(load_text(&format!("services: {{a: {{image: x, ports: [{ranges}]}}}}")).contains("ports"));
 }
+
+/// Files that are small and want to become large.
+fn bombs() -> Vec<String> {
+    let levels = |first: &str, level: &dyn Fn(usize, &str) -> String| {
+        (1..12).fold(first.to_owned(), |text, number| {
+            text + &level(number, &vec![format!("*a{}", number - 1); 10].join(", "))
+        })
+    };
+    let lists = levels("x-a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n", &|number, aliases| {
+        format!("x-a{number}: &a{number} [{aliases}]\n")
+    });
+    let maps = levels("x-a0: &a0 {k: v}\n", &|number, aliases| {
+        let entries = aliases.split(", ").enumerate().map(|(at, alias)| format!("k{at}: {alias}"));
+        format!("x-a{number}: &a{number} {{{}}}\n", entries.collect::<Vec<_>>().join(", "))
+    });
+    let merged = format!(
+        "x-a: &a {{{}}}\nservices: {{{}}}\n",
+        (0..5000).map(|number| format!("k{number}: v")).collect::<Vec<_>>().join(", "),
+        (0..5000).map(|number| format!("s{number}: {{<<: *a}}")).collect::<Vec<_>>().join(", ")
+    );
+    let anchors: Vec<String> = (0..120).map(|number| format!("&a{number} [")).collect();
+    let nested = format!("x-a: {}{}{}\n", anchors.concat(), "x, ".repeat(20_000), "]".repeat(120));
+    let variables = format!("x-a: {}\n", "${A:-".repeat(31) + &"x".repeat(4000) + &"}".repeat(31));
+    [lists, maps, merged, nested, variables].map(|text| text + "services: {a: {image: x}}\n").into()
+}
+
+/// The most memory that this process has used, in MiB.
+#[cfg(target_os = "linux")]
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
+}
+
+/// How long this process has had a processor, in milliseconds: others may be busy too.
+#[cfg(target_os = "linux")]
+fn busy() -> i64 {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    spent.tv_sec * 1000 + spent.tv_nsec / 1_000_000
+}
+
+/// The test runs itself again in a process of its own, where no other test uses memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_bomb_takes_little_time_and_memory() {
+    const ALONE: &str = "HOIST_TEST_BOMBS";
+    if std::env::var_os(ALONE).is_some() {
+        for (number, bomb) in bombs().iter().enumerate() {
+            let begun = busy();
+            load_text(bomb);
+            let took = busy() - begun;
+            assert!(took < 100, "bomb {number} took {took} ms");
+            assert!(peak() < 100, "bomb {number} took {} MiB", peak());
+        }
+        return;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().expect("the test itself"));
+    command.args(["--exact", "robust::a_bomb_takes_little_time_and_memory", "--nocapture"]).env(ALONE, "1");
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

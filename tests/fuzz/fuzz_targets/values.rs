@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| hoist_fuzz::manifest::fuzz::values(text));
