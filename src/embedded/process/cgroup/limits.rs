@@ -18,11 +18,22 @@ impl Cgroup {
         if let Some(pids) = resources.pids() {
             self.write("pids", "pids.max", &or_max(pids.limit()))?;
         }
-        if let Some(weight) = resources.block_io().as_ref().and_then(LinuxBlockIo::weight) {
-            let file = if self.unified { "io.bfq.weight" } else { "blkio.bfq.weight" };
-            self.write("blkio", file, &weight.to_string())?;
+        self.weigh(resources)
+    }
+
+    /// Sets, before the container runs, what `libcontainer` gets wrong with one hierarchy: no swap at all becomes all there
+    /// is, and the weight at the disks is reckoned in too few bits where the kernel lacks BFQ's files.
+    pub(in super::super) fn correct(&self, resources: &LinuxResources) -> io::Result<()> {
+        if !self.unified {
+            return Ok(());
         }
-        Ok(())
+        resources.memory().as_ref().map_or(Ok(()), |memory| self.unified_memory(memory))?;
+        self.weigh(resources)
+    }
+
+    /// Sets the weight of its turns at the disks, where one is named.
+    fn weigh(&self, resources: &LinuxResources) -> io::Result<()> {
+        resources.block_io().as_ref().and_then(LinuxBlockIo::weight).map_or(Ok(()), |weight| self.disks(weight))
     }
 
     fn unified_memory(&self, memory: &LinuxMemory) -> io::Result<()> {
@@ -79,6 +90,19 @@ impl Cgroup {
         set("cpu.cfs_period_us", cpu.period().filter(|period| *period != 0).map(|period| period.to_string()))?;
         set("cpu.cfs_quota_us", cpu.quota().filter(|quota| *quota != 0).map(|quota| quota.to_string()))
     }
+
+    /// Which file takes the weight depends on the scheduler that the kernel has.
+    fn disks(&self, weight: u16) -> io::Result<()> {
+        let (scheduled, plain, scaled) = if self.unified {
+            ("io.bfq.weight", "io.weight", format!("default {}", disk_weight(weight)))
+        } else {
+            ("blkio.bfq.weight", "blkio.weight", weight.to_string())
+        };
+        if self.read("blkio", scheduled).is_some() {
+            return self.write("blkio", scheduled, &weight.to_string());
+        }
+        self.write("blkio", plain, &scaled)
+    }
 }
 
 /// No limit is a word.
@@ -86,9 +110,18 @@ fn or_max(value: i64) -> String {
     if value < 0 { "max".into() } else { value.to_string() }
 }
 
-/// Shares of version 1 (2 to 262144) as a weight of version 2 (1 to 10000).
-fn weight(shares: u64) -> u64 {
-    1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
+/// Shares of version 1 (2 to 262144) as a weight of version 2 (1 to 10000), on a curve on which the usual 1024 are the
+/// usual 100. It is the one by which a container gets its first weight.
+fn weight(shares: u64) -> u32 {
+    const MOST: u32 = 10_000;
+    let shares = f64::from(u32::try_from(shares.clamp(2, 262_144)).unwrap_or(2)).log2();
+    let weight = 10_f64.powf((shares * shares + 125.0 * shares) / 612.0 - 7.0 / 34.0);
+    (1..MOST).find(|candidate| f64::from(*candidate) >= weight).unwrap_or(MOST)
+}
+
+/// A weight of version 1 (10 to 1000) as one of version 2 (1 to 10000).
+fn disk_weight(weight: u16) -> u32 {
+    1 + (u32::from(weight.clamp(10, 1000)) - 10) * 9999 / 990
 }
 
 #[cfg(test)]
@@ -97,6 +130,7 @@ mod tests {
 
     #[test]
     fn shares_become_weights_end_to_end() {
-        assert_eq!([weight(2), weight(1024), weight(262_144)], [1, 39, 10_000]);
+        assert_eq!([weight(2), weight(512), weight(1024), weight(262_144)], [1, 59, 100, 10_000]);
+        assert_eq!([disk_weight(10), disk_weight(500), disk_weight(1000)], [1, 4950, 10_000]);
     }
 }

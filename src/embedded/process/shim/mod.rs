@@ -183,6 +183,10 @@ impl Shim {
         let traced = inside.privileges.needs_tracer();
         let builder = builder.with_root_path(self.folder.path())?.with_executor(inside);
         let mut container = builder.as_init(self.folder.path()).with_systemd(false).with_detach(true).build()?;
+        let limits = self.container.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+        if let Some(limits) = limits {
+            self.cgroup.correct(limits).map_err(LibcontainerError::OtherIO)?;
+        }
         container.start()?;
         if let Some(pid) = container.pid().filter(|_| traced) {
             inside::answer(nix::unistd::Pid::from_raw(pid.as_raw())).map_err(LibcontainerError::OtherIO)?;

@@ -160,6 +160,11 @@ fn resource(kind: PosixRlimitType) -> Resource {
 /// Of the limits those whose controllers this machine has.
 fn possible(mut resources: LinuxResources, cgroup: &Cgroup) -> LinuxResources {
     if cgroup.is_unified() {
+        if let Some(mut disks) = resources.block_io().clone() {
+            // Set after the making, see `Cgroup::correct`.
+            disks.set_weight(None);
+            resources.set_block_io(Some(disks));
+        }
         return resources;
     }
     resources.set_network(None);

@@ -115,6 +115,9 @@ pub(super) fn cgroup2() -> bool {
 /// What cgroups can limit here.
 fn controls(root: &Path) -> BTreeSet<Control> {
     let controllers = fs::read_to_string(root.join("cgroup.controllers"));
+    if controllers.is_ok() && !offers(root, "memory.max") {
+        make_group(root);
+    }
     let present = |control: Control| {
         if let Ok(controllers) = &controllers {
             let has = |name: &str| controllers.split_whitespace().any(|controller| controller == name);
@@ -155,6 +158,15 @@ fn controls(root: &Path) -> BTreeSet<Control> {
     .into_iter()
     .filter(|control| present(*control))
     .collect()
+}
+
+/// The root of the one hierarchy limits nothing, and where no service manager has made groups below it, none tells what
+/// can be limited: the group that the containers will be in does. Whoever may not make it can limit nothing.
+fn make_group(root: &Path) {
+    let _ = fs::create_dir(root.join("hoist"));
+    for controller in ["memory", "io"] {
+        let _ = fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
 }
 
 /// Whether a hierarchy has a file. Some are not in its root: then one of its groups is asked.
