@@ -1,5 +1,6 @@
 //! The machine itself: what it has and allows, and its own root file system as the lowest layer of a container.
 
+mod hierarchy;
 mod rootfs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use rustix::process::{Resource, getrlimit};
 use super::super::error::Error;
 use super::super::spec::{Control, Device, Machine};
 
+use hierarchy::handed_down;
 pub(super) use rootfs::mount;
 
 /// Where hierarchies of cgroups are mounted.
@@ -114,10 +116,7 @@ pub(super) fn cgroup2() -> bool {
 
 /// What cgroups can limit here.
 fn controls(root: &Path) -> BTreeSet<Control> {
-    let controllers = fs::read_to_string(root.join("cgroup.controllers"));
-    if controllers.is_ok() && !offers(root, "memory.max") {
-        make_group(root);
-    }
+    let controllers = fs::read_to_string(root.join("cgroup.controllers")).map(|all| handed_down(root, all));
     let present = |control: Control| {
         if let Ok(controllers) = &controllers {
             let has = |name: &str| controllers.split_whitespace().any(|controller| controller == name);
@@ -158,15 +157,6 @@ fn controls(root: &Path) -> BTreeSet<Control> {
     .into_iter()
     .filter(|control| present(*control))
     .collect()
-}
-
-/// The root of the one hierarchy limits nothing, and where no service manager has made groups below it, none tells what
-/// can be limited: the group that the containers will be in does. Whoever may not make it can limit nothing.
-fn make_group(root: &Path) {
-    let _ = fs::create_dir(root.join("hoist"));
-    for controller in ["memory", "io"] {
-        let _ = fs::write(root.join("cgroup.subtree_control"), format!("+{controller}"));
-    }
 }
 
 /// Whether a hierarchy has a file. Some are not in its root: then one of its groups is asked.
