@@ -81,6 +81,7 @@ fn rules(folder: &Path) -> Arc<Rules> {
         dockerfile_inline: None,
         args: BTreeMap::new(),
         target: None,
+        ..Build::default()
     };
     let service = Service { name: "app".to_owned(), build: Some(build), ..Service::default() };
     let project = Project {
@@ -94,6 +95,7 @@ fn rules(folder: &Path) -> Arc<Rules> {
         volumes: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
     };
     Arc::new(Rules::new(&project, &read_ignore_files(&project)))
 }

@@ -145,7 +145,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Ps(arguments) => ps::run(&global, arguments).await,
         Command::Logs(arguments) => logs::run(&global, arguments).await,
         Command::Exec(arguments) => exec::run(&global, arguments).await,
-        Command::Run(arguments) => run::run(&global, arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(&global, arguments)).await,
         Command::Cp(arguments) => cp::run(&global, arguments).await,
         Command::Wait(arguments) => wait::run(&global, arguments).await,
         Command::Build(arguments) => build::run(&global, arguments).await,

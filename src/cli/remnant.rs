@@ -60,6 +60,7 @@ fn remembered(name: &str, observed: &Observed) -> Project {
         volumes,
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
     }
 }
 

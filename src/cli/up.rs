@@ -11,7 +11,7 @@ use super::global::Global;
 use super::session;
 use crate::dispatch::{Manifest, Read};
 use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
-use crate::project::Project;
+use crate::project::{Project, Service};
 use crate::ui::Style;
 
 /// Create and start services, show their logs and watch their files
@@ -187,13 +187,11 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
     session::check_services(&named, project.services.keys())?;
     let mut options = drive::options(global);
     options.prefix = !arguments.no_log_prefix;
-    options.hidden = project
-        .services
-        .keys()
-        .filter(|name| !arguments.attach.is_empty() && !arguments.attach.contains(name))
-        .chain(&arguments.no_attach)
-        .cloned()
-        .collect();
+    let is_hidden = |service: &&Service| {
+        if arguments.attach.is_empty() { service.hides_output } else { !arguments.attach.contains(&service.name) }
+    };
+    let hidden = project.services.values().filter(is_hidden).map(|service| &service.name);
+    options.hidden = hidden.chain(&arguments.no_attach).cloned().collect();
     if arguments.no_color {
         session::no_colour();
     }

@@ -1,5 +1,6 @@
 //! Operations → calls to the engine. Each is a fixed sequence; nothing is decided here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::SyncFiles;
 use crate::engine::{Engine, EngineError, Progress};
-use crate::plan::observed::{Container, Observed};
+use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
 use crate::plan::operation::Operation;
 use crate::plan::{replicas_of, spec};
-use crate::project::{Hook, Networking, Project};
+use crate::project::{Hook, Project};
 use crate::reconcile::event::{Answer, Failure, Outcome};
-use crate::ui::Message;
+use crate::reconcile::notice::Notice;
+use crate::ui::{Line, Message};
 use crate::watch::tar::sync_tar;
 
 /// How much news of a build may wait to be printed.
@@ -35,7 +37,8 @@ pub(super) struct Job<E> {
 #[derive(Debug, Default)]
 pub(super) struct Context {
     image_id: String,
-    network_container: Option<String>,
+    /// The containers whose namespaces or volumes it uses, by service.
+    companions: BTreeMap<String, ContainerId>,
     /// Whether the container that an exchange replaces ran.
     was_running: bool,
 }
@@ -48,15 +51,14 @@ impl Context {
         }
         let Operation::Create { service, .. } = operation else { return Self::default() };
         let Some(service) = project.services.get(service) else { return Self::default() };
-        let network_container = match &service.networking {
-            Networking::Service(name) => {
-                replicas_of(observed, name).into_values().next().map(|replica| replica.current.id.clone())
-            }
-            _ => None,
+        let companion = |name: &str| {
+            let replica = replicas_of(observed, name).into_values().next()?;
+            Some((name.to_owned(), replica.current.id.clone()))
         };
+        let companions = service.companions().filter_map(companion).collect();
         let image = observed.images.get(&project.image_of(service));
         let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
-        Self { image_id, network_container, was_running: false }
+        Self { image_id, companions, was_running: false }
     }
 }
 
@@ -94,7 +96,7 @@ impl<E: Engine> Job<E> {
             Operation::Create { service, number, replaces } => {
                 self.create(service, *number, replaces.as_deref()).await.map(container)
             }
-            Operation::Start { container: id, .. } => engine.start_container(id).await.map(container),
+            Operation::Start { service, container: id, .. } => self.start(service, id).await.map(container),
             Operation::Exchange { service, number, old, new } => {
                 self.exchange(service, *number, old, new).await.map(container)
             }
@@ -102,15 +104,15 @@ impl<E: Engine> Job<E> {
                 self.rename(service, *number, id).await?;
                 Ok(engine.container(id).await?.map_or(Outcome::Nothing, container))
             }
-            Operation::Restart { container: id, .. } => {
-                engine.stop_container(id, self.grace).await?;
-                engine.start_container(id).await.map(container)
+            Operation::Restart { service, container: id, .. } => {
+                self.stop(service, id).await?;
+                self.start(service, id).await.map(container)
             }
-            Operation::Stop { container: id, .. } => {
-                Ok(engine.stop_container(id, self.grace).await?.map_or(Outcome::Nothing, container))
+            Operation::Stop { service, container: id, .. } => {
+                Ok(self.stop(service, id).await?.map_or(Outcome::Nothing, container))
             }
-            Operation::Remove { container: id, volumes, .. } => {
-                engine.stop_container(id, self.grace).await?;
+            Operation::Remove { service, container: id, volumes, .. } => {
+                self.stop(service, id).await?;
                 engine.remove_container(id, *volumes).await.map(nothing)
             }
             Operation::Sync { containers, files, exec, .. } => self.sync(containers, files, exec).await,
@@ -157,15 +159,78 @@ impl<E: Engine> Job<E> {
             return Err(EngineError::NotFound { message: format!("no service `{service}`") });
         };
         let mut spec = spec::container(&self.project, service, number, &self.context.image_id, replaces);
-        spec.network_container.clone_from(&self.context.network_container);
-        self.engine.create_container(&spec).await
+        spec.companions.clone_from(&self.context.companions);
+        let made = self.engine.create_container(&spec).await?;
+        for warning in made.warnings {
+            self.warn(format!("`{}`: {warning}", service.name)).await;
+        }
+        Ok(made.container)
+    }
+
+    /// Starts a container and runs what its service runs then.
+    async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
+        let started = self.engine.start_container(id).await?;
+        if self.after_start(service, id).await? == 0 {
+            return Ok(started);
+        }
+        // Its commands take their time: it may be another one since.
+        Ok(self.engine.container(id).await?.unwrap_or(started))
+    }
+
+    /// Runs the commands of `post_start` and says how many there were.
+    async fn after_start(&self, service: &str, id: &str) -> Result<usize, EngineError> {
+        let hooks = self.project.services.get(service).map(|service| &*service.post_start).unwrap_or_default();
+        for hook in hooks {
+            self.run_hook("post_start", service, id, hook).await?;
+        }
+        Ok(hooks.len())
+    }
+
+    /// Runs the commands of `pre_stop` in a container that runs, then stops it. One that fails is told of and keeps
+    /// nobody from stopping.
+    async fn stop(&self, service: &str, id: &str) -> Result<Option<Container>, EngineError> {
+        let services = [&self.project.services, &self.project.disabled];
+        let service = services.into_iter().find_map(|services| services.get(service));
+        let hooks = service.map(|service| &*service.pre_stop).unwrap_or_default();
+        if let (Some(service), false) = (service, hooks.is_empty())
+            && self.engine.container(id).await?.is_some_and(|container| container.state == ContainerState::Running)
+        {
+            for hook in hooks {
+                if let Err(error) = self.run_hook("pre_stop", &service.name, id, hook).await {
+                    self.warn(error.to_string()).await;
+                }
+            }
+        }
+        self.engine.stop_container(id, self.grace).await
+    }
+
+    /// Runs one command and shows what it says among the service's output.
+    async fn run_hook(&self, kind: &str, service: &str, id: &str, hook: &Hook) -> Result<(), EngineError> {
+        let ended = self.engine.exec(id, hook).await?;
+        let lines = ended.output.lines().map(|text| Line {
+            service: service.to_owned(),
+            number: 1,
+            stderr: false,
+            text: text.to_owned(),
+        });
+        // Without a printing task there is nobody to tell.
+        let _ = self.messages.send(Message::Lines(lines.collect())).await;
+        if ended.code == 0 {
+            return Ok(());
+        }
+        Err(refused(&format!("the `{kind}` command `{}` exited with code {}", hook.command.join(" "), ended.code)))
+    }
+
+    async fn warn(&self, message: String) {
+        // Without a printing task there is nobody to tell.
+        let _ = self.messages.send(Message::Notice(Notice::Warning { message, hint: None })).await;
     }
 
     /// The old container stops, the new one starts and takes over its name. When the new one cannot start, the old one
     /// is started again.
     async fn exchange(&self, service: &str, number: u32, old: &str, new: &str) -> Result<Container, EngineError> {
         let engine = &self.engine;
-        engine.stop_container(old, self.grace).await?;
+        self.stop(service, old).await?;
         if let Err(error) = engine.start_container(new).await {
             if self.context.was_running {
                 engine.start_container(old).await?;
@@ -175,6 +240,7 @@ impl<E: Engine> Job<E> {
         // Its anonymous volumes are the new one's now.
         engine.remove_container(old, false).await?;
         self.rename(service, number, new).await?;
+        self.after_start(service, new).await?;
         let gone = || EngineError::NotFound { message: format!("the new container of `{service}` is gone") };
         engine.container(new).await?.ok_or_else(gone)
     }

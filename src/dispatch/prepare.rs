@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future;
 
@@ -24,6 +25,7 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
         project: Arc::clone(&setup.project),
         goal: setup.goal.clone(),
         rules: None,
+        began: now(),
         inputs: BTreeMap::new(),
         initial_syncs: BTreeMap::new(),
         follow: setup.follow_logs,
@@ -38,6 +40,12 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
     }
     run.inputs = inputs(&setup.project, &setup.goal).await;
     Ok((run, watching))
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What saved files lead to, by the manifest and the ignore files as they are now. `files` are those that the manifest
@@ -102,6 +110,7 @@ pub(super) fn wanted(project: &Project) -> Wanted {
 pub async fn observe_once<E: Engine>(engine: &E, project: Arc<Project>, goal: Goal) -> Result<State, SetupError> {
     let inputs = inputs(&project, &goal).await;
     let observed = engine.observe(&project.name, &wanted(&project)).await?;
-    let run = RunSetup { project, goal, rules: None, inputs, initial_syncs: BTreeMap::new(), follow: false };
+    let run =
+        RunSetup { project, goal, rules: None, began: now(), inputs, initial_syncs: BTreeMap::new(), follow: false };
     State::looking(run, observed).map_err(SetupError::Cycles)
 }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use bollard::auth::DockerCredentials;
 use docker_credential::DockerCredential;
+use serde_json::json;
 
 /// The name under which the docker config files the Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -48,6 +50,26 @@ impl Credentials {
         answer
     }
 
+    /// A docker config with the credentials that are known without being asked for by registry: those of the file, and
+    /// those that helpers keep for the registries that it names.
+    pub(super) async fn as_config(&self) -> Option<String> {
+        let folder = self.folder.clone()?;
+        let named = tokio::task::spawn_blocking(move || registries_of_config(&folder)).await.ok().flatten()?;
+        let mut auths = serde_json::Map::new();
+        for registry in named {
+            let Some(found) = self.of_registry(&registry).await else { continue };
+            let entry = match (found.identitytoken, found.username, found.password) {
+                (Some(token), ..) => json!({ "identitytoken": token }),
+                (None, Some(user), Some(password)) => {
+                    json!({ "auth": base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")) })
+                }
+                _ => continue,
+            };
+            auths.insert(registry, entry);
+        }
+        Some(json!({ "auths": auths }).to_string())
+    }
+
     /// The credentials for every registry that a Dockerfile takes something from.
     pub(super) async fn of_dockerfile(
         &self,
@@ -73,6 +95,13 @@ pub(super) fn registry_of(reference: &str) -> String {
         },
         _ => HUB.to_owned(),
     }
+}
+
+/// The registries that a docker config names.
+fn registries_of_config(folder: &Path) -> Option<BTreeSet<String>> {
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("config.json")).ok()?).ok()?;
+    let sections = ["auths", "credHelpers"].into_iter().filter_map(|section| config.get(section)?.as_object());
+    Some(sections.flat_map(|section| section.keys().cloned()).collect())
 }
 
 fn look_up(folder: &Path, registry: &str) -> Option<DockerCredentials> {

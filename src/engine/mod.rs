@@ -73,7 +73,7 @@ pub trait Engine: Clone + Send + Sync + 'static {
     fn remove_image(&self, reference: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
     /// Makes a container, joins its networks and copies its files in; does not start it.
-    fn create_container(&self, spec: &ContainerSpec) -> impl Future<Output = Result<Container, EngineError>> + Send;
+    fn create_container(&self, spec: &ContainerSpec) -> impl Future<Output = Result<Made, EngineError>> + Send;
 
     /// Starts a container and says how it is then.
     fn start_container(&self, id: &str) -> impl Future<Output = Result<Container, EngineError>> + Send;
@@ -115,6 +115,15 @@ pub struct Wanted {
     pub networks: Vec<String>,
     /// Names of volumes.
     pub volumes: Vec<String>,
+}
+
+/// A container that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// It.
+    pub container: Container,
+    /// What was asked for and has no effect, in words for people.
+    pub warnings: Vec<String>,
 }
 
 /// Something has happened to a container.

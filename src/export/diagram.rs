@@ -210,6 +210,7 @@ mod tests {
             volumes: BTreeMap::new(),
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
+            models: BTreeMap::new(),
         };
         (project, names)
     }

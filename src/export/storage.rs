@@ -120,6 +120,10 @@ pub(super) fn mounts(context: &Context<'_>, service: &Service, parts: &mut Parts
                 let size = size.map(|bytes| bytes.to_string()).or_else(|| size_option(options.as_deref()?));
                 (format!("tmpfs{}", mount.target), empty(Some("Memory"), size))
             }
+            MountSource::Image { .. } | MountSource::Cluster(_) | MountSource::Pipe(_) => {
+                export.dropped(key.clone(), "only a folder, a file, a volume or memory can be mounted");
+                continue;
+            }
         };
         parts.mount(&key, &base, volume, volume_mount, export);
     }

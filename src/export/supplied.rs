@@ -80,6 +80,7 @@ mod tests {
             volumes: BTreeMap::new(),
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
+            models: BTreeMap::new(),
         };
         let options = Options { registry: None, secrets: SecretValues::Placeholder, files: BTreeMap::new() };
         let mut export = kubernetes(&project, &options);

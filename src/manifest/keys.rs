@@ -1,4 +1,5 @@
-//! What is known about keys beyond the fields of the types: which must be there, and which are legal but not supported.
+//! What is known about keys beyond the fields of the types: which must be there, and which are legal but have no
+//! effect here.
 
 /// The keys that a mapping must have.
 pub(super) fn required(name: &str) -> &'static [&'static str] {
@@ -18,100 +19,25 @@ pub(super) fn required(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// Legal keys that have no effect yet.
-fn unsupported(name: &str) -> &'static [&'static str] {
-    match name {
-        "Manifest" => &["models"],
-        "Service" => &[
-            "annotations",
-            "attach",
-            "blkio_config",
-            "cgroup",
-            "cgroup_parent",
-            "cpu_count",
-            "cpu_percent",
-            "cpu_period",
-            "cpu_quota",
-            "cpu_rt_period",
-            "cpu_rt_runtime",
-            "cpu_shares",
-            "cpus",
-            "cpuset",
-            "credential_spec",
-            "device_cgroup_rules",
-            "devices",
-            "dns",
-            "dns_opt",
-            "dns_search",
-            "domainname",
-            "external_links",
-            "gpus",
-            "group_add",
-            "ipc",
-            "isolation",
-            "logging",
-            "mac_address",
-            "mem_limit",
-            "mem_reservation",
-            "mem_swappiness",
-            "memswap_limit",
-            "models",
-            "oom_kill_disable",
-            "oom_score_adj",
-            "pid",
-            "pids_limit",
-            "post_start",
-            "pre_stop",
-            "provider",
-            "pull_policy",
-            "pull_refresh_after",
-            "runtime",
-            "security_opt",
-            "shm_size",
-            "storage_opt",
-            "sysctls",
-            "ulimits",
-            "use_api_socket",
-            "userns_mode",
-            "uts",
-            "volumes_from",
-        ],
-        "Build" => &[
-            "entitlements",
-            "ssh",
-            "labels",
-            "cache_from",
-            "cache_to",
-            "no_cache",
-            "additional_contexts",
-            "network",
-            "provenance",
-            "sbom",
-            "pull",
-            "shm_size",
-            "extra_hosts",
-            "isolation",
-            "privileged",
-            "secrets",
-            "tags",
-            "ulimits",
-            "platforms",
-        ],
-        "Deploy" => &["mode", "labels", "update_config", "rollback_config", "resources", "placement", "endpoint_mode"],
-        "Attachment" => &["interface_name", "link_local_ips", "driver_opts", "gw_priority"],
-        "Network" => &["enable_ipv4"],
-        "Ipam" => &["options"],
-        "Mount" => &["consistency", "image"],
-        "BindOptions" => &["recursive"],
-        "VolumeOptions" => &["labels"],
-        "Secret" => &["labels", "driver", "driver_opts", "template_driver"],
-        "Config" => &["labels", "template_driver"],
-        _ => &[],
-    }
-}
-
-pub(super) fn is_unsupported(name: &str, key: &str) -> bool {
-    unsupported(name).contains(&key)
+/// Why a legal key has no effect here: what only a cluster, a cloud or Windows does.
+pub(super) fn note(name: &str, key: &str) -> Option<&'static str> {
+    const CLUSTER: &str = "only a cluster does it, and this runs on one machine";
+    const SWARM: &str = "only Docker Swarm keeps such an object; here its content is mounted";
+    const WINDOWS: &str = "only containers of Windows have it";
+    Some(match (name, key) {
+        ("Service", "credential_spec") | ("Build", "isolation") => WINDOWS,
+        ("Build", "provenance" | "sbom") => "an image that stays on this machine carries no attestation",
+        ("Build", "entitlements" | "privileged") => "an engine's own builder gives no more privileges",
+        ("Deploy", "mode") => "one machine runs as many containers as `replicas` says",
+        ("Deploy", "labels") => "they are a cluster's; those of containers are below the service's `labels`",
+        ("Deploy", "update_config" | "rollback_config") => "containers are replaced one by one, the old one first",
+        ("Deploy", "placement" | "endpoint_mode") => CLUSTER,
+        ("Reservations", "cpus" | "generic_resources") => "only a cluster keeps them for a container",
+        ("DeployRestart", "delay" | "window") => "the engine chooses the pause before a restart itself",
+        ("Mount", "consistency") => "engines of today pass over it",
+        ("Secret", "driver" | "driver_opts") | ("Secret" | "Config", "labels" | "template_driver") => SWARM,
+        _ => return None,
+    })
 }
 
 /// The attribute as people write its path.
@@ -119,12 +45,9 @@ pub(super) fn attribute(name: &str, key: &str) -> String {
     let prefix = match name {
         "Build" => "build.",
         "Deploy" => "deploy.",
-        "Attachment" => "networks.*.",
-        "Network" => "networks.",
-        "Ipam" => "ipam.",
+        "Reservations" => "deploy.resources.reservations.",
+        "DeployRestart" => "deploy.restart_policy.",
         "Mount" => "volumes.",
-        "BindOptions" => "volumes.bind.",
-        "VolumeOptions" => "volumes.volume.",
         "Secret" => "secrets.",
         "Config" => "configs.",
         _ => "",

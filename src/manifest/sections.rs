@@ -54,10 +54,7 @@ pub(super) fn read(tree: &Node, context: &Context<'_>) -> Sections {
             "volumes" => sections.volumes = nullable(section(entry, context)),
             "secrets" => sections.secrets = section(entry, context),
             "configs" => sections.configs = section(entry, context),
-            "models" => {
-                context.not_supported("models", entry.key_place);
-                sections.models = section(entry, context);
-            }
+            "models" => sections.models = section(entry, context),
             "version" => version(entry, context),
             "name" => name(entry, context),
             key if key.starts_with("x-") => {

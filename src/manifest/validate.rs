@@ -297,17 +297,6 @@ impl Check<'_> {
     }
 
     fn mounts(&mut self, name: &str, service: &Service) {
-        for mount in &service.volumes.0 {
-            let kind = match mount.r#type {
-                MountType::Image => "image",
-                MountType::Cluster => "cluster",
-                MountType::Npipe => "npipe",
-                MountType::Bind | MountType::Volume | MountType::Tmpfs => continue,
-            };
-            let problem =
-                Problem::warning(format!("a volume of the type `{kind}` is not supported yet and is left out"));
-            self.report(&["services", name, "volumes", &mount.source], problem);
-        }
         let tmpfs: Vec<&str> = service.tmpfs.0.iter().map(|tmpfs| tmpfs.split(':').next().unwrap_or(tmpfs)).collect();
         for mount in service.volumes.0.iter().filter(|mount| tmpfs.contains(&&*mount.target)) {
             let problem = Problem::error(format!("`{}` is mounted by `volumes` and by `tmpfs`", mount.target));

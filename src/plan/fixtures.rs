@@ -24,6 +24,7 @@ pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
         volumes: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
     }
 }
 
@@ -77,9 +78,7 @@ impl ServiceExt for Service {
         self.build = Some(Build {
             context: BuildContext::Local(format!("/shop/{}", self.name).into()),
             dockerfile: "Dockerfile".into(),
-            dockerfile_inline: None,
-            args: BTreeMap::new(),
-            target: None,
+            ..Build::default()
         });
         self
     }
@@ -142,6 +141,7 @@ pub(crate) fn container(project: &Project, service: &str, number: u32, state: Co
 /// The image of a service.
 pub(crate) fn image(service: &str) -> Image {
     Image {
+        tagged_at: 0,
         id: format!("sha256:{service}"),
         identity: format!("identity of {service}"),
         labels: BTreeMap::new(),

@@ -8,6 +8,7 @@ pub(crate) mod conditions;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod goal;
+mod images;
 pub mod observed;
 pub mod operation;
 mod replicas;
@@ -57,6 +58,10 @@ pub struct Facts {
     pub inputs: BTreeMap<String, String>,
     /// The source generation of every service whose files were saved during the run; missing is 0.
     pub generations: BTreeMap<String, u64>,
+    /// When the run began: nanoseconds since 1970.
+    pub began: u64,
+    /// The services whose image was pulled in this run.
+    pub pulled: BTreeSet<String>,
     /// The source generation that each service's image was built from, for images built in this run.
     pub built: BTreeMap<String, u64>,
     /// Containers whose healthcheck passed before the engine noticed.

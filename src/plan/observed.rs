@@ -164,6 +164,8 @@ pub struct Image {
     pub identity: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// When it last got one of its names, by a pull or a build: nanoseconds since 1970; 0 where nobody knows.
+    pub tagged_at: u64,
     /// Whether it brings a healthcheck of its own.
     pub has_healthcheck: bool,
 }

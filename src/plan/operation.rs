@@ -261,6 +261,8 @@ pub enum Cause {
     InputsChanged,
     /// Asked for on the command line.
     Asked,
+    /// The service's pull policy asks for it.
+    PullPolicy,
     /// A dependency with `restart: true` has a newer container.
     DependencyReplaced {
         /// The dependency.
@@ -291,6 +293,7 @@ impl fmt::Display for Cause {
             Self::SourcesChanged => formatter.write_str("sources changed"),
             Self::InputsChanged => formatter.write_str("sources changed since the image was built"),
             Self::Asked => formatter.write_str("asked for"),
+            Self::PullPolicy => formatter.write_str("its `pull_policy` asks for it"),
             Self::DependencyReplaced { service } => write!(formatter, "dependency `{service}` was replaced"),
             Self::Exited { code } => write!(formatter, "exited with code {code}"),
             Self::Orphan => formatter.write_str("not in the manifest"),

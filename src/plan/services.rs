@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conditions::{Standing, standing};
-use super::goal::{BuildPolicy, Up};
-use super::observed::{Container, ContainerState, Image};
+use super::goal::Up;
+use super::images::ImageOutlook;
+use super::observed::{Container, ContainerState};
 use super::operation::{Cause, Hold, Operation, Subject};
-use super::spec::label;
 use super::{Entry, Replica, Situation, replicas_of};
 use crate::project::{Condition, MountSource, Networking, Published, Service};
 
@@ -76,8 +76,8 @@ struct Outlook {
     failed: Option<String>,
 }
 
-struct Planner<'a> {
-    situation: Situation<'a>,
+pub(super) struct Planner<'a> {
+    pub(super) situation: Situation<'a>,
     services: &'a BTreeSet<String>,
     entries: Vec<Entry>,
     outlook: BTreeMap<&'a str, Outlook>,
@@ -98,7 +98,7 @@ impl<'a> Planner<'a> {
             .collect()
     }
 
-    fn push(&mut self, operation: Operation, cause: Cause, holds: Vec<Hold>) {
+    pub(super) fn push(&mut self, operation: Operation, cause: Cause, holds: Vec<Hold>) {
         self.entries.push(Entry { operation, cause, holds });
     }
 
@@ -132,6 +132,9 @@ impl<'a> Planner<'a> {
 
     /// The image of a service, then every number of it, then what is too much.
     fn service(&mut self, service: &'a Service, up: &Up) {
+        if service.provider.is_some() {
+            return;
+        }
         let first = self.entries.len();
         let image = self.image(service, up);
         let replicas = replicas_of(self.situation.observed, &service.name);
@@ -155,48 +158,6 @@ impl<'a> Planner<'a> {
         }
         self.sync(service, &replicas, &image);
         self.look_out(service, first);
-    }
-
-    /// Plans the image and says what is to be known of it.
-    fn image(&mut self, service: &'a Service, up: &Up) -> ImageOutlook<'a> {
-        let Situation { project, observed, facts, .. } = self.situation;
-        let reference = project.image_of(service);
-        let available = observed.images.get(&reference);
-        let cause = match (&service.build, available) {
-            (Some(_), _) if up.build != BuildPolicy::Never => self.build_cause(service, up, available),
-            (_, None) => Some(Cause::Missing),
-            (_, Some(_)) => None,
-        };
-        if let Some(cause) = cause.clone() {
-            let name = service.name.clone();
-            if service.build.is_none() {
-                self.push(Operation::Pull { service: name }, cause, Vec::new());
-            } else {
-                let reason = format!("image `{reference}` does not exist and `--no-build` forbids building it");
-                let holds = if up.build == BuildPolicy::Never { vec![Hold::Failed { reason }] } else { Vec::new() };
-                let generation = facts.generation(&service.name);
-                self.push(Operation::Build { service: name, generation }, cause, holds);
-            }
-        }
-        ImageOutlook { reference, available, settled: cause.is_none() }
-    }
-
-    fn build_cause(&self, service: &Service, up: &Up, available: Option<&Image>) -> Option<Cause> {
-        let facts = self.situation.facts;
-        let built = facts.built.get(&service.name);
-        if facts.generation(&service.name) > built.copied().unwrap_or(0) {
-            return Some(Cause::SourcesChanged);
-        }
-        let Some(image) = available else { return Some(Cause::Missing) };
-        if built.is_some() {
-            return None;
-        }
-        if up.build == BuildPolicy::Always {
-            return Some(Cause::Asked);
-        }
-        // An image without the label was built by another tool; whether it is current cannot be known.
-        let recorded = image.labels.get(label::INPUTS)?;
-        (facts.inputs.get(&service.name)? != recorded).then_some(Cause::InputsChanged)
     }
 
     fn leftovers(&mut self, service: &Service, number: u32, replica: &Replica<'_>) {
@@ -244,11 +205,12 @@ impl<'a> Planner<'a> {
         if changed {
             return Some(Cause::ImageChanged);
         }
-        let Networking::Service(provider) = &service.networking else { return None };
-        let newer = replicas_of(observed, provider)
-            .values()
-            .any(|replica| replica.replacement.is_none() && replica.current.created_at > container.created_at);
-        newer.then(|| Cause::DependencyReplaced { service: provider.clone() })
+        let is_newer = |companion: &&str| {
+            replicas_of(observed, companion)
+                .values()
+                .any(|replica| replica.replacement.is_none() && replica.current.created_at > container.created_at)
+        };
+        service.companions().find(is_newer).map(|companion| Cause::DependencyReplaced { service: companion.to_owned() })
     }
 
     /// A container that is what the manifest asks for: it only has to run.
@@ -436,13 +398,11 @@ impl<'a> Planner<'a> {
         let volumes = volume_keys(service)
             .filter(|key| project.volumes.get(*key).is_some_and(|it| !observed.volumes.contains_key(&it.name)))
             .map(|key| Hold::Volume { key: key.clone() });
-        let provider = match &service.networking {
-            Networking::Service(name) if replicas_of(observed, name).is_empty() => {
-                Some(Hold::Order { subject: format!("`{name}` to be created") })
-            }
-            _ => None,
-        };
-        networks.chain(volumes).chain(provider).collect()
+        let companions = service
+            .companions()
+            .filter(|name| replicas_of(observed, name).is_empty())
+            .map(|name| Hold::Order { subject: format!("`{name}` to be created") });
+        networks.chain(volumes).chain(companions).collect()
     }
 
     /// The dependency with `restart: true` that has a container made after this one was started.
@@ -491,20 +451,6 @@ impl<'a> Planner<'a> {
             .busy
             .iter()
             .any(|subject| matches!(subject, Subject::Image(name) | Subject::Replica(name, _) if name == service))
-    }
-}
-
-/// What is to be known of a service's image before its containers are planned.
-struct ImageOutlook<'a> {
-    reference: String,
-    available: Option<&'a Image>,
-    /// It is there and nothing newer is being made.
-    settled: bool,
-}
-
-impl ImageOutlook<'_> {
-    fn hold(&self) -> Hold {
-        Hold::Image { image: self.reference.clone() }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::observed::ContainerId;
 use crate::project::{
     Build, FileGrant, FileObject, FileSource, MountSource, Network, Networking, Project, Service, Volume, config_hash,
 };
@@ -63,8 +64,14 @@ pub struct ContainerSpec {
     pub copied_files: Vec<CopiedFile>,
     /// The container whose anonymous volumes it takes over.
     pub volumes_from: Option<String>,
-    /// The id of the container whose network it shares (`network_mode: service:…`).
-    pub network_container: Option<String>,
+    /// The containers whose namespaces or volumes it uses, by service (`network_mode: service:…`, `volumes_from`).
+    pub companions: BTreeMap<String, ContainerId>,
+    /// Containers that it reaches under another name: `container:alias`.
+    pub links: Vec<String>,
+    /// The folder of the project, which files of the engine's own options are relative to.
+    pub directory: PathBuf,
+    /// What the manifest asks for and the container does not get, in words for people.
+    pub left_out: Vec<String>,
 }
 
 /// A container's place in a network.
@@ -80,6 +87,14 @@ pub struct NetworkEndpoint {
     pub ipv6_address: Option<String>,
     /// A fixed hardware address.
     pub mac_address: Option<String>,
+    /// Addresses for the link alone.
+    pub link_local_ips: Vec<String>,
+    /// The name of the interface in the container.
+    pub interface_name: Option<String>,
+    /// Options of the driver.
+    pub driver_opts: BTreeMap<String, String>,
+    /// The highest one gives the default route.
+    pub gateway_priority: Option<i64>,
 }
 
 /// A file that is written into a container before it starts.
@@ -87,14 +102,23 @@ pub struct NetworkEndpoint {
 pub struct CopiedFile {
     /// The absolute path inside.
     pub target: String,
-    /// Its bytes.
-    pub content: String,
+    /// What is in it.
+    pub content: FileContent,
     /// Permissions.
     pub mode: u32,
     /// Owner.
     pub uid: u64,
     /// Group.
     pub gid: u64,
+}
+
+/// Where the bytes of a copied file are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// Here.
+    Text(String),
+    /// In a file of the host, as it is when the container is made.
+    File(PathBuf),
 }
 
 /// A network to be made.
@@ -132,6 +156,8 @@ pub struct BuildSpec {
     pub pull: bool,
     /// Do not use the build cache.
     pub no_cache: bool,
+    /// Secrets that its steps may read, by id.
+    pub secrets: BTreeMap<String, FileSource>,
 }
 
 /// The version that hoist writes where docker compose writes its own.
@@ -165,7 +191,7 @@ pub fn container(
         Some(old) => format!("{}_{final_name}", old.get(..12).unwrap_or(old)),
         None => final_name.clone(),
     };
-    let (file_mounts, copied_files) = files(project, service);
+    let Files { mounted: file_mounts, copied: copied_files, left_out } = files(project, service);
     ContainerSpec {
         name,
         image: project.image_of(service),
@@ -176,8 +202,27 @@ pub fn container(
         file_mounts,
         copied_files,
         volumes_from: replaces.map(Into::into),
-        network_container: None,
+        companions: BTreeMap::new(),
+        links: links(project, service),
+        directory: project.directory.clone(),
+        left_out,
     }
+}
+
+/// Every container of a linked service answers to the alias, and to its own two names.
+fn links(project: &Project, service: &Service) -> Vec<String> {
+    let mut links = Vec::new();
+    for link in &service.links {
+        let Some(other) = project.services.get(&link.target) else { continue };
+        for number in 1..=other.replicas {
+            let container = project.container_name(other, number);
+            links.push(format!("{container}:{}", link.alias));
+            links.push(format!("{container}:{}-{number}", other.name));
+            links.push(format!("{container}:{}-{}-{number}", project.name, other.name));
+        }
+    }
+    links.extend(service.external_links.iter().map(|link| format!("{}:{}", link.target, link.alias)));
+    links
 }
 
 /// A network of the project, by its key.
@@ -204,19 +249,25 @@ pub fn volume(project: &Project, key: &str, volume: &Volume) -> VolumeSpec {
 #[must_use]
 pub fn build(project: &Project, service: &Service) -> Option<BuildSpec> {
     let build = service.build.clone()?;
-    let labels = BTreeMap::from([
-        (label::PROJECT.into(), project.name.clone()),
-        (label::SERVICE.into(), service.name.clone()),
-        (label::VERSION.into(), VERSION.into()),
-    ]);
+    let mut labels = build.labels.clone();
+    labels.insert(label::PROJECT.into(), project.name.clone());
+    labels.insert(label::SERVICE.into(), service.name.clone());
+    labels.insert(label::VERSION.into(), VERSION.into());
+    let secret = |grant: &FileGrant| Some((grant.target.clone(), project.secrets.get(&grant.key)?.source.clone()));
+    // Several platforms make an image that only a registry can keep: here it is built for one.
+    let only_platform = match &build.platforms[..] {
+        [platform] => Some(platform.clone()),
+        _ => None,
+    };
     Some(BuildSpec {
         service: service.name.clone(),
         image: project.image_of(service),
-        build,
         labels,
-        platform: service.platform.clone(),
-        pull: false,
-        no_cache: false,
+        platform: service.platform.clone().or(only_platform),
+        pull: build.pull,
+        no_cache: build.no_cache,
+        secrets: build.secrets.iter().filter_map(secret).collect(),
+        build,
     })
 }
 
@@ -258,6 +309,10 @@ fn endpoints(project: &Project, service: &Service, container_name: &str) -> Vec<
                 ipv4_address: attachment.ipv4_address.clone(),
                 ipv6_address: attachment.ipv6_address.clone(),
                 mac_address: attachment.mac_address.clone(),
+                link_local_ips: attachment.link_local_ips.clone(),
+                interface_name: attachment.interface_name.clone(),
+                driver_opts: attachment.driver_opts.clone(),
+                gateway_priority: attachment.gateway_priority,
             })
         })
         .collect()
@@ -274,29 +329,56 @@ fn used_volumes(project: &Project, service: &Service) -> BTreeMap<String, String
         .collect()
 }
 
-fn files(project: &Project, service: &Service) -> (Vec<(PathBuf, String)>, Vec<CopiedFile>) {
-    let (mut mounted, mut copied) = (Vec::new(), Vec::new());
-    let granted =
-        |grants: &'_ [FileGrant], objects: &'_ BTreeMap<String, FileObject>| -> Vec<(FileGrant, FileSource)> {
-            grants.iter().filter_map(|grant| Some((grant.clone(), objects.get(&grant.key)?.source.clone()))).collect()
-        };
-    let all =
-        granted(&service.secrets, &project.secrets).into_iter().chain(granted(&service.configs, &project.configs));
-    for (grant, source) in all {
+/// The secrets and configs of a container.
+#[derive(Default)]
+struct Files {
+    mounted: Vec<(PathBuf, String)>,
+    copied: Vec<CopiedFile>,
+    left_out: Vec<String>,
+}
+
+fn files(project: &Project, service: &Service) -> Files {
+    let mut files = Files::default();
+    let of = |kind: &'static str, grants: &'_ [FileGrant], objects: &'_ BTreeMap<String, FileObject>| {
+        let found = |grant: &FileGrant| Some((kind, grant.clone(), objects.get(&grant.key)?.source.clone()));
+        grants.iter().filter_map(found).collect::<Vec<_>>()
+    };
+    let secrets = of("secret", &service.secrets, &project.secrets);
+    for (kind, grant, source) in secrets.into_iter().chain(of("config", &service.configs, &project.configs)) {
+        let owned = grant.uid.is_some() || grant.gid.is_some() || grant.mode.is_some();
         match source {
-            FileSource::File(path) => mounted.push((path, grant.target)),
-            FileSource::Environment { value: content, .. } | FileSource::Content(content) => {
-                let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
-                copied.push(CopiedFile {
-                    uid: number(&grant.uid),
-                    gid: number(&grant.gid),
-                    mode: grant.mode.unwrap_or(0o444),
-                    target: grant.target,
-                    content,
-                });
+            // What is mounted belongs to whom it belongs on the host. Nothing can be copied into a read-only container.
+            FileSource::File(path) if owned && !service.read_only => {
+                files.copied.push(copied(grant, FileContent::File(path)));
             }
-            FileSource::External => {}
+            FileSource::File(path) => {
+                if owned {
+                    let key = &grant.key;
+                    files.left_out.push(format!(
+                        "`uid`, `gid` and `mode` of the {kind} `{key}` have no effect: a read-only container has it mounted"
+                    ));
+                }
+                files.mounted.push((path, grant.target));
+            }
+            FileSource::Environment { value: content, .. } | FileSource::Content(content) => {
+                files.copied.push(copied(grant, FileContent::Text(content)));
+            }
+            FileSource::External => files.left_out.push(format!(
+                "the external {kind} `{}` is not there: only Docker Swarm keeps one outside the project",
+                grant.key
+            )),
         }
     }
-    (mounted, copied)
+    files
+}
+
+fn copied(grant: FileGrant, content: FileContent) -> CopiedFile {
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    CopiedFile {
+        uid: number(&grant.uid),
+        gid: number(&grant.gid),
+        mode: grant.mode.unwrap_or(0o444),
+        target: grant.target,
+        content,
+    }
 }

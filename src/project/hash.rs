@@ -1,17 +1,17 @@
 //! The stable hash of a service's configuration, which decides whether a running container is still the one asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{FileGrant, FileObject, FileSource, Project, Service};
+use super::{FileGrant, FileObject, FileSource, MountSource, Networking, Project, PullPolicy, Service};
 
 /// SHA-256, in hexadecimal, of what a container of this service is created from.
 ///
-/// Left out is what does not change a container: how its image is built, how many there are, whom it waits for, its
-/// profiles and its watch rules. What nobody wrote is left out too, so that a newer hoist with more attributes gives
+/// Left out is what does not change a container: how its image is built and when it is pulled, how many there are, whom
+/// it waits for, its profiles, its watch rules, what is run before it stops and whether its output is shown. What nobody wrote is left out too, so that a newer hoist with more attributes gives
 /// the same hash to a file that uses none of them. Put in is the content of secrets and configs that are copied into the
 /// container: when it changes, only a new container sees it.
 #[must_use]
@@ -23,12 +23,38 @@ pub fn config_hash(project: &Project, service: &Service) -> String {
     reduced.depends_on.clear();
     reduced.profiles.clear();
     reduced.watch.clear();
+    reduced.pull_policy = PullPolicy::default();
+    reduced.hides_output = false;
+    reduced.provider = None;
+    reduced.pre_stop.clear();
     reduced.extensions.clear();
     let files: Vec<&str> = copied_files(&service.secrets, &project.secrets)
         .chain(copied_files(&service.configs, &project.configs))
         .collect();
-    let value = serde_json::json!({ "service": written(&reduced), "files": files });
+    let mut value = serde_json::json!({ "service": written(&reduced), "files": files });
+    let names = given_names(project, service);
+    if !names.is_empty() {
+        value["names"] = serde_json::json!(names);
+    }
     hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
+}
+
+/// The engine's names of the service's networks and volumes, where they are not those that hoist gives.
+fn given_names<'a>(project: &'a Project, service: &Service) -> BTreeSet<(&'static str, &'a str, &'a str)> {
+    let networks = match &service.networking {
+        Networking::Networks(places) => places.keys().collect(),
+        _ => Vec::new(),
+    };
+    let networks = networks.into_iter().filter_map(|key| {
+        let (key, network) = project.networks.get_key_value(key)?;
+        Some(("network", key.as_str(), network.name.as_str()))
+    });
+    let volumes = service.mounts.iter().filter_map(|mount| {
+        let MountSource::Volume { key, .. } = &mount.source else { return None };
+        let (key, volume) = project.volumes.get_key_value(key)?;
+        Some(("volume", key.as_str(), volume.name.as_str()))
+    });
+    networks.chain(volumes).filter(|(_, key, name)| *name != format!("{}_{key}", project.name)).collect()
 }
 
 fn copied_files<'a>(
@@ -48,10 +74,19 @@ fn written(service: &Service) -> Value {
         Ok(Value::Object(map)) => map,
         other => unreachable!("a service serialises to a map, not to {other:?}"),
     };
-    let defaults = as_map(&Service::default());
     let mut map = as_map(service);
-    map.retain(|key, value| defaults.get(key) != Some(value));
+    drop_defaults(&mut map, &as_map(&Service::default()));
     Value::Object(map)
+}
+
+/// Takes away what is as it would be if nobody had written anything, at every depth.
+fn drop_defaults(map: &mut Map<String, Value>, defaults: &Map<String, Value>) {
+    map.retain(|key, value| defaults.get(key) != Some(value));
+    for (key, value) in map {
+        if let (Value::Object(inner), Some(Value::Object(defaults))) = (value, defaults.get(key)) {
+            drop_defaults(inner, defaults);
+        }
+    }
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -5,7 +5,11 @@
 //! "what the image says"). The model does no I/O and never changes once it is loaded.
 //! Sources: the chapters of the [Compose Specification](https://github.com/compose-spec/compose-spec).
 
+mod build;
 mod hash;
+mod machine;
+mod network;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,7 +17,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use build::{Build, BuildContext};
 pub use hash::{config_hash, hexadecimal};
+pub use machine::{
+    BlockLimits, BlockRate, BlockWeight, Device, DeviceRequest, Devices, Dns, Limits, Logging, Namespaces, Sharing,
+    Ulimit,
+};
+pub use network::{Ipam, IpamPool, Network, NetworkAttachment, Networking};
+pub use storage::{FileGrant, FileObject, FileSource, Mount, MountSource, Recursion, Volume};
 
 /// A resolved project: what `up` is to bring about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -38,6 +49,8 @@ pub struct Project {
     pub secrets: BTreeMap<String, FileObject>,
     /// The declared configs, by their key in the manifest.
     pub configs: BTreeMap<String, FileObject>,
+    /// The declared models, by their key in the manifest.
+    pub models: BTreeMap<String, Model>,
 }
 
 /// The image that stands for this machine's own root file system: what services run that name neither an image nor a
@@ -128,6 +141,55 @@ pub struct Service {
     pub replicas: u32,
     /// `os/arch` that the image must have.
     pub platform: Option<String>,
+    /// What it may use of the machine.
+    pub limits: Limits,
+    /// Devices of the machine.
+    pub devices: Devices,
+    /// Whose namespaces it uses.
+    pub namespaces: Namespaces,
+    /// How it finds names.
+    pub dns: Dns,
+    /// Where its output goes; `None` is the engine's default.
+    pub logging: Option<Logging>,
+    /// The domain of its host name.
+    pub domainname: Option<String>,
+    /// More groups of its user.
+    pub group_add: Vec<String>,
+    /// Kernel parameters of its namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// Options of security modules, as written; `seccomp` profiles are files.
+    pub security_opt: Vec<String>,
+    /// Options of the storage of its root file system.
+    pub storage_opt: BTreeMap<String, String>,
+    /// Notes for the runtime.
+    pub annotations: BTreeMap<String, String>,
+    /// The runtime; `None` is the engine's default.
+    pub runtime: Option<String>,
+    /// How it is isolated, on Windows.
+    pub isolation: Option<String>,
+    /// A fixed hardware address, in the first of its networks.
+    pub mac_address: Option<String>,
+    /// Services that it reaches under another name.
+    pub links: Vec<Link>,
+    /// Containers outside the project that it reaches under another name.
+    pub external_links: Vec<Link>,
+    /// Services and containers whose volumes it mounts too.
+    pub volumes_from: Vec<VolumesFrom>,
+    /// It is given the engine's socket and the credentials of its registries.
+    pub use_api_socket: bool,
+    /// When its image is pulled.
+    #[serde(skip_serializing_if = "PullPolicy::is_default")]
+    pub pull_policy: PullPolicy,
+    /// What is run in a container after its start.
+    pub post_start: Vec<Hook>,
+    /// What is run in a container before it stops.
+    pub pre_stop: Vec<Hook>,
+    /// `up` leaves its output out.
+    pub hides_output: bool,
+    /// The program that provides it in place of containers.
+    pub provider: Option<Provider>,
+    /// The models that it uses, by key.
+    pub models: BTreeMap<String, ModelUse>,
     /// The rules of `develop.watch`, as written; empty lets hoist infer them.
     pub watch: Vec<WatchRule>,
     /// Free extension keys (`x-…`) of the service.
@@ -140,30 +202,101 @@ impl Service {
     pub fn is_on_machine(&self) -> bool {
         self.image.as_deref() == Some(MACHINE_IMAGE)
     }
+
+    /// The services whose containers its own are made of: their namespaces or their volumes are used.
+    pub fn companions(&self) -> impl Iterator<Item = &str> {
+        let network = match &self.networking {
+            Networking::Service(name) => Some(name.as_str()),
+            _ => None,
+        };
+        let volumes = self.volumes_from.iter().filter_map(|from| match &from.source {
+            VolumesSource::Service(name) => Some(name.as_str()),
+            VolumesSource::Container(_) => None,
+        });
+        let namespaces = [&self.namespaces.pid, &self.namespaces.ipc].into_iter().filter_map(|sharing| match sharing {
+            Some(Sharing::Service(name)) => Some(name.as_str()),
+            _ => None,
+        });
+        network.into_iter().chain(namespaces).chain(volumes)
+    }
 }
 
-/// How an image is built (Compose Build Specification).
+/// Another name for a service or a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Build {
-    /// Where the files come from.
-    pub context: BuildContext,
-    /// The Dockerfile, relative to the context or absolute; `Dockerfile` when nothing else is said.
-    pub dockerfile: String,
-    /// The Dockerfile's text itself, in place of a file.
-    pub dockerfile_inline: Option<String>,
-    /// Build arguments; `None` is a bare `KEY` that is set nowhere.
-    pub args: BTreeMap<String, Option<String>>,
-    /// The stage to build; `None` is the last one.
-    pub target: Option<String>,
+pub struct Link {
+    /// The service or container.
+    pub target: String,
+    /// The name that it is reached under.
+    pub alias: String,
 }
 
-/// Where a build's files come from.
+/// What volumes are mounted from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum BuildContext {
-    /// A folder of this machine, absolute.
-    Local(PathBuf),
-    /// A git repository or archive that the engine fetches itself.
-    Remote(String),
+pub struct VolumesFrom {
+    /// Whose they are.
+    pub source: VolumesSource,
+    /// They cannot be written; `None` leaves each as it is there.
+    pub read_only: Option<bool>,
+}
+
+/// Whose volumes are mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum VolumesSource {
+    /// A service of the project.
+    Service(String),
+    /// A container of any project.
+    Container(String),
+}
+
+/// When an image is pulled (chapter 5, `pull_policy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub enum PullPolicy {
+    /// When it is missing.
+    #[default]
+    Missing,
+    /// Whenever the project comes up.
+    Always,
+    /// Never: a missing image is an error.
+    Never,
+    /// It is built in any case.
+    Build,
+    /// When it was pulled longer ago than this.
+    Every(Duration),
+}
+
+impl PullPolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A program that provides a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Provider {
+    /// The program's name: a plugin of the docker CLI, or a program on the path.
+    pub program: String,
+    /// What it is told, each with one value or several.
+    pub options: BTreeMap<String, Vec<String>>,
+}
+
+/// A model of the project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Model {
+    /// What its registry calls it.
+    pub source: String,
+    /// How much it keeps in view, in tokens.
+    pub context_size: Option<i64>,
+    /// Flags for the program that runs it.
+    pub runtime_flags: Vec<String>,
+}
+
+/// How a service learns of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ModelUse {
+    /// The variable that gets its address.
+    pub endpoint_variable: String,
+    /// The variable that gets its name.
+    pub model_variable: String,
 }
 
 /// A published port (chapter 5, `ports`).
@@ -215,98 +348,6 @@ impl Protocol {
             Self::Sctp => "sctp",
         }
     }
-}
-
-/// Something mounted into a container (chapter 5, `volumes` and `tmpfs`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Mount {
-    /// The absolute path inside the container, cleaned.
-    pub target: String,
-    /// Not writable from inside.
-    pub read_only: bool,
-    /// What is mounted there.
-    pub source: MountSource,
-}
-
-/// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum MountSource {
-    /// A file or folder of the host.
-    Bind {
-        /// Absolute path on the host.
-        path: PathBuf,
-        /// Make a missing folder instead of failing.
-        create_host_path: bool,
-        /// `rprivate`, `shared`, …
-        propagation: Option<String>,
-        /// `z` or `Z`.
-        selinux: Option<String>,
-    },
-    /// A volume of the project, by its key.
-    Volume {
-        /// The key under the top-level `volumes`.
-        key: String,
-        /// Do not fill an empty volume from the image.
-        nocopy: bool,
-        /// A folder inside the volume.
-        subpath: Option<String>,
-    },
-    /// A volume without a name that lives as long as its container's successors.
-    Anonymous {
-        /// Do not fill it from the image.
-        nocopy: bool,
-    },
-    /// Memory.
-    Tmpfs {
-        /// Limit in bytes.
-        size: Option<u64>,
-        /// Permissions.
-        mode: Option<u32>,
-        /// Options as written in the short form (`noexec,size=1m`), when it was used.
-        options: Option<String>,
-    },
-}
-
-/// A secret or config that a service is given as a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileGrant {
-    /// The key under the top-level `secrets` or `configs`.
-    pub key: String,
-    /// The absolute path inside the container.
-    pub target: String,
-    /// Owner, when written.
-    pub uid: Option<String>,
-    /// Group, when written.
-    pub gid: Option<String>,
-    /// Permissions, when written; 0444 otherwise.
-    pub mode: Option<u32>,
-}
-
-/// A top-level secret or config (chapters 8 and 9).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct FileObject {
-    /// The name that the engine would know it by.
-    pub name: String,
-    /// Where its content is.
-    pub source: FileSource,
-}
-
-/// Where the content of a secret or config is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum FileSource {
-    /// A file of the host, absolute; it is mounted.
-    File(PathBuf),
-    /// The value of an environment variable, already looked up; it is copied in.
-    Environment {
-        /// The variable's name.
-        variable: String,
-        /// Its value when the manifest was loaded.
-        value: String,
-    },
-    /// Text written in the manifest; it is copied in.
-    Content(String),
-    /// Something that exists outside the project.
-    External,
 }
 
 /// What a service waits for (chapter 5, `depends_on`).
@@ -389,102 +430,6 @@ pub enum RestartPolicy {
         /// `None` is without limit.
         max_retries: Option<u32>,
     },
-}
-
-/// How a service is connected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub enum Networking {
-    /// Networks of the project by key.
-    Networks(BTreeMap<String, NetworkAttachment>),
-    /// The host's own network.
-    Host,
-    /// No network at all.
-    None,
-    /// The network of another service's container.
-    Service(String),
-    /// The network of a container of any project.
-    Container(String),
-}
-
-impl Default for Networking {
-    fn default() -> Self {
-        Self::Networks(BTreeMap::new())
-    }
-}
-
-/// A service's place in one network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct NetworkAttachment {
-    /// More names that it answers to there, besides the service's and the container's.
-    pub aliases: Vec<String>,
-    /// A fixed IPv4 address.
-    pub ipv4_address: Option<String>,
-    /// A fixed IPv6 address.
-    pub ipv6_address: Option<String>,
-    /// A fixed hardware address.
-    pub mac_address: Option<String>,
-    /// The highest one gives the container its default route.
-    pub priority: i32,
-}
-
-/// A network of the project (chapter 6).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Network {
-    /// Its name in the engine: `<project>_<key>` unless written.
-    pub name: String,
-    /// Made and removed by somebody else.
-    pub external: bool,
-    /// `None` is the engine's default, `bridge`.
-    pub driver: Option<String>,
-    /// Options of the driver.
-    pub driver_opts: BTreeMap<String, String>,
-    /// No way out.
-    pub internal: bool,
-    /// Other containers may join.
-    pub attachable: bool,
-    /// Addresses of version 6 too.
-    pub enable_ipv6: Option<bool>,
-    /// Labels of the network.
-    pub labels: BTreeMap<String, String>,
-    /// Address pools.
-    pub ipam: Ipam,
-}
-
-/// How a network's addresses are given out.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Ipam {
-    /// `None` is the engine's default.
-    pub driver: Option<String>,
-    /// The pools, in order.
-    pub pools: Vec<IpamPool>,
-}
-
-/// One pool of addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct IpamPool {
-    /// The whole subnet in CIDR form.
-    pub subnet: Option<String>,
-    /// The part containers get addresses from.
-    pub ip_range: Option<String>,
-    /// The router's address.
-    pub gateway: Option<String>,
-    /// Addresses taken by the driver, by host name.
-    pub aux_addresses: BTreeMap<String, String>,
-}
-
-/// A volume of the project (chapter 7).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct Volume {
-    /// Its name in the engine: `<project>_<key>` unless written.
-    pub name: String,
-    /// Made and removed by somebody else.
-    pub external: bool,
-    /// `None` is the engine's default, `local`.
-    pub driver: Option<String>,
-    /// Options of the driver.
-    pub driver_opts: BTreeMap<String, String>,
-    /// Labels of the volume.
-    pub labels: BTreeMap<String, String>,
 }
 
 /// A rule of `develop.watch` (Compose Develop Specification).

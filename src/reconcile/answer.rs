@@ -93,7 +93,10 @@ impl State {
             (Operation::RemoveNetwork { name }, _) => drop(self.observed.networks.remove(name)),
             (Operation::RemoveVolume { name }, _) => drop(self.observed.volumes.remove(name)),
             (Operation::RemoveImage { image }, _) => drop(self.observed.images.remove(image)),
-            (Operation::Pull { service }, Outcome::Image(image)) => self.insert_image(service, image),
+            (Operation::Pull { service }, Outcome::Image(image)) => {
+                self.facts.pulled.insert(service.clone());
+                self.insert_image(service, image);
+            }
             (Operation::Build { service, generation }, Outcome::Image(image)) => {
                 self.facts.built.insert(service.clone(), *generation);
                 self.insert_image(service, image);

@@ -46,6 +46,8 @@ pub struct Setup {
     pub goal: Goal,
     /// What saved files lead to; `None` when nothing is watched.
     pub rules: Option<Arc<Rules>>,
+    /// When the run begins: nanoseconds since 1970.
+    pub began: u64,
     /// The digests of the builds' inputs as they lie on disk.
     pub inputs: BTreeMap<String, String>,
     /// The files that rules with `initial_sync` bring into the containers before the first save.
@@ -127,7 +129,7 @@ impl State {
         let graph = Graph::new(&setup.project)?;
         let pending = |files| PendingSync { files, ..PendingSync::default() };
         let syncs = setup.initial_syncs.into_iter().map(|(service, files)| (service, pending(files))).collect();
-        let facts = Facts { inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
+        let facts = Facts { began: setup.began, inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
         let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);
         let state = Self {
             project: setup.project,

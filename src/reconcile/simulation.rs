@@ -123,6 +123,7 @@ impl World {
         let project = Arc::new(any_project(&mut dice));
         let until = Until::Interrupted { abort_on_exit: false, abort_on_failure: false, exit_code_from: None };
         let setup = Setup {
+            began: 0,
             project: project.clone(),
             goal: Goal::Up(up(&project, until)),
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),

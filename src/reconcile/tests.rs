@@ -28,6 +28,7 @@ impl Run {
     fn new(project: Project, until: Until) -> Self {
         let project = Arc::new(project);
         let setup = Setup {
+            began: 0,
             project: project.clone(),
             goal: Goal::Up(up(&project, until)),
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),

@@ -19,7 +19,7 @@ const FOREVER: &str = "sleep 1000";
 
 pub(crate) async fn a_container_is_made_started_stopped_and_removed<E: Engine>(world: &World<E>) {
     let spec = world.container("a", FOREVER, |_| {});
-    let made = world.engine.create_container(&spec).await.expect("a container");
+    let made = world.engine.create_container(&spec).await.expect("a container").container;
     assert_eq!((made.state, made.started_at), (ContainerState::Created, 0));
     assert_eq!((made.service.as_str(), made.number, made.one_off), ("a", 1, false));
     assert_eq!(made.config_hash.as_deref(), Some("hash"));
@@ -44,7 +44,7 @@ pub(crate) async fn a_container_is_made_started_stopped_and_removed<E: Engine>(w
 
 pub(crate) async fn a_name_is_given_once_and_can_be_changed<E: Engine>(world: &World<E>) {
     let spec = world.container("a", FOREVER, |_| {});
-    let first = world.engine.create_container(&spec).await.expect("a container");
+    let first = world.engine.create_container(&spec).await.expect("a container").container;
     let second = world.engine.create_container(&spec).await.expect_err("the name is taken");
     assert!(matches!(&second, EngineError::Refused { message } if message.contains(&spec.name)), "{second}");
     let other = format!("{}-other", spec.name);
@@ -64,7 +64,7 @@ pub(crate) async fn only_the_projects_own_and_what_was_asked_for_is_observed<E: 
     let foreign = world.container("b", FOREVER, |spec| {
         spec.labels.insert(label::PROJECT.to_owned(), format!("{}-foreign", world.project));
     });
-    let foreign = world.engine.create_container(&foreign).await.expect("a container");
+    let foreign = world.engine.create_container(&foreign).await.expect("a container").container;
 
     let wanted = Wanted {
         images: vec![world.image().to_owned(), "hoist-test/never-made".to_owned()],
@@ -119,7 +119,8 @@ pub(crate) async fn what_a_followed_container_writes_last_is_passed_on<E: Engine
 pub(crate) async fn events_tell_from_the_call_on_which_containers_changed<E: Engine>(world: &World<E>) {
     let mut events = world.engine.events(&world.project);
     // The stream is read only afterwards: nothing is lost in between.
-    let made = world.engine.create_container(&world.container("a", FOREVER, |_| {})).await.expect("a container");
+    let made =
+        world.engine.create_container(&world.container("a", FOREVER, |_| {})).await.expect("a container").container;
     let heard = tokio::time::timeout(DEADLINE, events.next()).await.expect("an event").expect("an event");
     assert_eq!(heard.expect("no error").id, made.id);
     world.engine.start_container(&made.id).await.expect("a start");
@@ -156,7 +157,13 @@ pub(crate) async fn what_is_not_there_is_said<E: Engine>(world: &World<E>) {
 
 pub(crate) async fn a_missing_host_path_is_named_before_anything_is_made<E: Engine>(world: &World<E>) {
     let path = world.folder.path().join("nowhere");
-    let bind = MountSource::Bind { path: path.clone(), create_host_path: false, propagation: None, selinux: None };
+    let bind = MountSource::Bind {
+        path: path.clone(),
+        create_host_path: false,
+        propagation: None,
+        selinux: None,
+        recursion: None,
+    };
     let spec = world.container("a", FOREVER, |spec| {
         spec.service.mounts.push(Mount { target: "/x".to_owned(), read_only: false, source: bind });
     });
@@ -188,7 +195,7 @@ pub(crate) async fn a_taken_port_names_its_holder<E: Engine>(world: &World<E>) {
     };
     let first = world.started(&publish("a")).await;
     assert_eq!((first.ports[0].host_port, first.ports[0].target), (port, 80));
-    let second = world.engine.create_container(&publish("b")).await.expect("a container");
+    let second = world.engine.create_container(&publish("b")).await.expect("a container").container;
     let error = world.engine.start_container(&second.id).await.expect_err("the port is taken");
     assert_eq!(error, EngineError::PortTaken { port, holder: Some(format!("container `{}`", first.name)) });
 }
@@ -278,7 +285,7 @@ pub(crate) async fn an_image_in_use_is_not_removed<E: Engine>(world: &World<E>) 
     let spec = world.build("a", &[("Dockerfile", &dockerfile), ("f", &world.project)]);
     world.built(&spec).await.expect("an image");
     let container = world.container("a", FOREVER, |container| container.image.clone_from(&spec.image));
-    let made = world.engine.create_container(&container).await.expect("a container");
+    let made = world.engine.create_container(&container).await.expect("a container").container;
     let error = world.engine.remove_image(&spec.image).await.expect_err("a container has it");
     assert!(matches!(error, EngineError::Refused { .. }), "{error:?}");
     world.engine.remove_container(&made.id, true).await.expect("a removal");

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use hoist::engine::docker::{Docker, ExecOptions};
 use hoist::engine::{Engine, EngineError, LogOptions, Progress};
 use hoist::plan::observed::{ContainerState, Health};
-use hoist::plan::spec::{ContainerSpec, CopiedFile, NetworkEndpoint, label};
+use hoist::plan::spec::{ContainerSpec, CopiedFile, FileContent, NetworkEndpoint, label};
 use hoist::project::{
     HealthTest, Healthcheck, Hook, Mount, MountSource, Networking, Port, Protocol, Published, RestartPolicy,
 };
@@ -92,8 +92,13 @@ async fn mounts_show_folders_volumes_and_secrets() {
         fs::write(folder.join("secret"), "hush").expect("a file");
         let volume = world.volume("data");
         world.engine.create_volume(&volume).await.expect("a volume");
-        let bind =
-            |path, create_host_path| MountSource::Bind { path, create_host_path, propagation: None, selinux: None };
+        let bind = |path, create_host_path| MountSource::Bind {
+            path,
+            create_host_path,
+            propagation: None,
+            selinux: None,
+            recursion: None,
+        };
         let spec = world.container("a", FOREVER, |spec| {
             spec.service.mounts = vec![
                 mount("/shared", bind(folder.join("shared"), false)),
@@ -106,7 +111,7 @@ async fn mounts_show_folders_volumes_and_secrets() {
             spec.file_mounts = vec![(folder.join("secret"), "/run/secrets/mounted".to_owned())];
             spec.copied_files = vec![CopiedFile {
                 target: "/run/secrets/copied".to_owned(),
-                content: "psst".to_owned(),
+                content: FileContent::Text("psst".to_owned()),
                 mode: 0o400,
                 uid: 7,
                 gid: 8,
@@ -132,14 +137,15 @@ async fn a_replacement_goes_on_with_the_anonymous_volumes() {
     with_docker(async |world| {
         let spec = |name: &str| {
             world.container(name, FOREVER, |spec| {
-                spec.service.mounts = vec![mount("/written", MountSource::Anonymous { nocopy: false })];
+                spec.service.mounts =
+                    vec![mount("/written", MountSource::Anonymous { nocopy: false, labels: BTreeMap::new() })];
             })
         };
         let old = world.started(&spec("a")).await;
         // `/declared` is a volume of the image.
         world.prints(&old.id, "echo one >/written/f; echo two >/declared/f").await;
         let replacement = ContainerSpec { volumes_from: Some(old.id.clone()), ..spec("b") };
-        let new = world.engine.create_container(&replacement).await.expect("a container");
+        let new = world.engine.create_container(&replacement).await.expect("a container").container;
         world.engine.remove_container(&old.id, false).await.expect("a removal");
         world.engine.start_container(&new.id).await.expect("a start");
         assert_eq!(world.prints(&new.id, "cat /written/f /declared/f").await, "one\ntwo\n");
@@ -149,7 +155,7 @@ async fn a_replacement_goes_on_with_the_anonymous_volumes() {
 
 #[tokio::test]
 async fn a_container_joins_all_its_networks_under_its_aliases() {
-    with_docker(async |world| {
+    Box::pin(with_docker(async |world| {
         let (one, two) = (world.place("one", &["web", "web"]).await, world.place("two", &["other"]).await);
         let server = world.container("a", "while true; do echo hello | nc -l -p 80; done", |spec| {
             join(spec, &one);
@@ -166,12 +172,12 @@ async fn a_container_joins_all_its_networks_under_its_aliases() {
         }
         let sharing = world.container("b", "until nc localhost 80 </dev/null; do sleep 0.1; done", |spec| {
             spec.service.networking = Networking::Service("a".to_owned());
-            spec.network_container = Some(server.id.clone());
+            spec.companions.insert("a".into(), server.id.clone());
             spec.service.expose = vec!["1-3".to_owned()];
         });
         let sharing = world.started(&sharing).await;
         assert_eq!(world.exited(&sharing.id).await.state, ContainerState::Exited(0));
-    })
+    }))
     .await;
 }
 
@@ -241,7 +247,7 @@ async fn a_port_that_a_process_has_names_the_process() {
                 app_protocol: None,
             });
         });
-        let made = world.engine.create_container(&spec).await.expect("a container");
+        let made = world.engine.create_container(&spec).await.expect("a container").container;
         let error = world.engine.start_container(&made.id).await.expect_err("the port is taken");
         let EngineError::PortTaken { port: named, holder: Some(holder) } = error else { panic!("{error:?}") };
         assert_eq!(named, port);
@@ -277,7 +283,7 @@ async fn a_one_off_container_reads_its_input_to_the_end() {
             spec.service.stdin_open = true;
             spec.labels.insert(label::ONE_OFF.to_owned(), "True".to_owned());
         });
-        let made = world.engine.create_container(&spec).await.expect("a container");
+        let made = world.engine.create_container(&spec).await.expect("a container").container;
         assert!(made.one_off);
         let mut attached = world.engine.attach(&made.id, true).await.expect("both ends");
         let engine = world.engine.clone();

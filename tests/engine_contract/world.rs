@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, resume_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -107,7 +107,10 @@ impl<E: Engine> World<E> {
             file_mounts: Vec::new(),
             copied_files: Vec::new(),
             volumes_from: None,
-            network_container: None,
+            companions: BTreeMap::new(),
+            links: Vec::new(),
+            directory: PathBuf::from("/"),
+            left_out: Vec::new(),
         };
         change(&mut spec);
         spec
@@ -115,7 +118,7 @@ impl<E: Engine> World<E> {
 
     /// Makes and starts a container.
     pub(crate) async fn started(&self, spec: &ContainerSpec) -> Container {
-        let container = self.engine.create_container(spec).await.expect("a container");
+        let container = self.engine.create_container(spec).await.expect("a container").container;
         self.engine.start_container(&container.id).await.expect("a start")
     }
 
@@ -158,6 +161,10 @@ impl<E: Engine> World<E> {
             ipv4_address: None,
             ipv6_address: None,
             mac_address: None,
+            link_local_ips: Vec::new(),
+            interface_name: None,
+            driver_opts: BTreeMap::new(),
+            gateway_priority: None,
         }
     }
 
@@ -183,11 +190,13 @@ impl<E: Engine> World<E> {
                 dockerfile_inline: None,
                 args: BTreeMap::new(),
                 target: None,
+                ..Build::default()
             },
             labels: self.labels(&[]),
             platform: None,
             pull: false,
             no_cache: false,
+            secrets: BTreeMap::new(),
         }
     }
 

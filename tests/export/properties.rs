@@ -25,7 +25,7 @@ fn name() -> impl Strategy<Value = String> {
 
 fn mount() -> impl Strategy<Value = Mount> {
     let source = prop_oneof![
-        Just(MountSource::Anonymous { nocopy: false }),
+        Just(MountSource::Anonymous { nocopy: false, labels: BTreeMap::new() }),
         name().prop_map(|key| MountSource::Volume { key, nocopy: false, subpath: None }),
         (option::of(1_u64..1 << 40), option::of(text())).prop_map(|(size, options)| MountSource::Tmpfs {
             size,
@@ -36,7 +36,8 @@ fn mount() -> impl Strategy<Value = Mount> {
             path: format!("/{path}").into(),
             create_host_path: true,
             propagation: None,
-            selinux: None
+            selinux: None,
+            recursion: None,
         }),
     ];
     ("/[a-z:/]{0,8}", any::<bool>(), source).prop_map(|(target, read_only, source)| Mount { target, read_only, source })

@@ -23,6 +23,7 @@ pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
         volumes: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
     }
 }
 

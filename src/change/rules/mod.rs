@@ -399,7 +399,7 @@ fn dockerfile(build: &Build) -> Option<PathBuf> {
 fn binds(service: &Service) -> Vec<Bind> {
     let binds = service.mounts.iter().filter_map(|mount| match &mount.source {
         MountSource::Bind { path, .. } => Some(Bind { source: clean(path), target: mount.target.clone() }),
-        MountSource::Volume { .. } | MountSource::Anonymous { .. } | MountSource::Tmpfs { .. } => None,
+        _ => None,
     });
     binds.collect()
 }

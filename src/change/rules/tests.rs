@@ -12,6 +12,7 @@ fn build(context: &str, dockerfile: &str) -> Build {
         dockerfile_inline: None,
         args: BTreeMap::new(),
         target: None,
+        ..Build::default()
     }
 }
 
@@ -28,8 +29,13 @@ fn sync(path: &str, target: &str) -> WatchRule {
 }
 
 fn bind(source: &str, target: &str) -> Mount {
-    let source =
-        MountSource::Bind { path: PathBuf::from(source), create_host_path: false, propagation: None, selinux: None };
+    let source = MountSource::Bind {
+        path: PathBuf::from(source),
+        create_host_path: false,
+        propagation: None,
+        selinux: None,
+        recursion: None,
+    };
     Mount { target: target.to_owned(), read_only: false, source }
 }
 
@@ -50,6 +56,7 @@ fn rules(services: Vec<Service>, ignore_file: &str) -> Rules {
         volumes: BTreeMap::new(),
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
+        models: BTreeMap::new(),
     };
     Rules::new(&project, &ignores)
 }

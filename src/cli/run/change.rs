@@ -98,7 +98,7 @@ fn mount(project: &mut Project, text: &str) -> Result<Mount, Error> {
         return Err(wrong());
     }
     let source = match source {
-        None => MountSource::Anonymous { nocopy: false },
+        None => MountSource::Anonymous { nocopy: false, labels: std::collections::BTreeMap::new() },
         Some("") => return Err(wrong()),
         Some(path) if path.starts_with(['.', '/', '~']) => bind(path)?,
         Some(name) => {
@@ -116,7 +116,7 @@ fn bind(path: &str) -> Result<MountSource, Error> {
         _ => path.into(),
     };
     let path = std::path::absolute(&path).map_err(Error::io(format!("find `{}`", path.display())))?;
-    Ok(MountSource::Bind { path, create_host_path: true, propagation: None, selinux: None })
+    Ok(MountSource::Bind { path, create_host_path: true, propagation: None, selinux: None, recursion: None })
 }
 
 /// Reads `[[ADDRESS:]HOST:]CONTAINER[/PROTOCOL]`.

@@ -107,11 +107,16 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     };
     make_surroundings(&docker, &project, &service).await?;
     let mut spec = change::spec(&project, &service, &image, arguments.use_aliases);
-    if let Networking::Service(other) = &service.networking {
-        spec.network_container = Some(session::running(&docker, &Outline::of(&project), other, None).await?.id);
+    for other in service.companions() {
+        let container = session::running(&docker, &Outline::of(&project), other, None).await?.id;
+        spec.companions.insert(other.to_owned(), container);
     }
     let failed = || Error::engine(format!("run `{}`", service.name));
-    let container = docker.create_container(&spec).await.map_err(failed())?.id;
+    let made = docker.create_container(&spec).await.map_err(failed())?;
+    for warning in &made.warnings {
+        anstream::eprintln!("warning: {warning}");
+    }
+    let container = made.container.id;
     if arguments.detach {
         return start_alone(&docker, &container).await;
     }

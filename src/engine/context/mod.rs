@@ -64,6 +64,15 @@ impl Context {
             settings.extend(value.clone().map(|value| (format!("arg {name}"), value)));
         }
         settings.extend(build.target.clone().map(|target| ("target".to_owned(), target)));
+        if !build.additional_contexts.is_empty() {
+            let message = "`build.additional_contexts` is not supported: name the images in the Dockerfile's `FROM`";
+            return Err(EngineError::Refused { message: message.to_owned() });
+        }
+        for (name, value) in &build.labels {
+            settings.insert(format!("label {name}"), value.clone());
+        }
+        settings.extend(build.tags.iter().map(|tag| (format!("tag {tag}"), String::new())));
+        settings.extend(build.network.clone().map(|network| ("network".to_owned(), network)));
         settings.extend(spec.platform.clone().map(|platform| ("platform".to_owned(), platform)));
         let root = match &build.context {
             BuildContext::Local(root) => root,

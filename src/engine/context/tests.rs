@@ -21,11 +21,13 @@ fn spec(root: &Path) -> BuildSpec {
             dockerfile_inline: None,
             args: BTreeMap::new(),
             target: None,
+            ..Build::default()
         },
         labels: BTreeMap::new(),
         platform: None,
         pull: false,
         no_cache: false,
+        secrets: BTreeMap::new(),
     }
 }
 

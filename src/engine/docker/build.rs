@@ -1,6 +1,7 @@
 //! Builds on a Docker engine: the context goes out as a stream, steps and output come back.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,17 +9,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bollard::query_parameters::{BuildImageOptions, BuilderVersion};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Docker;
 use super::error::from_bollard;
 use super::progress::Transcript;
+use super::{Docker, kit};
 use crate::engine::context::{Context, PackError, Pipe, Spool};
 use crate::engine::{EngineError, Progress};
 use crate::plan::observed::Image;
 use crate::plan::spec::{BuildSpec, label};
-use crate::project::BuildContext;
+use crate::project::{Build, BuildContext, Ulimit};
 
 /// A context up to this size is read once and held; a larger one is read twice and streamed.
 const HELD: usize = 16 * 1024 * 1024;
@@ -87,7 +89,22 @@ impl Docker {
         let text = context.dockerfile_text().unwrap_or_default();
         let credentials = self.credentials.of_dockerfile(&text, &spec.build.args).await;
         let credentials: HashMap<_, _> = credentials.into_iter().collect();
-        let client = self.builder(&mut options, credentials.is_empty());
+        if let Some(what) = kit::need(spec) {
+            if !self.facts.buildkit {
+                let message = format!("{what} needs BuildKit, and this engine builds without it");
+                return Err(Failure::Final(EngineError::Refused { message }));
+            }
+            let pieces = pieces.ok_or_else(|| {
+                let message = format!("{what} needs a context of at most {} MiB", HELD / 1024 / 1024);
+                Failure::Final(EngineError::Refused { message })
+            })?;
+            let dockerfile = context.dockerfile();
+            self.build_with_session(spec, dockerfile, &digest, pieces, credentials, progress)
+                .await
+                .map_err(Failure::Final)?;
+            return self.built(spec, None).await.map_err(Failure::Final);
+        }
+        let client = self.builder(&mut options, credentials.is_empty(), more_options(&spec.build));
         let (body, sending) = if let Some(pieces) = pieces {
             (stream::iter(pieces.into_iter().map(Ok)).boxed(), None)
         } else {
@@ -111,35 +128,41 @@ impl Docker {
             }
         }
         let id = built.map_err(Failure::Final)?;
+        self.built(spec, id).await.map_err(Failure::Final)
+    }
+
+    /// The image that a build made, by the id that the engine named, else by its name.
+    async fn built(&self, spec: &BuildSpec, id: Option<String>) -> Result<Image, EngineError> {
         let image = match id {
-            Some(id) => self.inspected_image(&id).await.map_err(Failure::Final)?,
+            Some(id) => self.inspected_image(&id).await?,
             None => None,
         };
         let image = match image {
             Some(image) => Some(image),
-            None => self.inspected_image(&spec.image).await.map_err(Failure::Final)?,
+            None => self.inspected_image(&spec.image).await?,
         };
         let lost =
             || EngineError::NotFound { message: format!("the engine built `{}` and does not have it", spec.image) };
-        image.ok_or_else(|| Failure::Final(lost()))
+        image.ok_or_else(lost)
     }
 
     /// The client to build with. BuildKit asks for a session only to be able to ask back for credentials; without any,
     /// the build does without, which saves the engine the waiting for it.
-    fn builder(&self, options: &mut BuildImageOptions, anonymous: bool) -> bollard::Docker {
+    fn builder(&self, options: &mut BuildImageOptions, anonymous: bool, more: String) -> bollard::Docker {
         let client = self.patient.clone();
-        if !self.facts.buildkit {
-            return client;
-        }
-        if anonymous {
-            // bollard insists on a session where it is told of BuildKit.
-            return client.with_request_modifier(|mut request| {
-                let uri = request.uri().to_string().replace("version=1", "version=2");
+        // bollard insists on a session where it is told of BuildKit.
+        let version = if self.facts.buildkit && anonymous { "version=2" } else { "version=1" };
+        let client = client.with_request_modifier(move |mut request| {
+            if request.uri().path().ends_with("/build") {
+                let uri = format!("{}{more}", request.uri().to_string().replace("version=1", version));
                 if let Ok(uri) = uri.parse() {
                     *request.uri_mut() = uri;
                 }
-                request
-            });
+            }
+            request
+        });
+        if !self.facts.buildkit || anonymous {
+            return client;
         }
         let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let count = SESSIONS.fetch_add(1, Ordering::Relaxed);
@@ -167,10 +190,41 @@ fn options(spec: &BuildSpec, context: &Context, digest: &str) -> BuildImageOptio
         forcerm: true,
         buildargs: Some(arguments.collect()),
         labels: Some(labels),
+        cachefrom: Some(build.cache_from.clone()).filter(|images| !images.is_empty()),
+        networkmode: build.network.clone(),
+        shmsize: build.shm_size.and_then(|size| i32::try_from(size).ok()),
         platform: spec.platform.clone().unwrap_or_default(),
         target: build.target.clone().unwrap_or_default(),
         ..Default::default()
     }
+}
+
+/// The options that bollard has no place for, as the end of a query.
+fn more_options(build: &Build) -> String {
+    let mut options: Vec<(&str, String)> = Vec::new();
+    options.extend(build.tags.iter().map(|tag| ("t", tag.clone())));
+    options.extend(build.extra_hosts.iter().map(|host| ("extrahosts", host.clone())));
+    if !build.ulimits.is_empty() {
+        let limit = |(name, limit): (&String, &Ulimit)| json!({ "Name": name, "Soft": limit.soft, "Hard": limit.hard });
+        let limits: Vec<_> = build.ulimits.iter().map(limit).collect();
+        options.push(("ulimits", json!(limits).to_string()));
+    }
+    options.extend(build.isolation.iter().map(|isolation| ("isolation", isolation.clone())));
+    options.iter().fold(String::new(), |query, (name, value)| query + "&" + name + "=" + &encoded(value))
+}
+
+/// A value as it stands in a query.
+fn encoded(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a `String` cannot fail.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
 }
 
 async fn pack(spec: BuildSpec, cancel: CancellationToken) -> Result<Packed, Failure> {

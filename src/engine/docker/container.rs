@@ -1,9 +1,10 @@
 //! Containers of a Docker engine: made, started, stopped, removed. Decides nothing about when.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use bollard::models::NetworkConnectRequest;
+use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, RemoveContainerOptions,
     RenameContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
@@ -11,12 +12,12 @@ use bollard::query_parameters::{
 };
 use bytes::Bytes;
 
-use super::create::{self, Surroundings, whole_seconds};
+use super::create::{self, DOCKER_CONFIG, Request, Surroundings, whole_seconds};
 use super::error::{from_bollard, is_not_found, status_of};
 use super::{Docker, holder};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Made};
 use crate::plan::observed::Container;
-use crate::plan::spec::{ContainerSpec, CopiedFile};
+use crate::plan::spec::{ContainerSpec, CopiedFile, FileContent};
 use crate::project::MountSource;
 
 /// How long the removal of a container that somebody else removes too may take.
@@ -25,31 +26,43 @@ const REMOVAL_DEADLINE: Duration = Duration::from_secs(10);
 const ANONYMOUS_NAME: usize = 64;
 
 impl Docker {
-    pub(super) async fn create(&self, spec: &ContainerSpec) -> Result<Container, EngineError> {
+    pub(super) async fn create(&self, spec: &ContainerSpec) -> Result<Made, EngineError> {
         let surroundings = Surroundings {
             version: self.facts.version,
             local: self.facts.local,
+            socket: self.facts.address.strip_prefix("unix://").map(str::to_owned),
             inherited: self.inherited_volumes(spec).await?,
             entrypoint: self.entrypoint_to_keep(spec).await?,
         };
-        let (body, later) = create::body(spec, &surroundings)?;
+        let Request { body, mac_address, later, mut warnings } = create::request(spec, &surroundings)?;
+        let mut files = spec.copied_files.clone();
+        if spec.service.use_api_socket && !spec.service.environment.contains_key(DOCKER_CONFIG) {
+            files.extend(self.credentials.as_config().await.map(credentials_file));
+        }
         let options = CreateContainerOptions {
             name: Some(spec.name.clone()),
             platform: spec.service.platform.clone().unwrap_or_default(),
         };
-        let created = self.client.create_container(Some(options), body).await.map_err(from_bollard)?;
+        let client = match mac_address {
+            Some(address) => with_mac_address(&self.client, &body, address)?,
+            None => self.client.clone(),
+        };
+        let created = client.create_container(Some(options), body).await.map_err(from_bollard)?;
+        warnings.extend(created.warnings);
         let completed = async {
             for place in later {
                 let request = NetworkConnectRequest {
                     container: created.id.clone(),
-                    endpoint_config: Some(create::endpoint(&place)),
+                    endpoint_config: Some(create::endpoint(&place, &spec.links)),
                 };
                 self.client.connect_network(&place.network, request).await.map_err(from_bollard)?;
             }
-            if !spec.copied_files.is_empty() {
-                self.upload_tar(&created.id, "/", tar_of(&spec.copied_files)?).await?;
+            if !files.is_empty() {
+                let packed = tokio::task::spawn_blocking(move || tar_of(&files)).await;
+                let packed = packed.unwrap_or(Err(EngineError::Cancelled))?;
+                self.upload_tar(&created.id, "/", packed).await?;
             }
-            self.existing(&created.id).await
+            Ok(Made { container: self.existing(&created.id).await?, warnings })
         }
         .await;
         if completed.is_err() {
@@ -194,20 +207,56 @@ impl Docker {
     }
 }
 
-/// The files as a tar to be unpacked at the root.
+/// A client whose create request says the hardware address beside the networks: an older engine looks for it there, and
+/// the newer types that the request is made of have no place for it.
+fn with_mac_address(
+    client: &bollard::Docker,
+    body: &ContainerCreateBody,
+    address: String,
+) -> Result<bollard::Docker, EngineError> {
+    let unwritable = |error: serde_json::Error| EngineError::Refused { message: error.to_string() };
+    let mut body = serde_json::to_value(body).map_err(unwritable)?;
+    body["MacAddress"] = address.into();
+    let bytes = Bytes::from(body.to_string());
+    Ok(client.clone().with_request_modifier(move |mut request| {
+        *request.body_mut() = bollard::body_full(bytes.clone());
+        request
+    }))
+}
+
+/// The credentials of the docker config where docker's clients in the container look for them.
+fn credentials_file(config: String) -> CopiedFile {
+    let target = format!("{}/config.json", create::CONFIG_FOLDER);
+    CopiedFile { target, content: FileContent::Text(config), mode: 0o444, uid: 0, gid: 0 }
+}
+
+/// The files as a tar to be unpacked at the root. Blocks.
 fn tar_of(files: &[CopiedFile]) -> Result<Bytes, EngineError> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut append = |file: &CopiedFile| {
+    for file in files {
+        let content = match &file.content {
+            FileContent::Text(text) => text.clone().into_bytes(),
+            FileContent::File(path) => read_file(path)?,
+        };
         let mut header = tar::Header::new_gnu();
-        header.set_size(file.content.len() as u64);
+        header.set_size(content.len() as u64);
         header.set_mode(file.mode);
         header.set_uid(file.uid);
         header.set_gid(file.gid);
-        builder.append_data(&mut header, file.target.trim_start_matches('/'), file.content.as_bytes())
-    };
-    let packed = files.iter().try_for_each(&mut append);
-    let packed = packed.and_then(|()| builder.into_inner());
-    packed
-        .map(Bytes::from)
-        .map_err(|error| EngineError::Refused { message: format!("files cannot be packed: {error}") })
+        builder
+            .append_data(&mut header, file.target.trim_start_matches('/'), content.as_slice())
+            .map_err(|error| unpackable(&error))?;
+    }
+    builder.into_inner().map(Bytes::from).map_err(|error| unpackable(&error))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, EngineError> {
+    std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => EngineError::MissingPath { path: path.to_owned() },
+        _ => EngineError::Refused { message: format!("`{}` cannot be read: {error}", path.display()) },
+    })
+}
+
+fn unpackable(error: &std::io::Error) -> EngineError {
+    EngineError::Refused { message: format!("files cannot be packed: {error}") }
 }

@@ -81,6 +81,7 @@ pub(super) fn image(inspected: ImageInspect) -> Image {
         id: inspected.id.unwrap_or_default(),
         identity,
         labels: config.labels.unwrap_or_default().into_iter().collect(),
+        tagged_at: inspected.metadata.and_then(|metadata| metadata.last_tag_time).map_or(0, nanoseconds),
         has_healthcheck: test.first().is_some_and(|first| first != "NONE"),
     }
 }

@@ -8,12 +8,14 @@ mod error;
 mod holder;
 mod inspect;
 mod interactive;
+mod kit;
 mod observe;
 pub(super) mod ping;
 mod progress;
 mod pull;
 mod stream;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -28,7 +30,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::credentials::Credentials;
-use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted, discovery};
+use super::{
+    ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted, discovery,
+};
 use crate::plan::observed::{Container, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
@@ -144,6 +148,7 @@ impl Docker {
             driver: network.driver.clone(),
             internal: Some(network.internal),
             attachable: Some(network.attachable),
+            enable_ipv4: network.enable_ipv4,
             enable_ipv6: network.enable_ipv6,
             options: Some(network.driver_opts.clone().into_iter().collect()),
             labels: Some(spec.labels.clone().into_iter().collect()),
@@ -168,7 +173,12 @@ fn ipam(ipam: &Ipam) -> Option<ApiIpam> {
         gateway: pool.gateway.clone(),
         auxiliary_addresses: Some(pool.aux_addresses.clone().into_iter().collect()),
     });
-    Some(ApiIpam { driver: ipam.driver.clone(), config: Some(pools.collect()), options: None })
+    let options: HashMap<_, _> = ipam.options.clone().into_iter().collect();
+    Some(ApiIpam {
+        driver: ipam.driver.clone(),
+        config: Some(pools.collect()),
+        options: Some(options).filter(|it| !it.is_empty()),
+    })
 }
 
 /// What an error of bollard means, in words.
@@ -248,7 +258,7 @@ impl Engine for Docker {
         gone(self.client.remove_image(reference, None::<RemoveImageOptions>, None).await)
     }
 
-    async fn create_container(&self, spec: &ContainerSpec) -> Result<Container, EngineError> {
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<Made, EngineError> {
         self.create(spec).await
     }
 

@@ -34,6 +34,7 @@ pub(super) fn run(dockerfile: &str, spec: &BuildSpec, digest: &str) -> Outcome {
     let mut labels = spec.labels.clone();
     labels.insert(label::INPUTS.to_owned(), digest.to_owned());
     let image = Image {
+        tagged_at: 0,
         id: format!("sha256:{digest}"),
         identity: digest.to_owned(),
         labels,

@@ -20,7 +20,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Progress, Wanted};
+use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted};
 use crate::plan::observed::{
     Container, ContainerId, ContainerState, Health, Image, Observed, ObservedNetwork, ObservedVolume,
 };
@@ -292,8 +292,8 @@ impl Engine for Memory {
         })
     }
 
-    async fn create_container(&self, spec: &ContainerSpec) -> Result<Container, EngineError> {
-        self.ask(|state| state.create(spec))
+    async fn create_container(&self, spec: &ContainerSpec) -> Result<Made, EngineError> {
+        self.ask(|state| Ok(Made { container: state.create(spec)?, warnings: Vec::new() }))
     }
 
     async fn start_container(&self, id: &str) -> Result<Container, EngineError> {

@@ -9,8 +9,8 @@ use crate::engine::{EngineError, LogChunk};
 use crate::plan::observed::{
     Container, ContainerId, ContainerState, Health, Image, ObservedNetwork, ObservedVolume, PublishedPort,
 };
-use crate::plan::spec::{ContainerSpec, label};
-use crate::project::{HealthTest, MountSource, Networking, Published, RestartPolicy};
+use crate::plan::spec::{ContainerSpec, FileContent, label};
+use crate::project::{HealthTest, MountSource, Published, RestartPolicy};
 
 /// The first port that is given out where any will do.
 const FIRST_EPHEMERAL: u16 = 32768;
@@ -76,7 +76,7 @@ impl State {
         if let Some(place) = spec.networks.iter().find(|place| !self.networks.contains_key(&place.network)) {
             return Err(missing("network", &place.network));
         }
-        if let (Networking::Service(service), None) = (&spec.service.networking, &spec.network_container) {
+        if let Some(service) = spec.service.companions().find(|service| !spec.companions.contains_key(*service)) {
             return Err(missing("container of service", service));
         }
         for mount in &spec.service.mounts {
@@ -114,10 +114,13 @@ impl State {
             command: command.join(" "),
             status: "Created".to_owned(),
         };
-        let files = spec
-            .copied_files
-            .iter()
-            .map(|file| (file.target.trim_start_matches('/').to_owned(), file.content.clone().into_bytes()));
+        let files = spec.copied_files.iter().map(|file| {
+            let content = match &file.content {
+                FileContent::Text(text) => text.clone().into_bytes(),
+                FileContent::File(path) => std::fs::read(path).unwrap_or_default(),
+            };
+            (file.target.trim_start_matches('/').to_owned(), content)
+        });
         let mut spec = spec.clone();
         spec.service.command = Some(command);
         let stored =

@@ -31,6 +31,7 @@ fn objects() -> Vec<Object> {
         volumes: [].into(),
         secrets: [].into(),
         configs: [].into(),
+        models: [].into(),
     };
     let options = Options { registry: None, secrets: SecretValues::Placeholder, files: [].into() };
     kubernetes(&project, &options).objects

@@ -28,6 +28,13 @@ pub(crate) struct Ulimit {
     hard: Whole,
 }
 
+impl Ulimit {
+    /// What a process gets, and what it may raise it to.
+    pub(crate) fn both(&self) -> (i64, i64) {
+        self.single.map_or((self.soft.0, self.hard.0), |single| (single, single))
+    }
+}
+
 impl ShortForm for Ulimit {
     const EXPECTING: &'static str = "a whole number or a mapping with `soft` and `hard`";
 
@@ -162,7 +169,7 @@ impl<'de> Deserialize<'de> for Gpu {
 
 /// `all` GPUs, or a list of requests.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Gpus(Vec<DeviceRequest>);
+pub(crate) struct Gpus(pub(crate) Vec<DeviceRequest>);
 
 impl<'de> Deserialize<'de> for Gpus {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -307,10 +314,10 @@ raw! {
 pub(crate) struct BlkioLimit {
     /// The device.
     #[serde(default, rename(serialize = "Path"))]
-    path: String,
+    pub(crate) path: String,
     /// The limit: bytes or operations a second.
     #[serde(default, rename(serialize = "Rate"))]
-    rate: Size,
+    pub(crate) rate: Size,
 }
 
 /// The share of one block device.
@@ -318,8 +325,8 @@ pub(crate) struct BlkioLimit {
 pub(crate) struct BlkioWeight {
     /// The device.
     #[serde(default, rename(serialize = "Path"))]
-    path: String,
+    pub(crate) path: String,
     /// The share, from 10 to 1000.
     #[serde(default, rename(serialize = "Weight"))]
-    weight: Whole,
+    pub(crate) weight: Whole,
 }

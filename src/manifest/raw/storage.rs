@@ -180,7 +180,7 @@ raw! {
 
 /// One value or a list of them, all as text.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct ProviderOption(Vec<String>);
+pub(crate) struct ProviderOption(pub(crate) Vec<String>);
 
 impl<'de> Deserialize<'de> for ProviderOption {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -1,6 +1,6 @@
 //! Nodes → typed values through serde. A value that cannot be read is told with its place and left out, and the reading
-//! begins anew without it, so that one pass of the eyes sees every problem. Unknown, missing and not yet supported keys
-//! are found here, from the fields that the types name.
+//! begins anew without it, so that one pass of the eyes sees every problem. Unknown and missing keys, and those
+//! without effect, are found here, from the fields that the types name.
 
 mod access;
 mod error;
@@ -40,8 +40,8 @@ pub(super) struct Context<'a> {
     /// The home folder, for `~`.
     pub(super) home: Option<&'a str>,
     pub(super) problems: RefCell<Vec<Problem>>,
-    /// Attributes that are legal but not supported: where first, and how often.
-    unsupported: RefCell<BTreeMap<String, (Place, usize)>>,
+    /// Attributes that are legal but have no effect: why, where first, and how often.
+    without_effect: RefCell<BTreeMap<String, (&'static str, Place, usize)>>,
     /// The addresses of values to leave out.
     skipped: RefCell<HashSet<usize>>,
     any_skipped: Cell<bool>,
@@ -53,7 +53,7 @@ impl<'a> Context<'a> {
             sources,
             home,
             problems: RefCell::default(),
-            unsupported: RefCell::default(),
+            without_effect: RefCell::default(),
             skipped: RefCell::default(),
             any_skipped: Cell::new(false),
         }
@@ -63,11 +63,11 @@ impl<'a> Context<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
-    /// Everything found, the attributes that are not supported as one warning each.
+    /// Everything found, the attributes that have no effect as one warning each.
     pub(super) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
-        for (attribute, (place, count)) in self.unsupported.into_inner() {
-            let problem = Problem::warning(format!("`{attribute}` is not supported yet and has no effect")).at(place);
+        for (attribute, (why, place, count)) in self.without_effect.into_inner() {
+            let problem = Problem::warning(format!("`{attribute}` has no effect: {why}")).at(place);
             problems.push(match count {
                 1 => problem,
                 2 => problem.label("and in 1 more place"),
@@ -82,12 +82,12 @@ impl<'a> Context<'a> {
     }
 
     /// Counts an attribute that is legal but has no effect.
-    pub(super) fn not_supported(&self, attribute: &str, place: Place) {
-        let mut unsupported = self.unsupported.borrow_mut();
-        if let Some((_, count)) = unsupported.get_mut(attribute) {
+    fn has_no_effect(&self, attribute: &str, why: &'static str, place: Place) {
+        let mut without_effect = self.without_effect.borrow_mut();
+        if let Some((_, _, count)) = without_effect.get_mut(attribute) {
             *count += 1;
         } else {
-            unsupported.insert(attribute.to_owned(), (place, 1));
+            without_effect.insert(attribute.to_owned(), (why, place, 1));
         }
     }
 }
@@ -96,10 +96,10 @@ impl<'a> Context<'a> {
 pub(super) fn read<'a, T: Deserialize<'a>>(node: &'a Node, place: Place, context: &'a Context<'a>) -> Option<T> {
     let mut failures = Vec::new();
     let known = context.problems.borrow().len();
-    let unsupported = context.unsupported.borrow().clone();
+    let without_effect = context.without_effect.borrow().clone();
     for _ in 0..MAX_ATTEMPTS {
         context.problems.borrow_mut().truncate(known);
-        context.unsupported.borrow_mut().clone_from(&unsupported);
+        context.without_effect.borrow_mut().clone_from(&without_effect);
         match T::deserialize(Reader { node, context }) {
             Ok(value) => {
                 context.problems.borrow_mut().append(&mut failures);
@@ -196,8 +196,8 @@ impl<'a> Reader<'a> {
                     Some(name) => problem.hint(format!("did you mean `{name}`?")),
                     None => problem.hint(keys::where_known(key, name)),
                 });
-            } else if keys::is_unsupported(name, key) {
-                self.context.not_supported(&keys::attribute(name, key), entry.key_place);
+            } else if let Some(why) = keys::note(name, key) {
+                self.context.has_no_effect(&keys::attribute(name, key), why, entry.key_place);
             }
         }
         // What is extended was looked at when it was followed.

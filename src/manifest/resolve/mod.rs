@@ -1,6 +1,9 @@
 //! What is written → what is meant: completed sections become a [`Project`]. Nothing can fail here; what cannot be meant
 //! was told before.
 
+mod build;
+mod machine;
+mod mount;
 mod service;
 
 pub(super) use service::restart_policy;
@@ -16,7 +19,7 @@ use super::raw::network::External;
 use super::raw::service::Service as RawService;
 use super::sections::Sections;
 use crate::project::{
-    FileObject, FileSource, Ipam, IpamPool, MACHINE_IMAGE, Mount, MountSource, Network, Project, Service, Volume,
+    FileObject, FileSource, Ipam, IpamPool, MACHINE_IMAGE, Model, Mount, MountSource, Network, Project, Service, Volume,
 };
 
 /// What a project is called and where it comes from.
@@ -53,6 +56,7 @@ pub(super) fn project(
         volumes: sections.volumes.iter().map(|(key, raw)| (key.clone(), volume(raw))).collect(),
         secrets: sections.secrets.iter().map(|(key, raw)| (key.clone(), secret(raw, variables))).collect(),
         configs: sections.configs.iter().map(|(key, raw)| (key.clone(), config(raw, variables))).collect(),
+        models: sections.models.iter().map(|(key, raw)| (key.clone(), model(raw))).collect(),
     }
 }
 
@@ -67,7 +71,8 @@ fn on_machine(service: &mut Service, directory: &Path) {
     let target = directory.to_string_lossy().into_owned();
     if service.mounts.iter().all(|mount| mount.target != target) {
         let path = directory.to_owned();
-        let source = MountSource::Bind { path, create_host_path: false, propagation: None, selinux: None };
+        let source =
+            MountSource::Bind { path, create_host_path: false, propagation: None, selinux: None, recursion: None };
         // What is mounted below it comes after it.
         service.mounts.insert(0, Mount { target, read_only: false, source });
     }
@@ -86,6 +91,7 @@ fn network(raw: &raw::network::Network) -> Network {
     let ipam = raw.ipam.as_ref().map(|ipam| Ipam {
         driver: given(&ipam.driver).filter(|driver| driver != "default"),
         pools: ipam.config.iter().map(pool).collect(),
+        options: ipam.options.clone(),
     });
     Network {
         name: raw.name.clone(),
@@ -94,9 +100,18 @@ fn network(raw: &raw::network::Network) -> Network {
         driver_opts: raw.driver_opts.0.clone(),
         internal: raw.internal.0,
         attachable: raw.attachable.0,
+        enable_ipv4: raw.enable_ipv4.map(|flag| flag.0),
         enable_ipv6: raw.enable_ipv6.map(|flag| flag.0),
         labels: raw.labels.0.clone(),
         ipam: ipam.unwrap_or_default(),
+    }
+}
+
+fn model(raw: &raw::storage::Model) -> Model {
+    Model {
+        source: raw.source.clone(),
+        context_size: raw.context_size.map(|size| size.0),
+        runtime_flags: raw.runtime_flags.clone(),
     }
 }
 

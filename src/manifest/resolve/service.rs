@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::given;
-use crate::manifest::paths;
+use super::{build, given, machine, mount};
 use crate::manifest::raw;
 use crate::manifest::raw::develop::{Action, Watch};
 use crate::manifest::raw::health::Healthcheck as RawHealthcheck;
-use crate::manifest::raw::mount::{Mount as RawMount, MountType, Selinux};
 use crate::manifest::raw::port::Port as RawPort;
 use crate::manifest::raw::scalars::Span;
 use crate::manifest::raw::service::{Condition as RawCondition, Nullable, Service as RawService};
 use crate::manifest::raw::storage::Grant;
-use crate::manifest::value::size;
+use crate::manifest::value;
 use crate::project::{
-    Build, BuildContext, Condition, Dependency, FileGrant, HealthTest, Healthcheck, Hook, Mount, MountSource,
-    NetworkAttachment, Networking, Port, Protocol, Published, RestartPolicy, Service, WatchAction, WatchRule,
+    Condition, Dependency, FileGrant, HealthTest, Healthcheck, Hook, Link, ModelUse, NetworkAttachment, Networking,
+    Port, Protocol, Provider, Published, PullPolicy, RestartPolicy, Service, VolumesFrom, VolumesSource, WatchAction,
+    WatchRule,
 };
 
 pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String, serde_json::Value>) -> Service {
@@ -26,19 +25,13 @@ pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String,
     Service {
         name: name.to_owned(),
         image: given(&raw.image),
-        build: raw.build.as_ref().map(|build| self::build(&build.0.0)),
+        build: raw.build.as_ref().map(|build| build::build(&build.0.0)),
         command: raw.command.0.clone(),
         entrypoint: raw.entrypoint.0.clone(),
         environment: raw.environment.0.clone(),
         ports: raw.ports.0.iter().map(port).collect(),
         expose: raw.expose.0.clone(),
-        mounts: raw
-            .volumes
-            .0
-            .iter()
-            .filter_map(mount)
-            .chain(raw.tmpfs.0.iter().map(|tmpfs| self::tmpfs(tmpfs)))
-            .collect(),
+        mounts: raw.volumes.0.iter().map(mount::mount).chain(raw.tmpfs.0.iter().map(|it| mount::tmpfs(it))).collect(),
         secrets: raw.secrets.iter().map(|grant| secret(grant)).collect(),
         configs: raw.configs.iter().map(|grant| config(grant)).collect(),
         depends_on: raw.depends_on.0.iter().map(|(other, raw)| (other.clone(), dependency(raw))).collect(),
@@ -61,8 +54,33 @@ pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String,
         read_only: raw.read_only.0,
         tty: raw.tty.0,
         stdin_open: raw.stdin_open.0,
-        replicas: raw.scale.map(|scale| scale.0).or(replicas).unwrap_or(1),
+        // What a program provides has no containers.
+        replicas: if raw.provider.is_some() { 0 } else { raw.scale.map(|scale| scale.0).or(replicas).unwrap_or(1) },
         platform: given(&raw.platform),
+        limits: machine::limits(raw),
+        devices: machine::devices(raw),
+        namespaces: machine::namespaces(raw),
+        dns: machine::dns(raw),
+        logging: raw.logging.as_ref().map(machine::logging),
+        domainname: given(&raw.domainname),
+        group_add: raw.group_add.0.clone(),
+        sysctls: raw.sysctls.0.clone(),
+        security_opt: raw.security_opt.0.clone(),
+        storage_opt: raw.storage_opt.0.clone(),
+        annotations: raw.annotations.0.clone(),
+        runtime: given(&raw.runtime),
+        isolation: given(&raw.isolation),
+        mac_address: given(&raw.mac_address),
+        links: raw.links.0.iter().map(|text| link(text)).collect(),
+        external_links: raw.external_links.0.iter().map(|text| link(text)).collect(),
+        volumes_from: raw.volumes_from.0.iter().map(|text| volumes_from(text)).collect(),
+        use_api_socket: raw.use_api_socket.0,
+        pull_policy: pull_policy(raw),
+        post_start: raw.post_start.iter().map(hook).collect(),
+        pre_stop: raw.pre_stop.iter().map(hook).collect(),
+        hides_output: raw.attach.is_some_and(|attach| !attach.0),
+        provider: raw.provider.as_ref().map(provider),
+        models: raw.models.0.iter().map(|(key, raw)| (key.clone(), model_use(key, raw))).collect(),
         watch: raw
             .develop
             .iter()
@@ -77,21 +95,6 @@ pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String,
 /// A negative duration means none.
 fn duration(span: Span) -> Duration {
     Duration::from_nanos(u64::try_from(span.0).unwrap_or(0))
-}
-
-fn build(raw: &raw::build::Build) -> Build {
-    let context = if paths::is_remote_context(&raw.context) {
-        BuildContext::Remote(raw.context.clone())
-    } else {
-        BuildContext::Local(PathBuf::from(&raw.context))
-    };
-    Build {
-        context,
-        dockerfile: given(&raw.dockerfile).unwrap_or_else(|| "Dockerfile".to_owned()),
-        dockerfile_inline: given(&raw.dockerfile_inline),
-        args: raw.args.0.clone(),
-        target: given(&raw.target),
-    }
 }
 
 fn port(raw: &RawPort) -> Port {
@@ -120,59 +123,52 @@ fn port(raw: &RawPort) -> Port {
     }
 }
 
-/// `None` for kinds that are not supported.
-fn mount(raw: &RawMount) -> Option<Mount> {
-    let source = match raw.r#type {
-        MountType::Bind => {
-            let bind = raw.bind.as_ref();
-            let selinux = bind.and_then(|bind| bind.selinux).map(|selinux| match selinux {
-                Selinux::Shared => "z".to_owned(),
-                Selinux::Private => "Z".to_owned(),
-            });
-            MountSource::Bind {
-                path: PathBuf::from(&raw.source),
-                create_host_path: bind.and_then(|bind| bind.create_host_path).is_none_or(|create| create.0),
-                propagation: bind.and_then(|bind| given(&bind.propagation)),
-                selinux,
-            }
-        }
-        MountType::Volume => {
-            let options = raw.volume.as_ref();
-            let nocopy = options.is_some_and(|options| options.nocopy.0);
-            if raw.source.is_empty() {
-                MountSource::Anonymous { nocopy }
-            } else {
-                let subpath = options.and_then(|options| given(&options.subpath));
-                MountSource::Volume { key: raw.source.clone(), nocopy, subpath }
-            }
-        }
-        MountType::Tmpfs => {
-            let options = raw.tmpfs.as_ref();
-            MountSource::Tmpfs {
-                size: options.and_then(|options| u64::try_from(options.size.0).ok()).filter(|size| *size > 0),
-                mode: options.and_then(|options| options.mode).map(|mode| mode.0),
-                options: None,
-            }
-        }
-        MountType::Cluster | MountType::Npipe | MountType::Image => return None,
-    };
-    Some(Mount { target: raw.target.clone(), read_only: raw.read_only.0, source })
+/// `TARGET` or `TARGET:ALIAS`.
+fn link(text: &str) -> Link {
+    let (target, alias) = text.split_once(':').unwrap_or((text, text));
+    Link { target: target.to_owned(), alias: alias.to_owned() }
 }
 
-fn tmpfs(text: &str) -> Mount {
-    let (target, options) = text.split_once(':').map_or((text, None), |(target, options)| (target, Some(options)));
-    let option = |name: &str| {
-        options?.split(',').find_map(|option| option.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
-    };
-    let source = MountSource::Tmpfs {
-        size: option("size").and_then(|size| size::parse(&size).ok()).and_then(|size| u64::try_from(size).ok()),
-        mode: option("mode").and_then(|mode| u32::from_str_radix(&mode, 8).ok()),
-        options: options.map(str::to_owned),
-    };
-    Mount { target: paths::clean_target(target), read_only: false, source }
+/// `SERVICE[:ro]` or `container:NAME[:ro]`.
+fn volumes_from(text: &str) -> VolumesFrom {
+    let (text, of_container) = text.strip_prefix("container:").map_or((text, false), |name| (name, true));
+    let (name, mode) = text.split_once(':').map_or((text, None), |(name, mode)| (name, Some(mode)));
+    let source = if of_container { VolumesSource::Container } else { VolumesSource::Service };
+    VolumesFrom { source: source(name.to_owned()), read_only: mode.map(|mode| mode == "ro") }
 }
 
-fn grant(raw: &Grant, target: String) -> FileGrant {
+fn pull_policy(raw: &RawService) -> PullPolicy {
+    const DAY: Duration = Duration::from_hours(24);
+    let period = |text: &str| {
+        let nanoseconds = value::duration::parse(text).ok()?;
+        Some(PullPolicy::Every(Duration::from_nanos(u64::try_from(nanoseconds).ok()?)))
+    };
+    match &*raw.pull_policy.0 {
+        "always" => PullPolicy::Always,
+        "never" => PullPolicy::Never,
+        "build" => PullPolicy::Build,
+        "daily" => PullPolicy::Every(DAY),
+        "weekly" => PullPolicy::Every(DAY * 7),
+        "refresh" => period(&raw.pull_refresh_after).unwrap_or(PullPolicy::Always),
+        policy => policy.strip_prefix("every_").and_then(period).unwrap_or_default(),
+    }
+}
+
+fn provider(raw: &raw::storage::Provider) -> Provider {
+    let options = raw.options.iter().map(|(name, values)| (name.clone(), values.0.clone())).collect();
+    Provider { program: raw.r#type.clone(), options }
+}
+
+fn model_use(key: &str, raw: &Nullable<raw::storage::ModelUse>) -> ModelUse {
+    let prefix = key.to_uppercase().replace('-', "_");
+    let raw = raw.0.as_ref();
+    ModelUse {
+        endpoint_variable: raw.and_then(|raw| given(&raw.endpoint_var)).unwrap_or_else(|| format!("{prefix}_URL")),
+        model_variable: raw.and_then(|raw| given(&raw.model_var)).unwrap_or_else(|| format!("{prefix}_MODEL")),
+    }
+}
+
+pub(super) fn grant(raw: &Grant, target: String) -> FileGrant {
     FileGrant {
         key: raw.source.clone(),
         target,
@@ -270,6 +266,10 @@ fn networking(raw: &RawService) -> Networking {
             ipv6_address: given(&raw.ipv6_address),
             mac_address: given(&raw.mac_address),
             priority: raw.priority.and_then(|priority| i32::try_from(priority.0).ok()).unwrap_or(0),
+            link_local_ips: raw.link_local_ips.0.clone(),
+            interface_name: given(&raw.interface_name),
+            driver_opts: raw.driver_opts.0.clone(),
+            gateway_priority: raw.gw_priority.map(|priority| priority.0),
         }
     };
     let networks = raw.networks.iter().flat_map(|networks| &networks.0);
