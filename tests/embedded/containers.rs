@@ -150,6 +150,22 @@ fn containers_outlive_a_killed_engine_with_their_output_and_their_ends() {
 }
 
 #[test]
+fn what_was_stopped_by_hand_stays_stopped_when_the_engine_starts_again() {
+    let mut daemon = engine();
+    for name in ["stopped", "runs"] {
+        daemon.docker(&["run", "-d", "--name", name, "--restart", "always", "busybox", "sleep", "1000"]).ok();
+    }
+    daemon.docker(&["stop", "-t", "0", "stopped"]).ok();
+    daemon.kill();
+    daemon.run();
+    // What is to start begins to before the engine answers; this one is asked for after it.
+    daemon.docker(&["restart", "-t", "0", "runs"]).ok();
+    assert_eq!(inspect(&daemon, "runs", "{{.State.Status}}"), "running");
+    assert_eq!(inspect(&daemon, "stopped", "{{.State.Status}}"), "exited");
+    daemon.docker(&["rm", "-f", "stopped", "runs"]).ok();
+}
+
+#[test]
 fn a_command_in_a_container_has_its_own_exit_code() {
     let daemon = engine();
     daemon.docker(&["run", "-d", "--name", "host", "-e", "A=1", "busybox", "sleep", "1000"]).ok();
