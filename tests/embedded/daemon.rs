@@ -52,6 +52,15 @@ fn an_open_stream_of_events_is_something_to_do() {
 }
 
 #[test]
+fn events_until_now_are_those_that_have_happened() {
+    let daemon = Daemon::start();
+    daemon.docker(&["volume", "create", "data"]).ok();
+    let told = daemon.docker(&["events", "--until", "0s", "--format", "{{.Type}} {{.Action}} {{.Actor.ID}}"]).ok();
+    assert_eq!(told, "volume create data\n");
+    daemon.docker(&["volume", "rm", "data"]).ok();
+}
+
+#[test]
 fn a_killed_engine_is_followed_by_one_that_finds_its_containers() {
     let mut daemon = Daemon::start();
     daemon.busybox();

@@ -22,7 +22,8 @@ pub(super) fn routes() -> Router<Engine> {
     Router::new().route("/events", get(events))
 }
 
-/// What happened since `since`, and what happens until `until` or until the client goes.
+/// What happened since `since`, and what happens until `until` or until the client goes. With `until` alone, all that is
+/// remembered up to then, as with Docker.
 async fn events(State(engine): State<Engine>, asked: Parameters) -> Answer {
     let filters = asked.filters()?;
     let (since, until) = (asked.moment("since")?, asked.moment("until")?);
@@ -30,8 +31,8 @@ async fn events(State(engine): State<Engine>, asked: Parameters) -> Answer {
     let moment = |event: &EventMessage| event.time_nano.unwrap_or_default();
     let past: Vec<_> = past
         .into_iter()
-        .filter(|event| since.is_some_and(|since| moment(event) >= since))
-        .filter(|event| until.is_none_or(|until| moment(event) <= until))
+        .filter(|event| since.map_or(until.is_some(), |since| moment(event) >= since))
+        .filter(|event| until.is_none_or(|until| moment(event) <= end_of_second(until)))
         .collect();
     let left = until.map(|until| {
         let left = until.saturating_sub(Utc::now().timestamp_nanos_opt().unwrap_or_default());
@@ -47,6 +48,12 @@ async fn events(State(engine): State<Engine>, asked: Parameters) -> Answer {
         async move { chosen }
     });
     Ok(answer::lines(chosen))
+}
+
+/// The docker CLI names whole seconds (`--until 0s`) and means what has happened by now, this second's events among it.
+fn end_of_second(moment: i64) -> i64 {
+    const SECOND: i64 = 1_000_000_000;
+    if moment % SECOND == 0 { moment.saturating_add(SECOND - 1) } else { moment }
 }
 
 /// The next event; a client that reads too slowly misses some.
