@@ -10,6 +10,7 @@
 //! | [`containers`] | the containers' records and lives: restart policies, healthchecks, logs, recovery after a crash |
 //! | [`build`] | Dockerfiles to images |
 //! | [`images`] | the content-addressed store, registries, archives |
+//! | [`mountinfo`] | what is mounted, as the kernel lists it |
 //! | [`network`] | bridges in a namespace of the engine's own, addresses, names, published ports |
 //! | [`presence`] | which engines there are on the machine, and which of them have died |
 //! | [`volumes`] | named and anonymous volumes |
@@ -30,6 +31,7 @@ pub mod events;
 pub mod id;
 pub mod images;
 pub mod layout;
+pub mod mountinfo;
 pub mod network;
 pub mod presence;
 pub mod process;

@@ -273,6 +273,7 @@ impl Stage<'_> {
             rootfs,
             user: config.user.clone().unwrap_or_default(),
             group_add: Vec::new(),
+            propagated: Vec::new(),
             populate: Vec::new(),
             terminal: false,
             stdin: false,

@@ -71,6 +71,7 @@ async fn launch_on(
         rootfs: rootfs(&shared.layout, record),
         user: record.body.user.clone().unwrap_or_default(),
         group_add: record.host().group_add.clone().unwrap_or_default(),
+        propagated: spec::propagated(&binds),
         populate,
         terminal: record.has_terminal(),
         stdin: record.body.open_stdin == Some(true),

@@ -9,7 +9,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::embedded::error::Error;
 use crate::embedded::layout::Layout;
-use crate::embedded::set_program;
+use crate::embedded::{mountinfo, set_program};
 
 /// What tells one run of the machine from the next.
 const BOOT: &str = "/proc/sys/kernel/random/boot_id";
@@ -157,38 +157,13 @@ fn empty(layout: &Layout) -> Result<(), Error> {
 /// What is mounted at a folder or below it, in the order in which it was.
 fn mounts_below(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = folder.canonicalize().map_err(Error::io(format!("find the folder `{}`", folder.display())))?;
-    let text = fs::read_to_string("/proc/self/mountinfo").map_err(Error::io("read `/proc/self/mountinfo`"))?;
-    Ok(text.lines().filter_map(mount_point).filter(|point| point.starts_with(&folder)).collect())
-}
-
-/// The mount point of a line of `mountinfo`, in which blanks and the like are written as `\040`.
-fn mount_point(line: &str) -> Option<PathBuf> {
-    let field = line.split(' ').nth(4)?;
-    let mut parts = field.split('\\');
-    let mut text = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                text.push(code);
-                text.extend_from_slice(&part.as_bytes()[3..]);
-            }
-            None => text.extend_from_slice(part.as_bytes()),
-        }
-    }
-    Some(std::os::unix::ffi::OsStringExt::from_vec(text)).map(|text: std::ffi::OsString| text.into())
+    let table = mountinfo::table().map_err(Error::io("read what is mounted"))?;
+    Ok(table.into_iter().map(|mount| mount.point).filter(|point| point.starts_with(&folder)).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_mount_point_is_read_with_its_blanks() {
-        let line = r"36 35 98:0 /mnt1 /a\040b/c\134d rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(mount_point(line), Some(PathBuf::from(r"/a b/c\d")));
-        assert_eq!(mount_point("36 35"), None);
-    }
 
     #[test]
     fn what_is_not_mounted_has_nothing_below() {

@@ -9,6 +9,8 @@ use std::thread;
 use nix::sched::{CloneFlags, setns, unshare};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_bind, mount_change, unmount};
 
+use super::super::mountinfo;
+
 /// Makes the folder of namespaces a mount of its own that is told to nobody else, so that what is mounted in it later does
 /// not spread over the machine.
 pub(super) fn prepare(folder: &Path) -> io::Result<()> {
@@ -30,21 +32,7 @@ pub(super) fn dismantle(folder: &Path) -> io::Result<()> {
 /// Whether a folder is where something is mounted.
 fn is_mount(folder: &Path) -> io::Result<bool> {
     let folder = folder.canonicalize()?;
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    Ok(table.lines().any(|line| line.split(' ').nth(4).is_some_and(|point| Path::new(&unescape(point)) == folder)))
-}
-
-/// The kernel writes spaces and the like as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let code = code.and_then(|code| u8::from_str_radix(code, 8).ok()).filter(|_| *first == b'\\');
-        bytes.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &after[3..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Ok(mountinfo::table()?.iter().any(|mount| mount.point == folder))
 }
 
 /// Makes a namespace that lives for as long as the file is mounted, and has a thread do some work in it. The thread ends
@@ -108,15 +96,4 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
 fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let thread = thread::Builder::new().name("namespace".into()).stack_size(256 * 1024).spawn(work)?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the work in a network namespace ended in a panic")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::unescape;
-
-    #[test]
-    fn paths_of_the_mount_table_are_read() {
-        assert_eq!(unescape(r"/run/a\040b"), "/run/a b");
-        assert_eq!(unescape(r"/run/a\"), r"/run/a\");
-    }
 }

@@ -179,6 +179,7 @@ impl Exec<'_> {
         }
         let terminal = self.command.terminal.is_some();
         let environment = shim::environment(&self.command.environment, account, terminal, &self.container.spec);
-        Ok(Inside { arguments: self.command.arguments.clone(), environment, privileges, reaper: false, report })
+        let arguments = self.command.arguments.clone();
+        Ok(Inside { arguments, environment, changes: Vec::new(), privileges, reaper: false, report })
     }
 }

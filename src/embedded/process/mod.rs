@@ -12,6 +12,7 @@ mod filter;
 mod folder;
 mod frame;
 mod inside;
+mod propagation;
 mod relay;
 pub mod shim;
 
@@ -27,6 +28,7 @@ use tokio::sync::mpsc;
 use super::error::Error;
 use super::layout::Layout;
 use super::root::Rootfs;
+use super::spec::Propagated;
 use cgroup::Cgroup;
 use frame::Kind;
 
@@ -43,6 +45,8 @@ pub struct ContainerProcess {
     pub user: String,
     /// Further groups by name or number.
     pub group_add: Vec<String>,
+    /// Binds that are not all private ([`super::spec::propagated`]).
+    pub propagated: Vec<Propagated>,
     /// Empty volumes to fill from the image before the start: folder of the machine, place inside.
     pub populate: Vec<(PathBuf, PathBuf)>,
     /// Whether it has a terminal.

@@ -8,6 +8,7 @@ mod capabilities;
 mod devices;
 mod mounts;
 mod namespaces;
+mod propagation;
 mod resources;
 mod security;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use bollard_stubs::models::{ContainerCreateBody, HostConfig, HostConfigCgroupnsM
 use libcontainer::oci_spec::runtime::{LinuxBuilder, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder};
 
 pub use devices::Device;
+pub use propagation::{Propagated, Propagation, propagated};
 pub use resources::resources;
 pub use security::seccomp as seccomp_of;
 

@@ -44,7 +44,7 @@ const TMPFS_VALUES: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_
 pub(super) fn mounts(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Vec<Mount>, Error> {
     let mut asked = Vec::new();
     for bind in request.binds {
-        asked.push(bound(bind, request.machine, warnings)?);
+        asked.push(bound(bind, request.machine)?);
     }
     asked.extend(tmpfs(request.host, request.machine)?);
     asked.sort_by_key(|mount| (mount.destination().components().count(), mount.destination().clone()));
@@ -101,7 +101,7 @@ fn shared_memory(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Op
 }
 
 /// A volume, a folder or file of the machine.
-fn bound(asked: &ResolvedBind, machine: &Machine, warnings: &mut Vec<String>) -> Result<Mount, Error> {
+fn bound(asked: &ResolvedBind, machine: &Machine) -> Result<Mount, Error> {
     let destination = place(&asked.bind.destination)?;
     let mut options = vec![if asked.recursive { "rbind" } else { "bind" }];
     if asked.bind.read_only {
@@ -114,15 +114,6 @@ fn bound(asked: &ResolvedBind, machine: &Machine, warnings: &mut Vec<String>) ->
     if machine.cgroup2 {
         // No filter keeps a container from a device node that lies there.
         options.push("nodev");
-    }
-    match asked.propagation.as_str() {
-        "" | "private" | "rprivate" | "slave" | "rslave" => {}
-        "shared" | "rshared" => warnings.push(format!(
-            "{}: what a container mounts is not seen outside with this engine ({}); what the machine mounts is seen inside",
-            destination.display(),
-            asked.propagation
-        )),
-        other => return Err(Error::Invalid(format!("invalid propagation mode: {other}"))),
     }
     MountBuilder::default()
         .typ("bind")

@@ -99,7 +99,7 @@ impl Asked {
     }
 }
 
-fn bind(source: &str, destination: &str, read_only: bool) -> ResolvedBind {
+pub(super) fn bind(source: &str, destination: &str, read_only: bool) -> ResolvedBind {
     let bind = Bind { source: source.into(), destination: destination.into(), read_only };
     ResolvedBind { bind, propagation: String::new(), recursive: true }
 }

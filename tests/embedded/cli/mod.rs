@@ -2,5 +2,6 @@
 
 mod containers;
 mod images;
+mod propagation;
 mod streams;
 mod things;

@@ -100,6 +100,7 @@ impl Home {
             },
             user: String::new(),
             group_add: Vec::new(),
+            propagated: Vec::new(),
             populate: Vec::new(),
             terminal: false,
             stdin: false,

@@ -19,6 +19,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use super::frame::Failure;
+use super::propagation::Change;
 pub(super) use privileges::{Privileges, has};
 pub(super) use program::PATH;
 pub(super) use tracer::answer;
@@ -33,6 +34,8 @@ pub(super) struct Inside {
     pub(super) arguments: Vec<String>,
     /// Its whole environment.
     pub(super) environment: Vec<String>,
+    /// What is to be made of the container's binds first.
+    pub(super) changes: Vec<Change>,
     /// What it may do.
     pub(super) privileges: Privileges,
     /// Whether the new process stays as the one that reaps, with the program as its child.
@@ -94,6 +97,12 @@ impl Report {
 }
 
 impl Inside {
+    fn begin(&self) -> Result<std::convert::Infallible, Failure> {
+        self.changes.iter().try_for_each(Change::make)?;
+        self.close_others();
+        self.run()
+    }
+
     fn run(&self) -> Result<std::convert::Infallible, Failure> {
         let program = self.privileges.as_program(|| program::find(&self.arguments, &self.environment))?;
         if self.reaper {
@@ -145,8 +154,7 @@ impl Executor for Inside {
     }
 
     fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
-        self.close_others();
-        let Err(failure) = self.run();
+        let Err(failure) = self.begin();
         self.report.tell(&failure);
         Err(ExecutorError::Other(failure.text))
     }

@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use super::super::cgroup::{self, Cgroup};
 use super::super::frame::Failure;
 use super::super::inside::{Inside, PATH, Privileges, Report, has};
-use super::super::{ContainerProcess, filter};
+use super::super::{ContainerProcess, filter, propagation};
 use super::{failed, open_inside};
 use crate::embedded::spec::user::{self, Account};
 
@@ -45,6 +45,7 @@ pub(super) fn make(
     let inside = Inside {
         arguments: process.args().clone().unwrap_or_default(),
         environment,
+        changes: propagation::changes(&container.propagated)?,
         privileges,
         reaper: container.init,
         report,

@@ -110,7 +110,7 @@ pub fn refreshed(machine: &Machine, host: &HostConfig) -> Machine {
 }
 
 /// Whether this machine's cgroups are of version 2.
-pub(super) fn cgroup2() -> bool {
+pub(crate) fn cgroup2() -> bool {
     Path::new(CGROUPS).join("cgroup.controllers").exists()
 }
 

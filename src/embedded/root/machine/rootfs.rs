@@ -6,11 +6,9 @@
 //! here, and a socket or pipe in it is not the one that the machine's programs listen to.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +17,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 
 use super::super::mount;
+use crate::embedded::mountinfo::{self, Mount};
 
 /// Begun anew in each container.
 const FRESH: [(&str, u32); 3] = [("tmp", 0o1777), ("run", 0o755), ("run/lock", 0o1777)];
@@ -75,7 +74,7 @@ pub(in super::super) fn mount(upper: &Path, work: &Path, target: &Path) -> io::R
     for path in &hidden {
         hide(&top, Path::new("/"), path)?;
     }
-    let others = others(&fs::read("/proc/self/mountinfo")?, &hidden);
+    let others = others(&mountinfo::table()?, &hidden);
     mount::layers(&[PathBuf::from("/")], upper, work, target)?;
     let root = open(target)?;
     for (number, (point, flags)) in others.iter().enumerate() {
@@ -181,56 +180,27 @@ fn copy_attributes(folder: &OwnedFd, of: &Path) -> io::Result<()> {
 }
 
 /// The file systems of the machine that are to be shown, by their places, with what they are mounted with.
-fn others(mounts: &[u8], hidden: &[PathBuf]) -> BTreeMap<PathBuf, MountFlags> {
+fn others(mounts: &[Mount], hidden: &[PathBuf]) -> BTreeMap<PathBuf, MountFlags> {
     let mut others = BTreeMap::new();
-    for line in mounts.split(|byte| *byte == b'\n') {
-        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
-        let separator = fields.iter().position(|field| *field == b"-");
-        let (Some(point), Some(options), Some(kind)) =
-            (fields.get(4), fields.get(5), separator.and_then(|at| fields.get(at + 1)))
-        else {
-            continue;
-        };
-        let point = unescaped(point);
+    for mount in mounts {
+        let point = &mount.point;
         let shown = point != Path::new("/")
-            && !UNSHOWN.iter().any(|unshown| unshown.as_bytes() == *kind)
+            && !UNSHOWN.contains(&mount.kind.as_str())
             && !OWN.iter().any(|own| point.starts_with(own))
             && !hidden.iter().any(|hidden| point.starts_with(hidden));
         // Another file system may be mounted over an earlier one: the last word counts.
         if shown {
-            others.insert(point, flags(options));
+            others.insert(point.clone(), flags(mount));
         } else {
-            others.remove(&point);
+            others.remove(point);
         }
     }
     others
 }
 
-/// `\040` is a space.
-fn unescaped(field: &[u8]) -> PathBuf {
-    let mut path = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let escaped = octal.filter(|_| *first == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        path.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &after[3..] } else { after };
-    }
-    PathBuf::from(OsStr::from_bytes(&path))
-}
-
-/// What of its options has to be said again, for a mount that is made anew.
-fn flags(options: &[u8]) -> MountFlags {
-    let mut flags = MountFlags::RDONLY;
-    for option in options.split(|byte| *byte == b',') {
-        flags |= match option {
-            b"nosuid" => MountFlags::NOSUID,
-            b"nodev" => MountFlags::NODEV,
-            b"noexec" => MountFlags::NOEXEC,
-            b"noatime" => MountFlags::NOATIME,
-            _ => MountFlags::empty(),
-        };
-    }
+/// Those of a mount that is made anew: nothing is written there.
+fn flags(mount: &Mount) -> MountFlags {
+    let flags = MountFlags::RDONLY | mount.flags();
     if super::cgroup2() { flags | MountFlags::NODEV } else { flags }
 }
 
@@ -314,7 +284,7 @@ garbage
 
     #[test]
     fn disks_are_shown_and_what_is_the_containers_own_is_not() {
-        let others = others(MOUNTS, &["/var/lib/docker".into()]);
+        let others = others(&mountinfo::parsed(MOUNTS), &["/var/lib/docker".into()]);
         let points: Vec<_> = others.keys().map(|path| path.display().to_string()).collect();
         assert_eq!(points, ["/home", "/home/with space"]);
         let home = others[Path::new("/home")] - MountFlags::NODEV;
