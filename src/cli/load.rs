@@ -1,12 +1,13 @@
 //! The file system and the process's environment for the manifest: the one place where `manifest` meets the disk.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{self, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, Request};
+use crate::manifest::{self, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, Request, Use};
 
 /// Loads a project from the disk.
 ///
@@ -21,6 +22,14 @@ pub(super) fn load_watched(request: &Request) -> (Result<Loaded, Failure>, BTree
     let disk = FileSystem::default();
     let loaded = manifest::load(request, &disk);
     (loaded, disk.asked.into_inner())
+}
+
+/// The variables that a project's manifest names.
+///
+/// # Errors
+/// Every problem found, when the manifest cannot be read.
+pub fn variables(request: &Request) -> Result<BTreeMap<String, Use>, Failure> {
+    manifest::variables(request, &FileSystem::default())
 }
 
 /// The disk.

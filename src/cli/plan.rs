@@ -14,6 +14,7 @@ use super::output::print;
 use super::session;
 use crate::dispatch::observe_once;
 use crate::engine::docker::Docker;
+use crate::manifest::Steps;
 use crate::plan::Plan;
 use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
 use crate::project::Project;
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let project = session::load(global, &arguments.services)?.project;
+    let project = session::load_as(global, &arguments.services, Steps::default())?.project;
     let services = session::select_with_dependencies(&project, &arguments.services)?;
     let docker = engine::connect(global, Some(&project), Start::No).await?;
     let state = look(&docker, project, services).await?;

@@ -9,14 +9,14 @@ use super::global::Global;
 use super::load;
 use crate::engine::docker::Docker;
 use crate::graph::Graph;
-use crate::manifest::{Failure, Loaded, Request};
+use crate::manifest::{Failure, Loaded, Request, Steps, Use};
 use crate::plan::observed::Container;
 use crate::project::Project;
 use crate::ui::problems;
 
 /// Loads the manifest and shows what is doubtful about it. The profiles of the services named are switched on.
 pub(super) fn load(global: &Global, services: &[String]) -> Result<Loaded, Error> {
-    load_as(global, services, true)
+    load_as(global, services, Steps { ports: false, ..Steps::default() })
 }
 
 /// The names of the services, without a word about what is wrong with the manifest.
@@ -26,7 +26,7 @@ pub(super) fn names(global: &Global) -> Option<Vec<String>> {
 }
 
 /// What is to be loaded, by the command line and the process's surroundings.
-fn request(global: &Global, services: &[String], interpolate: bool) -> Result<Request, Error> {
+fn request(global: &Global, services: &[String], steps: Steps) -> Result<Request, Error> {
     let current_directory = std::env::current_dir().map_err(Error::io("find the current folder"))?;
     Ok(Request {
         files: global.files.clone(),
@@ -37,18 +37,18 @@ fn request(global: &Global, services: &[String], interpolate: bool) -> Result<Re
         current_directory,
         environment: environment(),
         services: services.to_vec(),
-        interpolate,
+        steps,
     })
 }
 
-/// Loads the manifest, with its variables replaced or not.
-pub(super) fn load_as(global: &Global, services: &[String], interpolate: bool) -> Result<Loaded, Error> {
-    said(load::load(&request(global, services, interpolate)?))
+/// Loads the manifest, some steps left out.
+pub(super) fn load_as(global: &Global, services: &[String], steps: Steps) -> Result<Loaded, Error> {
+    said(load::load(&request(global, services, steps)?))
 }
 
 /// Loads the manifest, and says which files it was made from, or would be if they were there.
 pub(super) fn load_watched(global: &Global, services: &[String]) -> Result<(Loaded, BTreeSet<PathBuf>), Error> {
-    let (loaded, files) = load::load_watched(&request(global, services, true)?);
+    let (loaded, files) = load::load_watched(&request(global, services, Steps::default())?);
     Ok((said(loaded)?, files))
 }
 
@@ -58,7 +58,7 @@ pub(super) fn read_again(
     services: &[String],
     colour: bool,
 ) -> (Result<Project, Error>, BTreeSet<PathBuf>) {
-    let request = match request(global, services, true) {
+    let request = match request(global, services, Steps::default()) {
         Ok(request) => request,
         Err(error) => return (Err(error), BTreeSet::new()),
     };
@@ -78,6 +78,14 @@ fn said(loaded: Result<Loaded, Failure>) -> Result<Loaded, Error> {
         }
         Err(failure) => Err(Error::Manifest { report: problems::render(&failure.problems, &failure.sources, colour) }),
     }
+}
+
+/// The variables that the manifest names.
+pub(super) fn variables(global: &Global, services: &[String]) -> Result<BTreeMap<String, Use>, Error> {
+    let request = request(global, services, Steps::default())?;
+    let colour = console::colors_enabled_stderr();
+    load::variables(&request)
+        .map_err(|failure| Error::Manifest { report: problems::render(&failure.problems, &failure.sources, colour) })
 }
 
 /// The process's variables, without those that are not text.
@@ -139,7 +147,7 @@ fn checked_name(name: &str) -> Result<String, Error> {
 
 /// The project of the manifest, without a word about what is wrong with it.
 pub(super) fn loaded_quietly(global: &Global) -> Option<Project> {
-    Some(load::load(&request(global, &[], true).ok()?).ok()?.project)
+    Some(load::load(&request(global, &[], Steps::default()).ok()?).ok()?.project)
 }
 
 /// The services named, or all; an error for one that is not among them.

@@ -18,24 +18,35 @@ use super::sections::Sections;
 /// Completes the services that are on.
 pub(super) fn services(sections: &mut Sections, tree: &Node, variables: &Variables, assembly: &mut Assembly<'_>) {
     for (name, service) in &mut sections.services {
-        build(service, variables);
-        networks(service);
-        dependencies(service);
+        if assembly.steps.normalize {
+            build(service, variables);
+            networks(service);
+            dependencies(service);
+        } else if service.networks.as_ref().is_some_and(|networks| networks.0.is_empty()) {
+            service.networks = None;
+        }
         grants(service);
         limits(service);
         for rule in
             service.develop.iter_mut().filter_map(|develop| develop.0.as_mut()).flat_map(|develop| &mut develop.watch)
         {
+            if !assembly.steps.paths {
+                continue;
+            }
             // Changes are reported under the real path.
             rule.path.0 = assembly.loader.real_path(Path::new(&rule.path.0)).to_string_lossy().into_owned();
         }
-        files_of_variables(name, service, tree, variables, assembly);
+        resolve_variables(service, variables);
+        if assembly.steps.variables {
+            files_of_variables(name, service, tree, variables, assembly);
+        }
+        label_files(name, service, tree, assembly);
     }
 }
 
 /// Drops the resources that no service uses, and names the others.
 pub(super) fn resources(sections: &mut Sections, tree: &Node, project: &str, assembly: &mut Assembly<'_>) {
-    drop_unused(sections);
+    drop_unused(sections, assembly.steps.normalize);
     name_resources(sections, project, assembly, tree);
 }
 
@@ -127,11 +138,6 @@ fn files_of_variables(
     variables: &Variables,
     assembly: &mut Assembly<'_>,
 ) {
-    for (key, value) in &mut service.environment.0 {
-        if value.is_none() {
-            *value = variables.get(key).cloned();
-        }
-    }
     keep_last(&mut service.env_file.0, |file| file.0.path.clone());
     let mut from_files: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (number, file) in service.env_file.0.iter().enumerate() {
@@ -150,7 +156,7 @@ fn files_of_variables(
             assembly.problems.push(problem);
             continue;
         }
-        let path = Path::new(&file.path);
+        let path = &assembly.current.join(&file.path);
         match read_env_file(path, raw, assembly.loader, assembly.current, &mut assembly.sources, &lookup) {
             Ok(read) => from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value)))),
             Err(EnvFileError::Read(_)) if file.required.is_some_and(|required| !required.0) => {}
@@ -172,14 +178,22 @@ fn files_of_variables(
     for (key, value) in from_files {
         service.environment.0.entry(key).or_insert(value);
     }
-    label_files(name, service, tree, assembly);
+}
+
+/// Gives names without a value the one that they have outside.
+fn resolve_variables(service: &mut Service, variables: &Variables) {
+    for (key, value) in &mut service.environment.0 {
+        if value.is_none() {
+            *value = variables.get(key).cloned();
+        }
+    }
 }
 
 fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut Assembly<'_>) {
     let mut from_files = BTreeMap::new();
     for file in &service.label_file.0 {
         match read_env_file(
-            Path::new(&file.0),
+            &assembly.current.join(&file.0),
             false,
             assembly.loader,
             assembly.current,
@@ -200,7 +214,7 @@ fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut As
     }
 }
 
-fn drop_unused(sections: &mut Sections) {
+fn drop_unused(sections: &mut Sections, normalize: bool) {
     let services = &sections.services;
     let grants = |grants: &[Form<super::raw::storage::Grant>]| -> Vec<String> {
         grants.iter().map(|grant| grant.source.clone()).collect()
@@ -217,7 +231,7 @@ fn drop_unused(sections: &mut Sections) {
         services.values().flat_map(|service| grants(&service.secrets).into_iter().chain(built(service))).collect();
     let configs: BTreeSet<String> = services.values().flat_map(|service| grants(&service.configs)).collect();
     let models: BTreeSet<&String> = services.values().flat_map(|service| service.models.0.keys()).collect();
-    if networks.contains(&"default".to_owned()) {
+    if normalize && networks.contains(&"default".to_owned()) {
         sections.networks.entry("default".to_owned()).or_default();
     }
     sections.networks.retain(|key, _| networks.contains(key));
@@ -228,7 +242,12 @@ fn drop_unused(sections: &mut Sections) {
 }
 
 /// The part that resources of every kind have.
-fn name_one(name: &mut String, key: &str, project: &str, external: &mut Option<Form<External>>) -> bool {
+fn name_one(
+    name: &mut String,
+    key: &str,
+    (project, normalize): (&str, bool),
+    external: &mut Option<Form<External>>,
+) -> bool {
     if external.as_ref().is_some_and(|external| external.off) {
         *external = None;
     }
@@ -238,7 +257,8 @@ fn name_one(name: &mut String, key: &str, project: &str, external: &mut Option<F
         *name = match external {
             Some(_) if deprecated => legacy,
             Some(_) => key.to_owned(),
-            None => format!("{project}_{key}"),
+            None if normalize => format!("{project}_{key}"),
+            None => String::new(),
         };
     }
     deprecated
@@ -246,6 +266,7 @@ fn name_one(name: &mut String, key: &str, project: &str, external: &mut Option<F
 
 fn name_resources(sections: &mut Sections, project: &str, assembly: &mut Assembly<'_>, tree: &Node) {
     let mut deprecated: Vec<(&str, String)> = Vec::new();
+    let project = (project, assembly.steps.normalize);
     for (key, network) in &mut sections.networks {
         network.ipam.get_or_insert_default();
         if name_one(&mut network.name, key, project, &mut network.external) {
@@ -262,6 +283,19 @@ fn name_resources(sections: &mut Sections, project: &str, assembly: &mut Assembl
         if let (true, Some(base), Some(device)) = (local, base, volume.driver_opts.0.get_mut("device")) {
             *device = paths::absolute(device, &base, assembly.home.as_deref());
         }
+    }
+    for (section, keys) in [
+        ("networks", sections.networks.keys().collect::<Vec<_>>()),
+        ("volumes", sections.volumes.keys().collect()),
+        ("secrets", sections.secrets.keys().collect()),
+        ("configs", sections.configs.keys().collect()),
+    ] {
+        let written = tree.get(section);
+        let nameless = |key: &&&String| {
+            let name = written.and_then(|items| items.get(key)?.get("name"));
+            name.is_some_and(|name| name.as_text().is_none_or(str::is_empty))
+        };
+        sections.nameless.extend(keys.iter().filter(nameless).map(|key| (section, (*key).clone())));
     }
     for (key, secret) in &mut sections.secrets {
         name_one(&mut secret.name, key, project, &mut secret.external);

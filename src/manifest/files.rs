@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::node::{Map, Node};
 use super::parse::parse;
 use super::problem::{Place, Problem, Source, Sources};
-use super::{Loader, paths};
+use super::{Loader, Steps, paths};
 
 /// How deeply manifests may include each other.
 const MAX_INCLUDES: usize = 32;
@@ -24,8 +24,7 @@ pub(super) struct Assembly<'a> {
     pub(super) home: Option<String>,
     pub(super) sources: Sources,
     pub(super) problems: Vec<Problem>,
-    /// Replace variables.
-    pub(super) interpolate: bool,
+    pub(super) steps: Steps,
     /// The variables that were told to be missing.
     told: HashSet<String>,
     /// How many bytes values may still take.
@@ -47,7 +46,7 @@ impl<'a> Assembly<'a> {
             home: None,
             sources,
             problems,
-            interpolate: true,
+            steps: Steps::default(),
             told: HashSet::new(),
             budget: Cell::new(BUDGET),
             included: HashSet::new(),
@@ -100,7 +99,7 @@ impl<'a> Assembly<'a> {
 
     /// Replaces the variables of a document.
     pub(super) fn fill_in(&mut self, document: &mut Node, variables: &Variables) {
-        if self.interpolate {
+        if self.steps.interpolate {
             let lookup = |name: &str| variables.get(name).map(String::as_str);
             let (sources, budget) = (&self.sources, &self.budget);
             let (told, problems) = (&mut self.told, &mut self.problems);

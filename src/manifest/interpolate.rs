@@ -147,14 +147,14 @@ impl Expansion<'_, '_> {
 }
 
 /// How many bytes at the start are a name.
-fn name_length(text: &str) -> usize {
+pub(super) fn name_length(text: &str) -> usize {
     let is_name =
         |(at, byte): &(usize, u8)| byte.is_ascii_alphabetic() || *byte == b'_' || (*at > 0 && byte.is_ascii_digit());
     text.bytes().enumerate().take_while(is_name).count()
 }
 
 /// Where the brace is that closes one opened just before the text.
-fn closing_brace(text: &str) -> Option<usize> {
+pub(super) fn closing_brace(text: &str) -> Option<usize> {
     let mut open = 0_usize;
     for (at, byte) in text.bytes().enumerate() {
         match byte {

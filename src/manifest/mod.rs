@@ -8,6 +8,7 @@ mod discover;
 mod dotenv;
 mod environment;
 mod extend;
+mod extensions;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;
@@ -31,6 +32,7 @@ mod sections;
 mod select;
 mod validate;
 mod value;
+mod variables;
 pub mod written;
 
 use std::cell::Cell;
@@ -39,12 +41,15 @@ use std::path::{Path, PathBuf};
 
 use crate::project::Project;
 use environment::Environment;
+pub use extensions::Extra;
 use files::Assembly;
 use node::Node;
 use problem::{Problem, Sources};
 use read::Context;
 use resolve::Origin;
+pub use scalar::is_plain_text;
 use validate::Check;
+pub use variables::{Use, variables};
 use written::Written;
 
 /// What is to be loaded, as the command line and the environment say.
@@ -66,8 +71,31 @@ pub struct Request {
     pub environment: BTreeMap<String, String>,
     /// The services named on the command line: their profiles are switched on.
     pub services: Vec<String>,
-    /// Replace variables; `config --no-interpolate` does not.
+    /// What is worked out.
+    pub steps: Steps,
+}
+
+/// The steps from what is written to what is meant, which `config` can leave out one by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Steps {
+    /// Replace variables.
     pub interpolate: bool,
+    /// Add what is not written but meant: names, the default network, implied dependencies.
+    pub normalize: bool,
+    /// Make paths absolute.
+    pub paths: bool,
+    /// Read the files of variables and labels, and give names without a value theirs.
+    pub variables: bool,
+    /// Check that what is named is there and that nothing is contradicted.
+    pub checks: bool,
+    /// Refuse ports of the host that are published twice, because the containers are to run; else they are a warning.
+    pub ports: bool,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self { interpolate: true, normalize: true, paths: true, variables: true, checks: true, ports: true }
+    }
 }
 
 /// A project that was loaded.
@@ -77,13 +105,15 @@ pub struct Loaded {
     pub project: Project,
     /// The canonical model, as `config --format json` prints it.
     pub model: serde_json::Value,
+    /// What the model does not hold: keys that begin with `x-`, and values that still name variables.
+    pub extras: Vec<Extra>,
     /// What is doubtful about the manifest.
     pub warnings: Vec<Problem>,
     /// The files that were read, for showing the warnings.
     pub sources: Sources,
     /// The variables that the manifest was read with: the process's over those of the `.env` files.
     pub environment: BTreeMap<String, String>,
-    /// Variables were replaced, as [`Request::interpolate`] asked.
+    /// Variables were replaced, as [`Request::steps`] asked.
     pub interpolated: bool,
     /// How it is written.
     pub written: Written,
@@ -151,6 +181,20 @@ pub enum ReadError {
 /// # Errors
 /// Every problem found, when there is an error among them.
 pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
+    let gathered = gather(request, loader)?;
+    finish(request, gathered)
+}
+
+/// A manifest whose files are one tree.
+struct Gathered<'a> {
+    assembly: Assembly<'a>,
+    tree: Node,
+    origin: Origin,
+    environment: Environment,
+}
+
+/// Reads all files and lays them over each other.
+fn gather<'a>(request: &'a Request, loader: &'a dyn Loader) -> Result<Gathered<'a>, Failure> {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let mut environment = Environment::new(request, loader, &mut sources, &mut problems);
@@ -158,7 +202,7 @@ pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
     let Some(found) = found else { return Err(Failure { problems, sources, draft: None }) };
     let asked = discover::asked_name(request, &environment, &mut problems);
     let mut assembly = Assembly::new(loader, &request.current_directory, sources, problems);
-    assembly.interpolate = request.interpolate;
+    assembly.steps = request.steps;
     assembly.home = environment.get("HOME").or_else(|| environment.get("USERPROFILE")).map(str::to_owned);
     let mut documents = Vec::new();
     for file in &found.files {
@@ -176,19 +220,18 @@ pub fn load(request: &Request, loader: &dyn Loader) -> Result<Loaded, Failure> {
     merge::drop_reset(&mut tree);
     let origin =
         Origin { name, directory: found.directory, files: found.files, environment_files: environment.files.clone() };
-    finish(request, assembly, tree, origin, environment)
+    Ok(Gathered { assembly, tree, origin, environment })
 }
 
 /// The finished tree → the project.
-fn finish(
-    request: &Request,
-    mut assembly: Assembly<'_>,
-    tree: Node,
-    origin: Origin,
-    environment: Environment,
-) -> Result<Loaded, Failure> {
-    let context = Context::new(&assembly.sources, assembly.home.as_deref());
+fn finish(request: &Request, gathered: Gathered<'_>) -> Result<Loaded, Failure> {
+    let Gathered { mut assembly, tree, origin, environment } = gathered;
+    let context = Context::new(&assembly.sources, assembly.home.as_deref(), request.steps.paths);
     let mut sections = sections::read(&tree, &context);
+    let mut extras = extensions::extensions(&tree);
+    if !request.steps.interpolate {
+        extras.extend(context.leave_unfilled(&tree));
+    }
     let found = context.into_problems();
     assembly.problems.extend(found);
     // Checks of sense would only repeat what is wrong in form.
@@ -196,11 +239,19 @@ fn finish(
     let variables = &environment.variables;
     let disabled = profiles::split(&mut sections.services, request, variables, &mut assembly.problems);
     complete::services(&mut sections, &tree, variables, &mut assembly);
-    let mut check =
-        Check { tree: &tree, sections: &sections, disabled: &disabled, named: &request.services, problems: Vec::new() };
+    let mut check = Check {
+        tree: &tree,
+        sections: &sections,
+        disabled: &disabled,
+        named: &request.services,
+        steps: request.steps,
+        problems: Vec::new(),
+    };
     check.resources();
-    check.services();
-    let checks = check.problems;
+    if request.steps.interpolate {
+        check.services();
+    }
+    let checks = if request.steps.checks { check.problems } else { Vec::new() };
     complete::resources(&mut sections, &tree, &origin.name, &mut assembly);
     if well_formed {
         assembly.problems.extend(checks);
@@ -219,10 +270,11 @@ fn finish(
     Ok(Loaded {
         project,
         model,
+        extras,
         warnings: assembly.problems,
         sources: assembly.sources,
         environment: environment.variables,
-        interpolated: request.interpolate,
+        interpolated: request.steps.interpolate,
         written: Written::new(tree),
     })
 }

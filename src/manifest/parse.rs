@@ -278,7 +278,7 @@ fn is_text_tag(tag: Option<&YamlTag>) -> bool {
 }
 
 fn is_binary_tag(tag: Option<&YamlTag>) -> bool {
-    tag.is_some_and(|tag| tag.is_yaml_core_schema_tag("binary"))
+    tag.is_some_and(|tag| tag.parts() == ("tag:yaml.org,2002:", "binary"))
 }
 
 fn duplicate(first: &Entry, again: &Entry) -> Problem {

@@ -1,7 +1,12 @@
 //! Paths as text: joined, cleaned, with `~` replaced. Nothing here looks at the disk.
 
 /// A path made absolute: `~` is the home folder, anything relative starts at the base.
+///
+/// Without a base, paths stay as they are written.
 pub(super) fn absolute(path: &str, base: &str, home: Option<&str>) -> String {
+    if base.is_empty() {
+        return path.to_owned();
+    }
     match (path.strip_prefix('~'), home) {
         (Some(""), Some(home)) => clean(home),
         (Some(rest), Some(home)) if rest.starts_with('/') => clean(&format!("{home}{rest}")),
@@ -27,7 +32,7 @@ pub(super) fn context(context: &str, base: &str, home: Option<&str>) -> String {
 
 /// One more named context of a build: like a context, and an image or another store besides.
 pub(super) fn additional_context(context: &str, base: &str, home: Option<&str>) -> String {
-    if context.contains("://") || is_remote_context(context) {
+    if context.is_empty() || context.contains("://") || is_remote_context(context) {
         context.to_owned()
     } else {
         absolute(context, base, home)

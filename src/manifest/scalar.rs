@@ -35,6 +35,12 @@ pub(super) fn resolve(text: &str) -> Resolved<'_> {
     }
 }
 
+/// Whether a plain scalar is this text, for readers of any age.
+#[must_use]
+pub fn is_plain_text(text: &str) -> bool {
+    matches!(resolve(text), Resolved::Text(_)) && !is_timestamp(text)
+}
+
 fn special_float(text: &str) -> Option<f64> {
     match text {
         ".nan" | ".NaN" | ".NAN" => Some(f64::NAN),

@@ -26,6 +26,8 @@ pub(super) struct Sections {
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) configs: BTreeMap<String, Config>,
     pub(super) models: BTreeMap<String, Model>,
+    /// The resources whose name was written, yet is empty, by section and key.
+    pub(super) nameless: Vec<(&'static str, String)>,
     /// The `x-…` of the top.
     pub(super) extensions: IndexMap<String, serde_json::Value>,
     /// The `x-…` of services.
@@ -149,7 +151,7 @@ fn service_extensions(services: &Node) -> BTreeMap<String, BTreeMap<String, serd
 }
 
 /// A value that is free of form, as JSON.
-fn json(node: &Node) -> serde_json::Value {
+pub(super) fn json(node: &Node) -> serde_json::Value {
     use serde_json::Value as Json;
     if let Some(items) = node.as_list() {
         return items.iter().map(json).collect();

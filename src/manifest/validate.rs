@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Steps;
 use super::locate::{leads, locate, locate_value};
 use super::nearest::nearest;
 use super::node::Node;
@@ -20,6 +21,8 @@ pub(super) struct Check<'a> {
     pub(super) disabled: &'a BTreeMap<String, Service>,
     /// The services named on the command line.
     pub(super) named: &'a [String],
+    /// What is worked out.
+    pub(super) steps: Steps,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -63,16 +66,14 @@ impl Check<'_> {
         for (key, secret) in &sections.secrets {
             let external = secret.external.as_ref().is_some_and(|external| !external.off);
             let sources = usize::from(!secret.file.0.is_empty()) + usize::from(!secret.environment.is_empty());
-            let driver = !secret.driver.is_empty();
-            self.one_source("secrets", key, external || driver, sources, "`file` or `environment`");
+            self.one_source("secrets", key, external, sources, "`file` or `environment`");
         }
         for (key, config) in &sections.configs {
             let external = config.external.as_ref().is_some_and(|external| !external.off);
             let sources = usize::from(!config.file.0.is_empty())
                 + usize::from(!config.environment.is_empty())
                 + usize::from(!config.content.is_empty());
-            let driver = !config.template_driver.is_empty();
-            self.one_source("configs", key, external || driver, sources, "`file`, `environment` or `content`");
+            self.one_source("configs", key, external, sources, "`file`, `environment` or `content`");
         }
     }
 
@@ -184,7 +185,10 @@ impl Check<'_> {
 
     fn references(&mut self, name: &str, service: &Service) {
         let sections = self.sections;
-        for key in service.networks.iter().flat_map(|networks| networks.0.keys()).filter(|key| *key != "default") {
+        let implied = self.steps.normalize;
+        for key in
+            service.networks.iter().flat_map(|networks| networks.0.keys()).filter(|key| !(implied && *key == "default"))
+        {
             if !sections.networks.contains_key(key) {
                 let known = sections.networks.keys().map(String::as_str).collect();
                 self.undefined(&["services", name, "networks", key], "network", "networks", key, &known);
@@ -246,6 +250,17 @@ impl Check<'_> {
                 None => "write `no`, `always`, `unless-stopped`, `on-failure` or `on-failure:3`".to_owned(),
             };
             self.report_value(&attribute("restart"), problem.hint(hint));
+        }
+        if !matches!(&*service.cgroup, "" | "host" | "private") {
+            let problem = Problem::error(format!("`{}` is no cgroup namespace", service.cgroup));
+            self.report_value(&attribute("cgroup"), problem.hint("write `host` or `private`"));
+        }
+        let platforms = service.build.as_ref().map(|build| &build.0.0.platforms.0);
+        let wanted = &service.platform;
+        if platforms.is_some_and(|all| !all.is_empty() && !wanted.is_empty() && !all.contains(wanted)) {
+            let problem = Problem::error(format!("`{name}` runs on `{wanted}`, which it is not built for"));
+            let hint = format!("add `{wanted}` to `build.platforms`");
+            self.report_value(&attribute("platform"), problem.hint(hint));
         }
         self.replicas(name, service);
         self.limits(name, service);
@@ -344,7 +359,8 @@ impl Check<'_> {
         let place = |(name, item): (&str, usize)| locate(self.tree, &["services", name, "ports", &format!("#{item}")]);
         let whose =
             if first.0 == again.0 { "twice".to_owned() } else { format!("by `{}` and by `{}`", first.0, again.0) };
-        let mut problem = Problem::error(format!("the port {published} of the host is published {whose}"))
+        let message = format!("the port {published} of the host is published {whose}");
+        let mut problem = if self.steps.ports { Problem::error(message) } else { Problem::warning(message) }
             .hint("publish one of them on another port");
         let mut places = [place(first), place(again)];
         places.sort_unstable();

@@ -33,7 +33,7 @@ fn request(folder: &Path) -> Request {
         current_directory: folder.to_path_buf(),
         environment: BTreeMap::from([("HOME".to_owned(), "/home/user".to_owned())]),
         services: Vec::new(),
-        interpolate: true,
+        steps: hoist::manifest::Steps::default(),
     };
     for line in fs::read_to_string(folder.join(ARGUMENTS)).unwrap_or_default().lines() {
         let separator = if line.starts_with('-') { ' ' } else { '=' };

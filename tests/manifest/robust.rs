@@ -39,7 +39,7 @@ fn load_text(text: &str) -> String {
         current_directory: "/w".into(),
         environment: BTreeMap::new(),
         services: Vec::new(),
-        interpolate: true,
+        steps: hoist::manifest::Steps::default(),
     };
     match load(&request, &OneFile(text.to_owned())) {
         Ok(loaded) => problems::render(&loaded.warnings, &loaded.sources, false),

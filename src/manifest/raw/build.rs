@@ -1,7 +1,13 @@
 //! `build`: how an image is made.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
+
+use super::Blank;
 use super::based::Rebase;
 use super::forms::{Form, KeyValues, Labels, Short, ShortForm};
 use super::hosts::ExtraHosts;
@@ -23,8 +29,12 @@ raw! {
         entitlements: Vec<String>,
         /// Values for the Dockerfile's `ARG`s. A name without a value takes it from the environment.
         args: KeyValues,
+        /// Write a provenance attestation: `true`, `false` or its settings.
+        provenance: Option<AnyScalar>,
+        /// Write a software bill of materials: `true`, `false` or its settings.
+        sbom: Option<AnyScalar>,
         /// SSH agents and keys that the build may use.
-        ssh: KeyValues,
+        ssh: Ssh,
         /// Labels for the image.
         labels: Labels,
         /// Images or caches to take layers from.
@@ -35,32 +45,69 @@ raw! {
         no_cache: Flag,
         /// More named contexts for the Dockerfile's `FROM` and `COPY --from`.
         additional_contexts: KeyValues,
-        /// The network that `RUN` steps use: `host`, `none` or a network's name.
-        network: String,
-        /// Write a provenance attestation: `true`, `false` or its settings.
-        provenance: Option<AnyScalar>,
-        /// Write a software bill of materials: `true`, `false` or its settings.
-        sbom: Option<AnyScalar>,
         /// Pull newer versions of the base images.
         pull: Flag,
-        /// The stage of the Dockerfile to build. The last one when not given.
-        target: String,
-        /// The size of `/dev/shm` for `RUN` steps.
-        shm_size: Size,
         /// More host names for `RUN` steps.
         extra_hosts: ExtraHosts,
         /// How `RUN` steps are isolated; depends on the platform.
         isolation: String,
-        /// Run the build with all privileges.
-        privileged: Flag,
+        /// The network that `RUN` steps use: `host`, `none` or a network's name.
+        network: String,
+        /// The stage of the Dockerfile to build. The last one when not given.
+        target: String,
         /// Secrets that `RUN --mount=type=secret` steps may read.
         secrets: Vec<Form<Grant>>,
+        /// The size of `/dev/shm` for `RUN` steps.
+        shm_size: Size,
         /// More names for the image.
         tags: Vec<String>,
         /// Limits of processes in `RUN` steps.
         ulimits: BTreeMap<String, Form<Ulimit>>,
         /// The platforms to build for, such as `linux/amd64`.
         platforms: Texts,
+        /// Run the build with all privileges.
+        privileged: Flag,
+    }
+}
+
+/// Agents and keys by their names; `default` has no path.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Ssh(pub(crate) BTreeMap<String, Option<String>>);
+
+impl Blank for Ssh {
+    fn is_blank(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for Ssh {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let keys = KeyValues::deserialize(deserializer)?.0.into_iter();
+        // As the canonical form has them.
+        let split = |(name, path): (String, Option<String>)| match (name.split_once(": "), path) {
+            (Some((name, path)), None) => (name.to_owned(), Some(path.to_owned())),
+            (_, path) => (name, path),
+        };
+        Ok(Self(keys.map(split).collect()))
+    }
+}
+
+impl Serialize for Ssh {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|(name, path)| match path {
+            Some(path) => format!("{name}: {path}"),
+            None => name.clone(),
+        }))
+    }
+}
+
+impl JsonSchema for Ssh {
+    fn schema_name() -> Cow<'static, str> {
+        "KeyValues".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        KeyValues::json_schema(generator)
     }
 }
 
@@ -79,6 +126,9 @@ impl Rebase for Form<Build> {
         build.context = paths::context(&build.context, base, home);
         for context in build.additional_contexts.0.values_mut().flatten() {
             *context = paths::additional_context(context, base, home);
+        }
+        for key in build.ssh.0.values_mut().flatten() {
+            *key = paths::absolute(key, base, home);
         }
         Ok(())
     }

@@ -94,10 +94,10 @@ raw! {
         cpus: Option<Real>,
         /// Memory, such as `512M`.
         memory: Option<MemoryText>,
-        /// Resources that the platform counts, by kind.
-        generic_resources: Vec<GenericResource>,
         /// Devices such as GPUs.
         devices: Vec<DeviceRequest>,
+        /// Resources that the platform counts, by kind.
+        generic_resources: Vec<GenericResource>,
     }
 }
 

@@ -52,10 +52,11 @@ impl<'de> Deserialize<'de> for ExtraHosts {
     }
 }
 
-/// The order of the addresses of one name stays.
-fn sorted(mut hosts: Vec<(String, String)>) -> ExtraHosts {
-    hosts.sort_by(|(a, _), (b, _)| a.cmp(b));
-    ExtraHosts(hosts.into_iter().map(|(name, address)| format!("{name}={address}")).collect())
+fn sorted(hosts: Vec<(String, String)>) -> ExtraHosts {
+    let mut lines: Vec<String> = hosts.into_iter().map(|(name, address)| format!("{name}={address}")).collect();
+    lines.sort();
+    lines.dedup();
+    ExtraHosts(lines)
 }
 
 fn unbracketed(address: &str) -> String {

@@ -294,6 +294,10 @@ impl JsonSchema for AnyScalar {
 raw! {
     /// Limits of a container's use of block devices.
     BlkioConfig {
+        /// The share among containers, from 10 to 1000.
+        weight: Option<Whole>,
+        /// The share among containers, by device.
+        weight_device: Vec<BlkioWeight>,
         /// Most bytes read a second, by device.
         device_read_bps: Vec<BlkioLimit>,
         /// Most reads a second, by device.
@@ -302,10 +306,6 @@ raw! {
         device_write_bps: Vec<BlkioLimit>,
         /// Most writes a second, by device.
         device_write_iops: Vec<BlkioLimit>,
-        /// The share among containers, from 10 to 1000.
-        weight: Option<Whole>,
-        /// The share among containers, by device.
-        weight_device: Vec<BlkioWeight>,
     }
 }
 

@@ -24,7 +24,9 @@ pub(crate) mod storage;
 use std::collections::BTreeMap;
 
 use forms::{Form, KeyValues, Labels, Named, OneOrMany, Options};
-use scalars::{Command, Count, DistinctScalars, Flag, HostPath, NamedTexts, PullPolicy, Scalars, Size, Span, Texts};
+use scalars::{
+    Command, Count, DistinctScalars, Flag, HostPath, NamedTexts, PlainFlag, PullPolicy, Scalars, Size, Span, Texts,
+};
 
 /// Whether a value is left out of the canonical model.
 pub(crate) trait Blank {
@@ -45,6 +47,7 @@ macro_rules! blank {
 blank! {
     String: |text| text.is_empty();
     Flag: |flag| !flag.0;
+    PlainFlag: |flag| !flag.0;
     Size: |size| size.0 == 0;
     Count: |count| count.0 == 0;
     Span: |_| false;

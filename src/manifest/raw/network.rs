@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 
 use super::Blank;
 use super::forms::{Form, Labels, Options, Short, ShortForm};
-use super::scalars::{Flag, NamedTexts, Whole};
+use super::scalars::{Flag, NamedTexts, Number};
 
 raw! {
     /// A service's place in a network.
     Attachment {
         /// More names that it answers to there.
         aliases: NamedTexts,
+        /// Options of the driver for this place.
+        driver_opts: Options,
+        /// The highest one gives the default route.
+        gw_priority: Option<Number>,
         /// The name of the interface in the container.
         interface_name: String,
         /// A fixed IPv4 address.
@@ -21,12 +25,8 @@ raw! {
         link_local_ips: NamedTexts,
         /// A fixed hardware address.
         mac_address: String,
-        /// Options of the driver for this place.
-        driver_opts: Options,
         /// The highest one is joined first.
-        priority: Option<Whole>,
-        /// The highest one gives the default route.
-        gw_priority: Option<Whole>,
+        priority: Option<Number>,
     }
 }
 
@@ -47,12 +47,12 @@ raw! {
         internal: Flag,
         /// Containers from outside the project may join.
         attachable: Flag,
+        /// Labels of the network.
+        labels: Labels,
         /// Addresses of version 4.
         enable_ipv4: Option<Flag>,
         /// Addresses of version 6.
         enable_ipv6: Option<Flag>,
-        /// Labels of the network.
-        labels: Labels,
     }
 }
 
@@ -73,10 +73,10 @@ raw! {
     Pool {
         /// The whole subnet, such as `172.28.0.0/16`.
         subnet: String,
-        /// The part that containers get addresses from.
-        ip_range: String,
         /// The router's address.
         gateway: String,
+        /// The part that containers get addresses from.
+        ip_range: String,
         /// Addresses that are taken, by host name.
         aux_addresses: BTreeMap<String, String>,
     }

@@ -56,6 +56,39 @@ impl Serialize for Flag {
 }
 
 scalar!(
+    /// `true` or `false`, never as text.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    PlainFlag(bool),
+    { "type": "boolean" }
+);
+
+impl<'de> Deserialize<'de> for PlainFlag {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PlainVisitor;
+
+        impl Visitor<'_> for PlainVisitor {
+            type Value = PlainFlag;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`true` or `false` without quotes")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<PlainFlag, E> {
+                Ok(PlainFlag(value))
+            }
+        }
+
+        deserializer.deserialize_any(PlainVisitor)
+    }
+}
+
+impl Serialize for PlainFlag {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(self.0)
+    }
+}
+
+scalar!(
     /// A whole number, also as text.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
     Whole(i64),
@@ -69,6 +102,74 @@ impl<'de> Deserialize<'de> for Whole {
 }
 
 impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
+    }
+}
+
+/// A whole number within bounds, also as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Within<const LOW: i64, const HIGH: i64>(pub(crate) i64);
+
+impl<'de, const LOW: i64, const HIGH: i64> Deserialize<'de> for Within<LOW, HIGH> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = i64::deserialize(deserializer)?;
+        if (LOW..=HIGH).contains(&value) {
+            return Ok(Self(value));
+        }
+        let bounds = if HIGH == i64::MAX { format!("of {LOW} or more") } else { format!("from {LOW} to {HIGH}") };
+        Err(de::Error::custom(format!("`{value}` is out of range\nwrite a number {bounds}")))
+    }
+}
+
+impl<const LOW: i64, const HIGH: i64> Serialize for Within<LOW, HIGH> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
+    }
+}
+
+impl<const LOW: i64, const HIGH: i64> JsonSchema for Within<LOW, HIGH> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Within{LOW}To{HIGH}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["integer", "string"], "minimum": LOW, "maximum": HIGH })
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+scalar!(
+    /// A number that is no text.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Number(i64),
+    { "type": "integer" }
+);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor;
+
+        impl Visitor<'_> for NumberVisitor {
+            type Value = Number;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a whole number without quotes")
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Number, E> {
+                Ok(Number(value))
+            }
+        }
+
+        deserializer.deserialize_any(NumberVisitor)
+    }
+}
+
+impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_i64(self.0)
     }
@@ -194,6 +295,45 @@ impl<'de> Deserialize<'de> for Span {
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&duration::show(self.0))
+    }
+}
+
+scalar!(
+    /// A time in microseconds: a number, or a duration.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    Microseconds(i64),
+    { "type": ["number", "string"] }
+);
+
+impl<'de> Deserialize<'de> for Microseconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MicrosecondsVisitor;
+
+        impl Visitor<'_> for MicrosecondsVisitor {
+            type Value = Microseconds;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a number of microseconds, or a duration such as `400ms`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Microseconds, E> {
+                let number = text.parse().ok();
+                let time = number.map_or_else(|| duration::parse(text).map(|time| time / 1000), Ok);
+                time.map(Microseconds).map_err(E::custom)
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<Microseconds, E> {
+                Ok(Microseconds(value))
+            }
+        }
+
+        deserializer.deserialize_any(MicrosecondsVisitor)
+    }
+}
+
+impl Serialize for Microseconds {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.0)
     }
 }
 

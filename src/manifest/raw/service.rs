@@ -16,12 +16,13 @@ use super::develop::{Develop, Hook};
 use super::forms::{Form, KeyValues, Labels, Named, OneOrMany, Options, Short, ShortForm};
 use super::health::Healthcheck;
 use super::hosts::ExtraHosts;
-use super::limits::{AnyScalar, BlkioConfig, Device, Gpus, Ulimit};
+use super::limits::{BlkioConfig, Device, Gpus, Ulimit};
 use super::mount::Mounts;
 use super::network::Attachment;
 use super::port::Ports;
 use super::scalars::{
-    Command, Count, DistinctScalars, Flag, HostPath, NamedTexts, PullPolicy, Real, Scalars, Size, Span, Texts, Whole,
+    Command, Count, DistinctScalars, Flag, HostPath, Microseconds, NamedTexts, PlainFlag, PullPolicy, Real, Scalars,
+    Size, Span, Texts, Whole, Within,
 };
 use super::storage::{Grant, ModelUse, Provider};
 use crate::manifest::paths;
@@ -29,54 +30,56 @@ use crate::manifest::paths;
 raw! {
     /// One service: an image, and how its containers run.
     Service {
+        /// Profiles that switch it on; always on when there are none.
+        profiles: NamedTexts,
         /// Labels for the platform's own use, not visible in the container.
         annotations: Labels,
         /// Show the service's output in `up`.
         attach: Option<Flag>,
-        /// Limits of its use of block devices.
-        blkio_config: Option<BlkioConfig>,
         /// How its image is built: a folder, or the details.
         build: Option<Based<Form<Build>>>,
+        /// What happens while you work on it.
+        develop: Option<Nullable<Develop>>,
+        /// Limits of its use of block devices.
+        blkio_config: Option<BlkioConfig>,
         /// Capabilities beyond the engine's default, such as `NET_ADMIN`.
         cap_add: NamedTexts,
         /// Capabilities taken from the engine's default.
         cap_drop: NamedTexts,
-        /// The cgroup namespace: `host` or `private`.
-        cgroup: String,
         /// The cgroup above the container's.
         cgroup_parent: String,
+        /// The cgroup namespace: `host` or `private`.
+        cgroup: String,
+        /// How many processors it may use, on Windows.
+        cpu_count: Option<Within<0, { i64::MAX }>>,
+        /// The share of the processors that it may use, on Windows.
+        cpu_percent: Option<Within<0, 100>>,
+        /// The period of the processor quota, in microseconds.
+        cpu_period: Option<Whole>,
+        /// The processor time within a period, in microseconds.
+        cpu_quota: Option<Whole>,
+        /// The period of real-time scheduling.
+        cpu_rt_period: Option<Microseconds>,
+        /// The real-time processor time within a period.
+        cpu_rt_runtime: Option<Microseconds>,
+        /// How many processors it may use, such as `0.5`.
+        cpus: Option<Real>,
+        /// The processors that it may use, such as `0-3`.
+        cpuset: String,
+        /// Its share of the processors, against that of others.
+        cpu_shares: Option<Whole>,
         /// Arguments in place of the image's `CMD`.
         command: Command,
         /// Configs that it is given as files.
         configs: Vec<Form<Grant>>,
         /// A container name of its own; it can then run only once.
         container_name: String,
-        /// How many processors it may use, on Windows.
-        cpu_count: Option<Whole>,
-        /// The share of the processors that it may use, on Windows.
-        cpu_percent: Option<Real>,
-        /// The period of the processor quota, in microseconds.
-        cpu_period: Option<Whole>,
-        /// The processor time within a period, in microseconds.
-        cpu_quota: Option<Whole>,
-        /// The period of real-time scheduling.
-        cpu_rt_period: Option<AnyScalar>,
-        /// The real-time processor time within a period.
-        cpu_rt_runtime: Option<AnyScalar>,
-        /// Its share of the processors, against that of others.
-        cpu_shares: Option<Whole>,
-        /// How many processors it may use, such as `0.5`.
-        cpus: Option<Real>,
-        /// The processors that it may use, such as `0-3`.
-        cpuset: String,
         /// A Windows credential specification.
         credential_spec: Option<CredentialSpec>,
         /// The services that are started first, and what is waited for.
         depends_on: DependsOn,
         /// How many containers run and what they may use.
         deploy: Option<Nullable<Deploy>>,
-        /// What happens while you work on it.
-        develop: Option<Nullable<Develop>>,
         /// Rules for devices made later.
         device_cgroup_rules: Texts,
         /// Devices of the host.
@@ -91,11 +94,13 @@ raw! {
         domainname: String,
         /// The program in place of the image's `ENTRYPOINT`.
         entrypoint: Command,
+        /// A program that provides it instead of a container.
+        provider: Option<Provider>,
+        /// Variables of the container. A name without a value takes it from the environment.
+        environment: KeyValues,
         /// Files with variables for the container.
         #[serde(skip_serializing)]
         env_file: OneOrMany<Based<Form<EnvFile>>>,
-        /// Variables of the container. A name without a value takes it from the environment.
-        environment: KeyValues,
         /// Ports for other services only; all ports are open to them anyway.
         expose: Scalars,
         /// Another service whose attributes this one takes over.
@@ -104,14 +109,14 @@ raw! {
         external_links: Texts,
         /// More lines for `/etc/hosts`: `name=address`.
         extra_hosts: ExtraHosts,
-        /// GPUs that it may use.
-        gpus: Option<Gpus>,
         /// More groups of its user.
         group_add: DistinctScalars,
-        /// A command that tells whether it works.
-        healthcheck: Option<Healthcheck>,
+        /// GPUs that it may use.
+        gpus: Option<Gpus>,
         /// The container's host name.
         hostname: String,
+        /// A command that tells whether it works.
+        healthcheck: Option<Healthcheck>,
         /// The image to run.
         image: String,
         /// Run a small init as process 1, which forwards signals.
@@ -120,25 +125,25 @@ raw! {
         ipc: String,
         /// How the container is isolated; depends on the platform.
         isolation: String,
+        /// Labels of the container.
+        labels: Labels,
         /// Files with labels for the container.
         #[serde(skip_serializing)]
         label_file: OneOrMany<HostPath>,
-        /// Labels of the container.
-        labels: Labels,
         /// Services that it reaches under another name: `SERVICE:ALIAS`.
         links: NamedTexts,
         /// Where its output goes.
         logging: Option<Logging>,
-        /// A fixed hardware address.
-        mac_address: String,
         /// The memory that it may use.
         mem_limit: Size,
         /// The memory that is kept for it.
         mem_reservation: Size,
-        /// How readily its memory is swapped out, from 0 to 100.
-        mem_swappiness: Option<Whole>,
         /// Memory and swap together.
         memswap_limit: Size,
+        /// How readily its memory is swapped out, from 0 to 100.
+        mem_swappiness: Option<Size>,
+        /// A fixed hardware address.
+        mac_address: String,
         /// Models that it uses.
         models: Named<Nullable<ModelUse>>,
         /// `host`, `none`, `service:NAME` or `container:NAME`, instead of networks.
@@ -149,7 +154,7 @@ raw! {
         /// Never end it when memory runs out.
         oom_kill_disable: Flag,
         /// How readily it is ended when memory runs out, from -1000 to 1000.
-        oom_score_adj: Option<Whole>,
+        oom_score_adj: Option<Within<-1000, 1000>>,
         /// Whose process ids it sees: `host`, `service:NAME`.
         pid: Option<Nullable<String>>,
         /// How many processes it may have.
@@ -158,19 +163,12 @@ raw! {
         platform: String,
         /// Ports published on the host: `HOST:CONTAINER`.
         ports: Ports,
-        /// Commands run in the container after its start.
-        post_start: Vec<Hook>,
-        /// Commands run in the container before it stops.
-        pre_stop: Vec<Hook>,
         /// All capabilities and devices of the host.
         privileged: Flag,
-        /// Profiles that switch it on; always on when there are none.
-        profiles: NamedTexts,
-        /// A program that provides it instead of a container.
-        provider: Option<Provider>,
         /// When its image is pulled: `always`, `missing`, `never`, `build`, …
         pull_policy: PullPolicy,
         /// When a pulled image is too old.
+        #[serde(skip_serializing)]
         pull_refresh_after: String,
         /// A root file system that cannot be written.
         read_only: Flag,
@@ -203,7 +201,7 @@ raw! {
         /// Limits of its processes.
         ulimits: BTreeMap<String, Form<Ulimit>>,
         /// Give it the engine's socket and credentials.
-        use_api_socket: Flag,
+        use_api_socket: PlainFlag,
         /// As whom it runs: `name`, `uid` or `uid:gid`.
         user: String,
         /// The user namespace.
@@ -216,6 +214,10 @@ raw! {
         volumes_from: Texts,
         /// The folder that its command starts in.
         working_dir: String,
+        /// Commands run in the container after its start.
+        post_start: Vec<Hook>,
+        /// Commands run in the container before it stops.
+        pre_stop: Vec<Hook>,
     }
 }
 

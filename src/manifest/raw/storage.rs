@@ -152,7 +152,7 @@ raw! {
         #[serde(rename = "model")]
         source: String,
         /// How much it can keep in view.
-        context_size: Option<super::scalars::Whole>,
+        context_size: Option<super::scalars::Number>,
         /// Flags for the engine that runs it.
         runtime_flags: Vec<String>,
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::de::{self, Deserialize, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::extensions::{self, Extra};
 use super::keys;
 use super::nearest::nearest;
 use super::node::{Node, Value};
@@ -36,6 +37,8 @@ pub(super) const NULLABLE: &str = "$nullable";
 
 /// What the reading of one manifest shares.
 pub(super) struct Context<'a> {
+    /// Make paths absolute.
+    absolute: bool,
     pub(super) sources: &'a Sources,
     /// The home folder, for `~`.
     pub(super) home: Option<&'a str>,
@@ -48,8 +51,9 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(sources: &'a Sources, home: Option<&'a str>) -> Self {
+    pub(super) fn new(sources: &'a Sources, home: Option<&'a str>, absolute: bool) -> Self {
         Self {
+            absolute,
             sources,
             home,
             problems: RefCell::default(),
@@ -61,6 +65,16 @@ impl<'a> Context<'a> {
 
     pub(super) fn report(&self, problem: Problem) {
         self.problems.borrow_mut().push(problem);
+    }
+
+    /// The values that could not be read because they still name variables, whose problems are taken back.
+    pub(super) fn leave_unfilled(&self, tree: &Node) -> Vec<Extra> {
+        let names_variable = |problem: &Problem| {
+            let text = |place: Place| self.sources.get(place.file)?.text.get(place.range());
+            problem.place.and_then(text).is_some_and(|text| text.contains('$'))
+        };
+        self.problems.borrow_mut().retain(|problem| !names_variable(problem));
+        extensions::left_out(tree, &self.skipped.borrow())
     }
 
     /// Everything found, the attributes that have no effect as one warning each.
@@ -248,8 +262,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let wrong = || de::Error::invalid_type(self.unexpected(), &"a number");
         match self.node.resolved() {
-            Some(Resolved::Integer(_) | Resolved::Unsigned(_)) => visitor
-                .visit_f64(self.node.as_text().unwrap_or_default().replace('_', "").parse().map_err(|_| wrong())?),
+            #[expect(clippy::cast_precision_loss, reason = "no attribute means that many")]
+            Some(Resolved::Integer(value)) => visitor.visit_f64(value as f64),
+            #[expect(clippy::cast_precision_loss, reason = "no attribute means that many")]
+            Some(Resolved::Unsigned(value)) => visitor.visit_f64(value as f64),
             Some(Resolved::Float(value)) => visitor.visit_f64(value),
             Some(Resolved::Text(text)) => visitor.visit_f64(text.parse().map_err(|_| wrong())?),
             _ => Err(wrong()),
@@ -265,9 +281,14 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         match name {
             PATH => match self.text()? {
                 "" => Err(Error::new("the path is empty".to_owned())),
+                path if !self.context.absolute => visitor.visit_str(path),
                 path => visitor.visit_string(paths::absolute(path, self.base(), self.context.home)),
             },
-            BASED => visitor.visit_seq(Based::new(self.base(), self.context.home.unwrap_or_default(), self)),
+            BASED => {
+                // Without a folder to start from, paths stay as they are.
+                let base = if self.context.absolute { self.base() } else { "" };
+                visitor.visit_seq(Based::new(base, self.context.home.unwrap_or_default(), self))
+            }
             ONE_OR_MANY => match &self.node.value {
                 Value::List(items) => visitor.visit_seq(Items::new(items, self.context)),
                 Value::Scalar(_) if !self.node.is_null() => visitor.visit_newtype_struct(self),

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use super::given;
 use crate::manifest::raw::deploy::DeviceRequest as RawRequest;
 use crate::manifest::raw::forms::Form;
-use crate::manifest::raw::limits::{AnyScalar, BlkioConfig, BlkioLimit, Device as RawDevice, Ulimit as RawUlimit};
+use crate::manifest::raw::limits::{BlkioConfig, BlkioLimit, Device as RawDevice, Ulimit as RawUlimit};
 use crate::manifest::raw::scalars::{Real, Whole};
 use crate::manifest::raw::service::{Logging as RawLogging, Service as RawService};
-use crate::manifest::value::duration;
 use crate::project::{
     BlockLimits, BlockRate, BlockWeight, Device, DeviceRequest, Devices, Dns, Limits, Logging, Namespaces, Sharing,
     Ulimit,
@@ -28,17 +27,17 @@ pub(super) fn limits(raw: &RawService) -> Limits {
         cpu_shares: whole(raw.cpu_shares),
         cpu_period: whole(raw.cpu_period),
         cpu_quota: whole(raw.cpu_quota),
-        cpu_rt_period: raw.cpu_rt_period.as_ref().and_then(microseconds),
-        cpu_rt_runtime: raw.cpu_rt_runtime.as_ref().and_then(microseconds),
-        cpu_count: whole(raw.cpu_count),
-        cpu_percent: raw.cpu_percent.and_then(|percent| scaled(percent, 100.0)),
+        cpu_rt_period: raw.cpu_rt_period.map(|time| time.0).filter(|time| *time != 0),
+        cpu_rt_runtime: raw.cpu_rt_runtime.map(|time| time.0).filter(|time| *time != 0),
+        cpu_count: raw.cpu_count.map(|count| count.0).filter(|count| *count != 0),
+        cpu_percent: raw.cpu_percent.map(|percent| percent.0 * 100).filter(|percent| *percent != 0),
         cpuset: given(&raw.cpuset),
         memory: bytes(memory),
         memory_reservation: bytes(reservation),
         memory_swap: bytes(raw.memswap_limit.0),
         memory_swappiness: raw.mem_swappiness.map(|swappiness| swappiness.0),
         oom_kill_disable: raw.oom_kill_disable.0,
-        oom_score_adj: whole(raw.oom_score_adj),
+        oom_score_adj: raw.oom_score_adj.map(|score| score.0).filter(|score| *score != 0),
         pids: whole(most.and_then(|most| most.pids).or(raw.pids_limit)),
         shm_size: bytes(raw.shm_size.0),
         block: raw.blkio_config.as_ref().map(block_limits).unwrap_or_default(),
@@ -51,11 +50,6 @@ fn scaled(number: Real, units: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a share of processors is small")]
     let scaled = (number.0 * units).round() as i64;
     Some(scaled).filter(|scaled| *scaled != 0)
-}
-
-/// A number of microseconds, or a duration.
-fn microseconds(scalar: &AnyScalar) -> Option<i64> {
-    scalar.0.parse().ok().or_else(|| Some(duration::parse(&scalar.0).ok()? / 1000)).filter(|time| *time != 0)
 }
 
 fn block_limits(raw: &BlkioConfig) -> BlockLimits {

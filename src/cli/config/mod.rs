@@ -1,16 +1,20 @@
 //! `hoist config`: the resolved manifest, or one fact of it.
 
+mod json;
+mod yaml;
+
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::error::Error;
-use super::global::Global;
-use super::output::print;
-use super::session;
-use crate::manifest::Loaded;
+use crate::cli::error::Error;
+use crate::cli::global::Global;
+use crate::cli::output::print;
+use crate::cli::session;
+use crate::manifest::{Loaded, Steps, Use};
 use crate::project::config_hash;
 
 /// Show the manifest as it is understood
@@ -47,12 +51,50 @@ pub(super) struct Arguments {
     /// Print nothing but problems
     #[arg(short, long, group = "fact")]
     quiet: bool,
+    /// Print the variables that the manifest names, with their defaults
+    #[arg(long, group = "fact")]
+    variables: bool,
+    /// Print the models' names
+    #[arg(long, group = "fact")]
+    models: bool,
     /// Leave `$` variables as they are written
     #[arg(long)]
     no_interpolate: bool,
+    /// Leave away what is not written but meant
+    #[arg(long)]
+    no_normalize: bool,
+    /// Leave paths as they are written
+    #[arg(long)]
+    no_path_resolution: bool,
+    /// Taken for docker compose's sake, where it changes nothing
+    #[arg(long, hide = true)]
+    no_env_resolution: bool,
+    /// Show also what contradicts itself
+    #[arg(long)]
+    no_consistency: bool,
     /// Write to a file
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     output: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn steps(&self) -> Steps {
+        Steps {
+            interpolate: !self.no_interpolate,
+            normalize: !self.no_normalize,
+            paths: !self.no_path_resolution,
+            // Names and the like are known without reading what containers are given.
+            variables: !(self.no_interpolate
+                || self.services
+                || self.volumes
+                || self.networks
+                || self.images
+                || self.models
+                || self.profiles),
+            checks: !self.no_consistency,
+            ports: false,
+        }
+    }
 }
 
 /// How the whole model is printed.
@@ -66,8 +108,15 @@ enum Format {
 
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let mut loaded = session::load_as(global, &arguments.names, !arguments.no_interpolate)?;
-    loaded.keep_only(&arguments.names);
+    if arguments.variables {
+        let uses = session::variables(global, &arguments.names)?;
+        return print(&variables_table(&uses)).map(|()| 0);
+    }
+    let mut loaded = session::load_as(global, &arguments.names, arguments.steps())?;
+    // A list of names is always that of all.
+    if !(arguments.services || arguments.volumes || arguments.networks || arguments.models || arguments.profiles) {
+        loaded.keep_only(&arguments.names);
+    }
     let file = arguments.output.clone();
     if let Some(name) = arguments.hash.as_ref().filter(|name| *name != "*") {
         session::check_services(std::slice::from_ref(name), loaded.project.services.keys())?;
@@ -87,6 +136,7 @@ fn output(arguments: Arguments) -> Output {
         (arguments.networks, Output::Networks),
         (arguments.images, Output::Images),
         (arguments.profiles, Output::Profiles),
+        (arguments.models, Output::Models),
         (arguments.environment, Output::Environment),
         (arguments.quiet, Output::Quiet),
     ];
@@ -111,6 +161,8 @@ pub enum Output {
     Volumes,
     /// The keys of the networks, a line each.
     Networks,
+    /// The keys of the models, a line each.
+    Models,
     /// The images, a line each.
     Images,
     /// The profiles that the manifest knows, a line each.
@@ -133,6 +185,7 @@ pub fn print_config(loaded: &Loaded, output: &Output) -> String {
         Output::Services => lines(project.services.keys()),
         Output::Volumes => lines(project.volumes.keys()),
         Output::Networks => lines(project.networks.keys()),
+        Output::Models => lines(loaded.model.get("models").and_then(Value::as_object).into_iter().flat_map(Map::keys)),
         Output::Images => lines(project.services.values().map(|service| project.image_of(service))),
         Output::Profiles => {
             let all = project.services.values().chain(project.disabled.values());
@@ -151,6 +204,25 @@ pub fn print_config(loaded: &Loaded, output: &Output) -> String {
     }
 }
 
+/// The variables that a manifest names as a table, as wide as it must be.
+#[must_use]
+pub fn variables_table(uses: &BTreeMap<String, Use>) -> String {
+    let head = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"].map(str::to_owned);
+    let row = |(name, known): (&String, &Use)| {
+        [name.clone(), known.required.to_string(), known.default.clone(), known.alternate.clone()]
+    };
+    let rows: Vec<[String; 4]> = std::iter::once(head).chain(uses.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count() + 3).max().unwrap_or(0).max(20);
+    let widths = [width(0), width(1), width(2)];
+    rows.iter().fold(String::new(), |mut text, row| {
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(text, "{cell:width$}");
+        }
+        let _ = writeln!(text, "{}", row[3]);
+        text
+    })
+}
+
 /// Doubles every dollar sign, so that the text can be read as a manifest again.
 fn escaped(loaded: &Loaded, text: String) -> String {
     if loaded.interpolated && text.contains('$') { text.replace('$', "$$") } else { text }
@@ -158,36 +230,31 @@ fn escaped(loaded: &Loaded, text: String) -> String {
 
 /// The model as JSON; models have never been in it, and what is empty only when variables are replaced.
 fn json(loaded: &Loaded) -> String {
-    if loaded.interpolated && loaded.model.get("models").is_none() {
-        return format!("{:#}\n", loaded.model);
-    }
-    let mut model = loaded.model.clone();
-    if let Value::Object(map) = &mut model {
-        map.shift_remove("models");
-    }
+    let Value::Object(map) = &loaded.model else { return String::new() };
+    let mut sections: Vec<(&String, &Value)> = map.iter().filter(|(key, _)| *key != "models").collect();
+    sections.sort_unstable_by_key(|(key, _)| *key);
+    let mut model: Value = sections.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     if !loaded.interpolated {
+        for extra in &loaded.extras {
+            extra.insert(&mut model);
+        }
         drop_empty(&mut model);
+        model.sort_all_objects();
     }
-    format!("{model:#}\n")
+    json::write(&model)
 }
 
 /// The model as YAML, with the extensions of services and without what only programs want to see.
 fn yaml(loaded: &Loaded) -> String {
     let mut model = loaded.model.clone();
-    if let Some(Value::Object(services)) = model.get_mut("services") {
-        for (name, service) in services {
-            let extensions = loaded.project.services.get(name).map(|service| &service.extensions);
-            if let Value::Object(map) = service {
-                map.extend(extensions.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
-            }
-        }
+    for extra in &loaded.extras {
+        extra.insert(&mut model);
     }
     drop_empty(&mut model);
-    guard(&mut model);
-    match serde_yaml::to_string(&model) {
-        Ok(text) => unguarded(&text),
-        Err(error) => format!("# {error}\n"),
+    if !loaded.interpolated {
+        model.sort_all_objects();
     }
+    yaml::write(&model)
 }
 
 /// Takes out what only programs want to see: commands that are the image's, mappings with nothing in them.
@@ -200,6 +267,19 @@ fn drop_empty(model: &mut Value) {
                 map.retain(|key, value| !(value.is_null() && (key == "command" || key == "entrypoint")));
             }
             without_empty(value);
+            if section == "services" {
+                small_keys(value);
+            }
+        }
+    }
+}
+
+/// The limits of block devices, whose keys only programs know with capital letters.
+fn small_keys(service: &mut Value) {
+    let limits = service.get_mut("blkio_config").and_then(Value::as_object_mut);
+    for item in limits.into_iter().flat_map(Map::values_mut).filter_map(Value::as_array_mut).flatten() {
+        if let Value::Object(map) = item {
+            *map = std::mem::take(map).into_iter().map(|(key, value)| (key.to_lowercase(), value)).collect();
         }
     }
 }
@@ -220,33 +300,6 @@ fn without_empty(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(without_empty),
         _ => {}
     }
-}
-
-/// Marks words that older readers of YAML take for flags, because the writer leaves them without quotes.
-const MARK: char = '\u{e000}';
-
-fn is_old_flag(text: &str) -> bool {
-    text.len() <= 3 && matches!(text.to_lowercase().as_str(), "y" | "n" | "yes" | "no" | "on" | "off")
-}
-
-fn guard(value: &mut Value) {
-    match value {
-        Value::String(text) if is_old_flag(text) => text.insert(0, MARK),
-        Value::Array(items) => items.iter_mut().for_each(guard),
-        Value::Object(map) => map.values_mut().for_each(guard),
-        _ => {}
-    }
-}
-
-fn unguarded(text: &str) -> String {
-    let mut parts = text.split(MARK);
-    let mut result = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part.find(|character: char| !character.is_ascii_alphabetic()).unwrap_or(part.len());
-        let (word, rest) = part.split_at(end);
-        let _ = write!(result, "\"{word}\"{rest}");
-    }
-    result
 }
 
 fn lines<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
