@@ -274,6 +274,7 @@ impl Stage<'_> {
             user: config.user.clone().unwrap_or_default(),
             group_add: Vec::new(),
             propagated: Vec::new(),
+            shared_memory_of: None,
             populate: Vec::new(),
             terminal: false,
             stdin: false,

@@ -72,6 +72,7 @@ async fn launch_on(
         user: record.body.user.clone().unwrap_or_default(),
         group_add: record.host().group_add.clone().unwrap_or_default(),
         propagated: spec::propagated(&binds),
+        shared_memory_of: process_of(shared, record.host().ipc_mode.as_deref(), "ipc")?,
         populate,
         terminal: record.has_terminal(),
         stdin: record.body.open_stdin == Some(true),
@@ -255,15 +256,21 @@ async fn populate(shared: &Shared, record: &Record) -> Result<Vec<(PathBuf, Path
 }
 
 fn namespace(shared: &Shared, mode: Option<&str>, kind: &str) -> Result<Namespace, Error> {
-    let mode = mode.unwrap_or_default();
-    let Some(other) = mode.strip_prefix("container:") else {
-        return Ok(if mode == "host" { Namespace::Host } else { Namespace::Own });
-    };
+    Ok(match process_of(shared, mode, kind)? {
+        Some(process) => Namespace::Path(PathBuf::from(format!("/proc/{process}/ns/{kind}"))),
+        None if mode == Some("host") => Namespace::Host,
+        None => Namespace::Own,
+    })
+}
+
+/// The process of the container whose namespace is joined, where one is.
+fn process_of(shared: &Shared, mode: Option<&str>, kind: &str) -> Result<Option<u32>, Error> {
+    let Some(other) = mode.and_then(|mode| mode.strip_prefix("container:")) else { return Ok(None) };
     let other = shared.find(other)?;
     let running = other.running().map_err(|_| {
         Error::Conflict(format!("cannot join {} of a non running container: {}", kind.to_uppercase(), other.id))
     })?;
-    Ok(Namespace::Path(PathBuf::from(format!("/proc/{}/ns/{kind}", running.pid()))))
+    Ok(Some(running.pid()))
 }
 
 /// Where its output is kept, as `log_opt` says.

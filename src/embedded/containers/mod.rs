@@ -388,26 +388,26 @@ impl Containers {
     /// All its files as a tar.
     pub async fn export(&self, reference: &str) -> Result<ByteStream, Error> {
         let container = self.find(reference)?;
-        let view = archive::view(&self.shared, &container).await?;
-        let (_, tar) = root::read(&self.shared.layout, &view, "/.").await?;
+        let sight = archive::view(&self.shared, &container).await?;
+        let (_, tar) = root::read(&self.shared.layout, &sight.view, "/.").await?;
         self.shared.tell(&container.record(), "export", &[]);
-        Ok(tar)
+        Ok(sight.keep(tar))
     }
 
     /// Describes a path in it.
     pub async fn path_stat(&self, reference: &str, path: &str) -> Result<PathStat, Error> {
         let container = self.find(reference)?;
-        let view = archive::view(&self.shared, &container).await?;
-        root::stat(&self.shared.layout, &view, path).await
+        let sight = archive::view(&self.shared, &container).await?;
+        root::stat(&self.shared.layout, &sight.view, path).await
     }
 
     /// A path in it as a tar.
     pub async fn path_read(&self, reference: &str, path: &str) -> Result<(PathStat, ByteStream), Error> {
         let container = self.find(reference)?;
-        let view = archive::view(&self.shared, &container).await?;
-        let read = root::read(&self.shared.layout, &view, path).await?;
+        let sight = archive::view(&self.shared, &container).await?;
+        let (stat, tar) = root::read(&self.shared.layout, &sight.view, path).await?;
         self.shared.tell(&container.record(), "archive-path", &[]);
-        Ok(read)
+        Ok((stat, sight.keep(tar)))
     }
 
     /// Unpacks a tar into a folder in it.
@@ -419,8 +419,8 @@ impl Containers {
         options: WriteOptions,
     ) -> Result<(), Error> {
         let container = self.find(reference)?;
-        let view = archive::view(&self.shared, &container).await?;
-        root::write(&self.shared.layout, &view, path, tar, options).await?;
+        let sight = archive::view(&self.shared, &container).await?;
+        root::write(&self.shared.layout, &sight.view, path, tar, options).await?;
         self.shared.tell(&container.record(), "extract-to-dir", &[]);
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::health::Monitor;
 use super::record::{MountKind, Record, Status};
 use super::restart::{self, Backoff};
 use super::shared::{Container, Shared};
-use super::{attach, change, launch, remove, signal};
+use super::{archive, attach, change, launch, remove, signal};
 use crate::embedded::error::Error;
 use crate::embedded::process::{self, Exit, Running};
 
@@ -205,9 +205,14 @@ impl Owner {
         self.restart_at = None;
         record.stopped_by_hand = false;
         let waiting = attach::waiting(&self.container);
-        match Box::pin(launch::launch(&self.shared, &record, !waiting.is_empty())).await {
-            Ok(launched) => {
+        let launched = async {
+            let files = archive::own(&self.container).await?;
+            Ok((launch::launch(&self.shared, &record, !waiting.is_empty()).await?, files))
+        };
+        match Box::pin(launched).await {
+            Ok((launched, files)) => {
                 self.container.live().running = Some(launched.running.clone());
+                drop(files);
                 let record = self.container.publish(launched.record);
                 attach::serve(&self.shared, &launched.running, waiting);
                 self.watch_health();

@@ -57,6 +57,8 @@ pub(super) struct Container {
     commands: mpsc::Sender<Command>,
     /// Clients that joined its output before its start.
     pub(super) waiting: Mutex<Vec<Waiting>>,
+    /// Whoever mounts its files holds this until they are mounted no more, or it runs.
+    pub(super) files: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// How a container is now.
@@ -166,6 +168,7 @@ impl Container {
             phase: watch::Sender::new(phase),
             commands,
             waiting: Mutex::default(),
+            files: Arc::default(),
         }
     }
 

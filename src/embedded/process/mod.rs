@@ -47,6 +47,8 @@ pub struct ContainerProcess {
     pub group_add: Vec<String>,
     /// Binds that are not all private ([`super::spec::propagated`]).
     pub propagated: Vec<Propagated>,
+    /// The process of another container whose `/dev/shm` is this one's too.
+    pub shared_memory_of: Option<u32>,
     /// Empty volumes to fill from the image before the start: folder of the machine, place inside.
     pub populate: Vec<(PathBuf, PathBuf)>,
     /// Whether it has a terminal.

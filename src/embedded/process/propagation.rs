@@ -1,13 +1,16 @@
-//! Binds through which mounts are passed on. `libcontainer` makes all of a container's binds of one kind, private or
+//! Binds through which mounts are passed on, and memory that another container shares. `libcontainer` makes all of a container's binds of one kind, private or
 //! slave; what is to be otherwise is made so from inside, before the program begins.
 //!
 //! A shared bind has to be made of the machine's own mount, which only the shim sees: it takes a detached copy along
 //! (`open_tree`), and the container's process puts it in its place (`move_mount`).
 
+use std::fs::File;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use nix::sched::{CloneFlags, setns};
 use rustix::fs::CWD;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount_change, mount_remount, move_mount,
@@ -87,6 +90,22 @@ fn shared(bind: &Propagated, mount: &Mount) -> Result<To, Failure> {
     wanted.set(MountFlags::NODEV, machine::cgroup2());
     let flags = (!wanted.is_empty()).then(|| wanted | mount.flags());
     Ok(To::Shared { tree: Rc::new(tree), flags })
+}
+
+/// In the shim: another container's `/dev/shm`, seen by one of its processes, in place of the container's own.
+pub(super) fn shared_memory(process: u32) -> Result<Change, Failure> {
+    const PLACE: &str = "/dev/shm";
+    let namespace = |process: &str| File::open(format!("/proc/{process}/ns/mnt"));
+    let enter = |namespace: &File| setns(namespace, CloneFlags::CLONE_NEWNS).map_err(io::Error::from);
+    let take = || -> io::Result<OwnedFd> {
+        let (own, other) = (namespace("self")?, namespace(&process.to_string())?);
+        enter(&other)?;
+        let tree = open_tree(CWD, PLACE, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC);
+        enter(&own)?;
+        Ok(tree?)
+    };
+    let tree = take().map_err(failed("share the other container's memory"))?;
+    Ok(Change { destination: PLACE.into(), to: To::Shared { tree: Rc::new(tree), flags: None } })
 }
 
 impl Change {

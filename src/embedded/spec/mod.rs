@@ -197,7 +197,7 @@ pub fn container(request: &Request<'_>) -> Result<(Spec, Vec<String>), Error> {
     let mut spec = SpecBuilder::default()
         .version("1.0.2")
         .root(root.build().map_err(unbuildable)?)
-        .mounts(mounts::mounts(request, &mut warnings)?)
+        .mounts(mounts::mounts(request)?)
         .process(process.build().map_err(unbuildable)?)
         .linux(linux.build().map_err(unbuildable)?)
         .annotations(host.annotations.clone().unwrap_or_default())

@@ -41,14 +41,14 @@ const TMPFS_VALUES: [&str; 7] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_
 
 /// The usual ones, then those that were asked for, parents before what lies below. What was asked for takes the place of
 /// a usual one.
-pub(super) fn mounts(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Vec<Mount>, Error> {
+pub(super) fn mounts(request: &Request<'_>) -> Result<Vec<Mount>, Error> {
     let mut asked = Vec::new();
     for bind in request.binds {
         asked.push(bound(bind, request.machine)?);
     }
     asked.extend(tmpfs(request.host, request.machine)?);
     asked.sort_by_key(|mount| (mount.destination().components().count(), mount.destination().clone()));
-    let mut mounts = usual(request, warnings)?;
+    let mut mounts = usual(request)?;
     mounts.retain(|usual| !asked.iter().any(|asked| replaces(asked.destination(), usual.destination())));
     mounts.extend(asked);
     Ok(mounts)
@@ -60,7 +60,7 @@ fn replaces(asked: &Path, usual: &Path) -> bool {
 }
 
 /// Docker's own.
-fn usual(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Vec<Mount>, Error> {
+fn usual(request: &Request<'_>) -> Result<Vec<Mount>, Error> {
     let privileged = request.host.privileged == Some(true);
     let access = if privileged { "rw" } else { "ro" };
     let mut mounts = vec![
@@ -76,22 +76,18 @@ fn usual(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Vec<Mount>
         mount("cgroup", "cgroup", "/sys/fs/cgroup", &["nosuid", "noexec", "nodev", "relatime", access])?,
         mount("mqueue", "mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"])?,
     ];
-    mounts.extend(shared_memory(request, warnings)?);
+    mounts.extend(shared_memory(request)?);
     Ok(mounts)
 }
 
 /// `/dev/shm`, which goes with the IPC namespace.
-fn shared_memory(request: &Request<'_>, warnings: &mut Vec<String>) -> Result<Option<Mount>, Error> {
+fn shared_memory(request: &Request<'_>) -> Result<Option<Mount>, Error> {
     if request.host.ipc_mode.as_deref() == Some("none") {
         return Ok(None);
     }
-    match &request.ipc {
-        Namespace::Host => return mount("bind", "/dev/shm", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev"]).map(Some),
-        Namespace::Path(_) => warnings.push(
-            "System V and POSIX message queues are shared with the other container, /dev/shm is not: share a volume instead"
-                .into(),
-        ),
-        Namespace::Own => {}
+    // Where it is another container's, what is mounted here is hidden by what that one has.
+    if request.ipc == Namespace::Host {
+        return mount("bind", "/dev/shm", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev"]).map(Some);
     }
     let size = request.host.shm_size.filter(|size| *size != 0).unwrap_or(SHARED_MEMORY);
     if size < 0 {

@@ -182,3 +182,39 @@ fn events_tell_a_containers_life() {
     let past = ["events", "--since", &since, "--until", &until, "-f", "event=die", "--format", format];
     assert_eq!(daemon.docker(&past).ok(), "die 0 busybox\n");
 }
+
+#[test]
+fn files_are_copied_into_a_container_that_is_being_started() {
+    let daemon = engine();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "copied").unwrap();
+    let source = file.path().to_str().expect("text");
+    for round in 0..10 {
+        let name = format!("box-{round}");
+        daemon.docker(&["create", "--name", &name, "busybox", "sleep", "1000"]).ok();
+        std::thread::scope(|scope| {
+            scope.spawn(|| daemon.docker(&["start", &name]).ok());
+            daemon.docker(&["cp", source, &format!("{name}:/file")]).ok();
+        });
+        assert_eq!(daemon.docker(&["exec", &name, "cat", "/file"]).ok(), "copied");
+        daemon.docker(&["rm", "-f", &name]).ok();
+    }
+}
+
+#[test]
+fn a_container_that_joins_anothers_ipc_shares_its_memory() {
+    let daemon = engine();
+    let script = "echo theirs > /dev/shm/file; sleep 1000";
+    daemon.docker(&["run", "-d", "--name", "first", "--ipc", "shareable", "busybox", "sh", "-c", script]).ok();
+    eventually("the file is there", || {
+        daemon.docker(&["exec", "first", "cat", "/dev/shm/file"]).ok().contains("theirs").then_some(())
+    });
+    let script = "cat /dev/shm/file; echo mine > /dev/shm/back; readlink /proc/self/ns/ipc";
+    let second = daemon.docker(&["run", "--rm", "--ipc", "container:first", "busybox", "sh", "-c", script]).ok();
+    let namespace = daemon.docker(&["exec", "first", "readlink", "/proc/self/ns/ipc"]).ok();
+    assert_eq!(second, format!("theirs\n{namespace}"));
+    assert_eq!(daemon.docker(&["exec", "first", "cat", "/dev/shm/back"]).ok(), "mine\n");
+    let alone = daemon.docker(&["run", "--rm", "busybox", "ls", "/dev/shm"]).ok();
+    assert_eq!(alone, "", "others have memory of their own");
+    daemon.docker(&["rm", "-f", "first"]).ok();
+}

@@ -101,6 +101,7 @@ impl Home {
             user: String::new(),
             group_add: Vec::new(),
             propagated: Vec::new(),
+            shared_memory_of: None,
             populate: Vec::new(),
             terminal: false,
             stdin: false,

@@ -42,10 +42,12 @@ pub(super) fn make(
         .set_env(Some(environment.clone()))
         .set_capabilities(Some(privileges.left()));
     working_directory(root, process.cwd());
+    let mut changes = propagation::changes(&container.propagated)?;
+    changes.extend(container.shared_memory_of.map(propagation::shared_memory).transpose()?);
     let inside = Inside {
         arguments: process.args().clone().unwrap_or_default(),
         environment,
-        changes: propagation::changes(&container.propagated)?,
+        changes,
         privileges,
         reaper: container.init,
         report,
