@@ -32,6 +32,9 @@ pub fn variables(request: &Request) -> Result<BTreeMap<String, Use>, Failure> {
     manifest::variables(request, &FileSystem::default())
 }
 
+/// How many names of a folder are looked at.
+const MAX_NAMES: usize = 10_000;
+
 /// The disk.
 #[derive(Debug, Default)]
 struct FileSystem {
@@ -65,6 +68,11 @@ impl Loader for FileSystem {
 
     fn is_directory(&self, path: &Path) -> bool {
         path.is_dir()
+    }
+
+    fn names(&self, folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NAMES);
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
 
     fn real_path(&self, path: &Path) -> PathBuf {

@@ -16,8 +16,8 @@ use super::raw::service::{Dependency, Nullable, Service};
 use super::sections::Sections;
 
 /// Completes the services that are on.
-pub(super) fn services(sections: &mut Sections, tree: &Node, variables: &Variables, assembly: &mut Assembly<'_>) {
-    for (name, service) in &mut sections.services {
+pub(super) fn services(sections: &mut Sections, variables: &Variables, assembly: &mut Assembly<'_>) {
+    for service in sections.services.values_mut() {
         if assembly.steps.normalize {
             build(service, variables);
             networks(service);
@@ -38,9 +38,9 @@ pub(super) fn services(sections: &mut Sections, tree: &Node, variables: &Variabl
         }
         resolve_variables(service, variables);
         if assembly.steps.variables {
-            files_of_variables(name, service, tree, variables, assembly);
+            files_of_variables(service, variables, assembly);
         }
-        label_files(name, service, tree, assembly);
+        label_files(service, assembly);
     }
 }
 
@@ -131,48 +131,36 @@ fn limits(service: &mut Service) {
 }
 
 /// Reads `env_file` and `label_file`, and gives names without a value the one that they have outside.
-fn files_of_variables(
-    name: &str,
-    service: &mut Service,
-    tree: &Node,
-    variables: &Variables,
-    assembly: &mut Assembly<'_>,
-) {
+fn files_of_variables(service: &mut Service, variables: &Variables, assembly: &mut Assembly<'_>) {
     keep_last(&mut service.env_file.0, |file| file.0.path.clone());
     let mut from_files: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for (number, file) in service.env_file.0.iter().enumerate() {
-        let Form(file) = &file.0;
+    for file in &service.env_file.0 {
+        let place = file.place;
+        let Form(file) = &file.value.0;
         let lookup = |name: &str| {
             let own = || service.environment.0.get(name).and_then(Option::as_deref);
             let earlier = || from_files.get(name).and_then(Option::as_deref);
             variables.get(name).map(String::as_str).or_else(own).or_else(earlier)
         };
         let raw = file.format == "raw";
-        let place = || locate(tree, &["services", name, "env_file", &format!("#{number}")]);
         if !raw && !file.format.is_empty() {
-            let mut problem =
-                Problem::error(format!("`{}` is no format of an env file", file.format)).hint("write `raw`");
-            problem.place = place();
-            assembly.problems.push(problem);
+            let problem = Problem::error(format!("`{}` is no format of an env file", file.format)).at(place);
+            assembly.problems.push(problem.hint("write `raw`"));
             continue;
         }
         let path = &assembly.current.join(&file.path);
         match read_env_file(path, raw, assembly.loader, assembly.current, &mut assembly.sources, &lookup) {
-            Ok(read) => from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value)))),
+            Ok((read, _)) => from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value)))),
             Err(EnvFileError::Read(_)) if file.required.is_some_and(|required| !required.0) => {}
             Err(EnvFileError::Read(error)) => {
-                let mut problem =
-                    Problem::error(format!("cannot read the env file `{}`: {error}", assembly.shown(path)))
-                        .hint("make the file, or write `required: false` with its `path`");
-                problem.place = place();
-                assembly.problems.push(problem);
+                let message = format!("cannot read the env file `{}`: {error}", assembly.shown(path));
+                let hint = match assembly.file_hint(path, &error) {
+                    Some(similar) if similar.starts_with("did you mean") => similar,
+                    _ => "make the file, or write `required: false` with its `path`".to_owned(),
+                };
+                assembly.problems.push(Problem::error(message).at(place).hint(hint));
             }
-            Err(EnvFileError::Mistake(mut problem)) => {
-                problem
-                    .related
-                    .extend(place().map(|place| super::problem::Related { place, label: "named here".into() }));
-                assembly.problems.push(*problem);
-            }
+            Err(EnvFileError::Mistake(problem)) => assembly.problems.push(problem.related(place, "named here")),
         }
     }
     for (key, value) in from_files {
@@ -189,7 +177,7 @@ fn resolve_variables(service: &mut Service, variables: &Variables) {
     }
 }
 
-fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut Assembly<'_>) {
+fn label_files(service: &mut Service, assembly: &mut Assembly<'_>) {
     let mut from_files = BTreeMap::new();
     for file in &service.label_file.0 {
         match read_env_file(
@@ -200,12 +188,11 @@ fn label_files(name: &str, service: &mut Service, tree: &Node, assembly: &mut As
             &mut assembly.sources,
             &|_| None,
         ) {
-            Ok(read) => from_files.extend(read),
-            Err(EnvFileError::Mistake(problem)) => assembly.problems.push(*problem),
+            Ok((read, _)) => from_files.extend(read),
+            Err(EnvFileError::Mistake(problem)) => assembly.problems.push(problem.related(file.place, "named here")),
             Err(EnvFileError::Read(error)) => {
-                let mut problem = Problem::error(format!("cannot read the label file `{}`: {error}", file.0));
-                problem.place = locate(tree, &["services", name, "label_file"]);
-                assembly.problems.push(problem);
+                let problem = Problem::error(format!("cannot read the label file `{}`: {error}", file.0));
+                assembly.problems.push(problem.at(file.place).hint("make the file, or take it out of `label_file`"));
             }
         }
     }

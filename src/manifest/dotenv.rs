@@ -16,7 +16,15 @@ pub(super) struct Mistake {
     /// The byte at which it begins.
     pub(super) at: usize,
     pub(super) message: String,
+    pub(super) hint: &'static str,
 }
+
+/// What to do about a name.
+const NAME: &str = "write `NAME=value`, the name of letters, digits, `_`, `.` and `-`";
+/// What to do about a variable that is missing.
+const SET: &str = "set it in the environment, or further up in the file";
+/// What to do about a reference.
+const REFERENCE: &str = "put the value in single quotes if its `$` is meant as it stands";
 
 /// Reads a file. `lookup` has the variables that win over those of the file itself when a value names one.
 pub(super) fn parse(text: &str, lookup: Lookup<'_>) -> Result<Variables, Mistake> {
@@ -40,7 +48,7 @@ pub(super) fn parse_raw(text: &str, lookup: Lookup<'_>) -> Result<Variables, Mis
             let (key, value) = line.split_once('=').map_or((line, None), |(key, value)| (key, Some(value)));
             if key.is_empty() || key.contains(char::is_whitespace) {
                 let message = if key.is_empty() { "a line without a name" } else { "a name cannot contain a space" };
-                return Err(Mistake { at, message: message.to_owned() });
+                return Err(Mistake { at, message: message.to_owned(), hint: NAME });
             }
             if let Some(value) = value.or_else(|| lookup(key)) {
                 variables.insert(key.to_owned(), value.to_owned());
@@ -96,7 +104,7 @@ impl<'t> Reader<'t, '_> {
         };
         let key = self.text[start..end].trim_end();
         if key.contains(' ') {
-            return Err(Mistake { at: start, message: "a name cannot contain a space".to_owned() });
+            return Err(Mistake { at: start, message: "a name cannot contain a space".to_owned(), hint: NAME });
         }
         let bare = self.text.as_bytes().get(end).is_none_or(|byte| *byte == b'\n');
         self.at = (end + 1).min(self.text.len());
@@ -120,9 +128,8 @@ impl<'t> Reader<'t, '_> {
                 '_' | '.' | '-' | '[' | ']' => {}
                 _ if is_blank(character) || character.is_alphanumeric() => {}
                 _ => {
-                    let line = self.rest().lines().next().unwrap_or_default();
-                    let message = format!("a name cannot contain `{character}`: `{line}`");
-                    return Err(Mistake { at: self.at + offset, message });
+                    let message = format!("a name cannot contain `{character}`");
+                    return Err(Mistake { at: self.at + offset, message, hint: NAME });
                 }
             }
         }
@@ -164,7 +171,11 @@ impl<'t> Reader<'t, '_> {
             }
             escaped = false;
         }
-        Err(Mistake { at: start, message: format!("the quote `{quote}` is not closed") })
+        Err(Mistake {
+            at: start,
+            message: format!("the quote `{quote}` is not closed"),
+            hint: "close it on the line where the value ends",
+        })
     }
 
     fn expand(&self, value: &str, at: usize) -> Result<String, Mistake> {
@@ -172,18 +183,20 @@ impl<'t> Reader<'t, '_> {
         match expand(value, &lookup, &self.budget, &mut |_, _, _| {}) {
             Ok(value) => Ok(value.into_owned()),
             Err(Bad::Required(name, words)) if words.is_empty() => {
-                Err(Mistake { at, message: format!("the required variable `{name}` is not set") })
+                Err(Mistake { at, message: format!("the required variable `{name}` is not set"), hint: SET })
             }
             Err(Bad::Required(name, words)) => {
-                Err(Mistake { at, message: format!("the required variable `{name}` is not set: {words}") })
+                Err(Mistake { at, message: format!("the required variable `{name}` is not set: {words}"), hint: SET })
             }
             Err(Bad::Length) => {
                 let message = format!("the values of variables take more than {} MiB", BUDGET / 1024 / 1024);
-                Err(Mistake { at, message })
+                Err(Mistake { at, message, hint: "look for values that name themselves over and over" })
             }
-            Err(Bad::Format(..) | Bad::Depth) => {
-                Err(Mistake { at, message: format!("`{value}` has no valid reference to a variable") })
-            }
+            Err(Bad::Format(..) | Bad::Depth) => Err(Mistake {
+                at,
+                message: "the value has a `${` that is no reference to a variable".to_owned(),
+                hint: REFERENCE,
+            }),
         }
     }
 }

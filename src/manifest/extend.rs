@@ -102,7 +102,7 @@ impl Assembly<'_> {
                 return None;
             };
             let mut path: Vec<Box<str>> = vec!["services".into(), key.1.clone()];
-            merge(&mut base, service, &mut path, &mut self.problems);
+            merge(&mut base, service, &mut path, &mut self.noted());
             service = base;
         }
         extension.copied += service.count();
@@ -166,10 +166,10 @@ impl Assembly<'_> {
         let own_folder = path.parent().map_or_else(|| folder.to_path_buf(), Path::to_path_buf);
         if !extension.files.contains_key(&path) {
             let mut whole: Option<Node> = None;
-            for mut document in self.read(&path, &own_folder, Some(file.place))? {
+            for mut document in self.read(&path, &own_folder, Some((file.place, "extended here")))? {
                 self.fill_in(&mut document, extension.variables);
                 match &mut whole {
-                    Some(whole) => merge(whole, document, &mut Vec::new(), &mut self.problems),
+                    Some(whole) => merge(whole, document, &mut Vec::new(), &mut self.noted()),
                     None => whole = Some(document),
                 }
             }
@@ -183,6 +183,6 @@ fn missing(service: &str, name: &str, place: Place, known: Vec<&str>) -> Problem
     let problem = Problem::error(format!("`{service}` extends `{name}`, which is no service there")).at(place);
     match nearest(name, known) {
         Some(name) => problem.hint(format!("did you mean `{name}`?")),
-        None => problem,
+        None => problem.hint("name a service of that file, or another file with `file`"),
     }
 }

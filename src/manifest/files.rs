@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{EnvFileError, read_env_file, shown};
 use super::interpolate::{BUDGET, Filling};
-use super::merge::merge;
+use super::merge::{Noted, merge};
 use super::nearest::nearest;
 use super::node::{Map, Node};
 use super::parse::parse;
 use super::problem::{Place, Problem, Source, Sources};
-use super::{Loader, Steps, paths};
+use super::trail::{Origins, Trail};
+use super::{Loader, ReadError, Steps, paths};
 
 /// How deeply manifests may include each other.
 const MAX_INCLUDES: usize = 32;
@@ -25,6 +26,9 @@ pub(super) struct Assembly<'a> {
     pub(super) sources: Sources,
     pub(super) problems: Vec<Problem>,
     pub(super) steps: Steps,
+    pub(super) trail: Trail,
+    /// Where the variables come from that are replaced now.
+    pub(super) origins: Origins,
     /// The variables that were told to be missing.
     told: HashSet<String>,
     /// How many bytes values may still take.
@@ -47,6 +51,8 @@ impl<'a> Assembly<'a> {
             sources,
             problems,
             steps: Steps::default(),
+            trail: Trail::default(),
+            origins: Origins::new(),
             told: HashSet::new(),
             budget: Cell::new(BUDGET),
             included: HashSet::new(),
@@ -54,13 +60,14 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The documents of a file as written. `named` is where the file is named, if in a file.
-    pub(super) fn read(&mut self, path: &Path, base: &Path, named: Option<Place>) -> Option<Vec<Node>> {
+    /// The documents of a file as written. `named` is where the file is named, if in a file, and what that does.
+    pub(super) fn read(&mut self, path: &Path, base: &Path, named: Option<(Place, &'static str)>) -> Option<Vec<Node>> {
         let text = match self.loader.read(path) {
             Ok(text) => text,
             Err(error) => {
                 let mut problem = Problem::error(format!("cannot read `{}`: {error}", self.shown(path)));
-                problem.place = named;
+                problem.place = named.map(|(place, _)| place);
+                problem.hint = self.file_hint(path, &error);
                 self.problems.push(problem);
                 return None;
             }
@@ -70,8 +77,12 @@ impl<'a> Assembly<'a> {
         let shown = self.shown(path);
         let base = base.to_string_lossy().into();
         let file = self.sources.add(Source { path: path.into(), shown, text: text.into(), base });
+        if let Some((place, how)) = named {
+            self.trail.name(file, place, how);
+        }
         let text = self.sources.get(file)?.text.clone();
         let (documents, problems) = parse(&text, file);
+        self.trail.has_gap |= documents.is_empty() && !problems.is_empty();
         let is_sound = problems.is_empty();
         self.problems.extend(problems);
         if documents.iter().all(Node::is_null) {
@@ -84,6 +95,21 @@ impl<'a> Assembly<'a> {
         Some(documents.into_iter().filter(|document| self.is_mapping(document)).collect())
     }
 
+    /// What to do about a file that cannot be read.
+    pub(super) fn file_hint(&self, path: &Path, error: &ReadError) -> Option<String> {
+        if *error != ReadError::Missing {
+            return None;
+        }
+        let (folder, name) = (path.parent()?, path.file_name()?.to_str()?);
+        let names = self.loader.names(folder);
+        let similar = nearest(name, names.iter().map(String::as_str));
+        Some(match similar {
+            Some(similar) => format!("did you mean `{}`?", self.shown(&folder.join(similar))),
+            None if !self.loader.is_directory(folder) => format!("there is no folder `{}`", self.shown(folder)),
+            None => "make the file, or correct its name".to_owned(),
+        })
+    }
+
     fn is_mapping(&mut self, document: &Node) -> bool {
         let is_mapping = document.as_map().is_some();
         if !is_mapping && !document.is_null() {
@@ -91,6 +117,11 @@ impl<'a> Assembly<'a> {
             self.problems.push(problem);
         }
         is_mapping
+    }
+
+    /// Where a merge tells what it finds and does.
+    pub(super) fn noted(&mut self) -> Noted<'_> {
+        Noted { problems: &mut self.problems, trail: &mut self.trail }
     }
 
     pub(super) fn shown(&self, path: &Path) -> String {
@@ -103,7 +134,8 @@ impl<'a> Assembly<'a> {
             let lookup = |name: &str| variables.get(name).map(String::as_str);
             let (sources, budget) = (&self.sources, &self.budget);
             let (told, problems) = (&mut self.told, &mut self.problems);
-            Filling { lookup: &lookup, sources, told, problems, budget }.fill(document);
+            let (trail, origins) = (&mut self.trail, &self.origins);
+            Filling { lookup: &lookup, sources, told, problems, budget, trail, origins }.fill(document);
         }
     }
 
@@ -125,7 +157,7 @@ impl<'a> Assembly<'a> {
 
     fn lay(&mut self, whole: &mut Option<Node>, part: Node) {
         match whole {
-            Some(whole) => merge(whole, part, &mut Vec::new(), &mut self.problems),
+            Some(whole) => merge(whole, part, &mut Vec::new(), &mut self.noted()),
             None => *whole = Some(part),
         }
     }
@@ -175,24 +207,42 @@ impl<'a> Assembly<'a> {
         if !self.included.insert((first.clone(), directory.clone())) {
             return None;
         }
-        let variables = self.included_variables(&directory, &env_files, variables);
+        let (variables, origins) = self.included_variables(&directory, &env_files, variables);
+        let outer = std::mem::replace(&mut self.origins, origins);
+        let whole = self.include_files(&files, first, &directory, &variables);
+        self.origins = outer;
+        whole
+    }
+
+    fn include_files(
+        &mut self,
+        files: &[(PathBuf, Place)],
+        first: PathBuf,
+        directory: &Path,
+        variables: &Variables,
+    ) -> Option<Node> {
         let mut documents = Vec::new();
-        for (file, place) in &files {
-            documents.extend(self.read(file, &directory, Some(*place))?);
+        for (file, place) in files {
+            documents.extend(self.read(file, directory, Some((*place, "included here")))?);
         }
         for document in &mut documents {
             // An included project runs under the name of the one that includes it.
             document.as_map_mut().and_then(|map| map.remove("name"));
-            self.fill_in(document, &variables);
+            self.fill_in(document, variables);
         }
         self.including.push(first);
-        let whole = self.assemble(documents, &directory, &variables);
+        let whole = self.assemble(documents, directory, variables);
         self.including.pop();
         whole
     }
 
     /// The variables of an included project: its own files', where the including one does not know better.
-    fn included_variables(&mut self, directory: &Path, env_files: &[(PathBuf, Place)], outer: &Variables) -> Variables {
+    fn included_variables(
+        &mut self,
+        directory: &Path,
+        env_files: &[(PathBuf, Place)],
+        outer: &Variables,
+    ) -> (Variables, Origins) {
         let default = directory.join(".env");
         let mut files: Vec<(PathBuf, Option<Place>)> =
             env_files.iter().map(|(path, place)| (path.clone(), Some(*place))).collect();
@@ -200,23 +250,35 @@ impl<'a> Assembly<'a> {
             files.push((default, None));
         }
         let mut own = Variables::new();
+        let mut origins = Origins::new();
         for (path, place) in files {
             if path == Path::new("/dev/null") {
                 continue;
             }
             let lookup = |name: &str| outer.get(name).or_else(|| own.get(name)).map(String::as_str);
             match read_env_file(&path, false, self.loader, self.current, &mut self.sources, &lookup) {
-                Ok(variables) => own.extend(variables),
-                Err(EnvFileError::Mistake(problem)) => self.problems.push(*problem),
+                Ok((variables, file)) => {
+                    origins.extend(variables.keys().map(|name| (name.clone(), file)));
+                    own.extend(variables);
+                }
+                Err(EnvFileError::Mistake(mut problem)) => {
+                    if let Some(place) = place {
+                        problem.add_related(place, "named here");
+                    }
+                    self.problems.push(*problem);
+                }
                 Err(EnvFileError::Read(error)) => {
                     let mut problem = Problem::error(format!("cannot read `{}`: {error}", self.shown(&path)));
                     problem.place = place;
+                    problem.hint = self.file_hint(&path, &error);
                     self.problems.push(problem);
                 }
             }
         }
         own.extend(outer.iter().map(|(name, value)| (name.clone(), value.clone())));
-        own
+        origins.retain(|name, _| !outer.contains_key(name));
+        origins.extend(self.origins.iter().map(|(name, file)| (name.clone(), *file)));
+        (own, origins)
     }
 
     pub(super) fn check_keys(&mut self, node: &Node, known: &[&str]) {

@@ -2,11 +2,12 @@
 //! sensible depth. The word of a branch that is not taken is not looked at.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
 use super::node::{Node, Scalar, Value};
 use super::problem::{Place, Problem, Sources};
+use super::trail::{Origins, Trail, Used};
 
 /// How deeply references may nest.
 const MAX_DEPTH: usize = 32;
@@ -176,6 +177,10 @@ pub(super) struct Filling<'a> {
     pub(super) problems: &'a mut Vec<Problem>,
     /// How many bytes values may still take.
     pub(super) budget: &'a Cell<usize>,
+    /// Where it is noted.
+    pub(super) trail: &'a mut Trail,
+    /// Where variables come from.
+    pub(super) origins: &'a Origins,
 }
 
 impl Filling<'_> {
@@ -190,16 +195,33 @@ impl Filling<'_> {
     }
 
     fn fill_scalar(&mut self, scalar: &mut Scalar, place: Place) {
-        let Self { lookup, sources, told, problems, budget } = self;
+        let Self { lookup, sources, told, problems, budget, trail, origins } = self;
+        let used = RefCell::new(Vec::new());
+        let noted = |name: &str| {
+            let value = lookup(name);
+            let file = value.and_then(|_| origins.get(name).copied());
+            let variable = Used { name: name.to_owned(), value: value.map(str::to_owned), file };
+            let mut used = used.borrow_mut();
+            if !used.contains(&variable) {
+                used.push(variable);
+            }
+            value
+        };
         let mut missing = |name: &str, start: usize, end: usize| {
             if told.insert(name.to_owned()) {
                 problems.push(missing_variable(name, inner(sources, place, scalar, start, end)));
             }
         };
-        match expand(&scalar.text, *lookup, budget, &mut missing) {
-            Ok(Cow::Owned(text)) => *scalar = Scalar { text: text.into_boxed_str(), plain: false },
+        let lookup: Lookup<'_> = &noted;
+        match expand(&scalar.text, lookup, budget, &mut missing) {
+            Ok(Cow::Owned(text)) => {
+                *scalar = Scalar { text: text.into_boxed_str(), plain: false };
+                trail.fill(place, used.into_inner());
+            }
             Ok(Cow::Borrowed(_)) => {}
-            Err(bad) => problems.push(bad_problem(&bad, |start, end| inner(sources, place, scalar, start, end))),
+            Err(bad) => {
+                problems.push(bad_problem(&bad, &scalar.text, |start, end| inner(sources, place, scalar, start, end)));
+            }
         }
     }
 }
@@ -210,11 +232,9 @@ fn missing_variable(name: &str, place: Place) -> Problem {
         .hint(format!("set `{name}` in the environment or in `.env`, or give a default: `${{{name}:-default}}`"))
 }
 
-fn bad_problem(bad: &Bad, place: impl Fn(usize, usize) -> Place) -> Problem {
+fn bad_problem(bad: &Bad, text: &str, place: impl Fn(usize, usize) -> Place) -> Problem {
     match bad {
-        Bad::Format(start, end) => Problem::error("this is no reference to a variable")
-            .at(place(*start, *end))
-            .hint("write `${NAME}`, or `$$` for a dollar sign"),
+        Bad::Format(start, end) => format_problem(text, *start, *end).at(place(*start, *end)),
         Bad::Required(name, words) => {
             let because = if words.is_empty() { String::new() } else { format!(": {words}") };
             Problem::error(format!("the required variable `{name}` is not set{because}"))
@@ -227,6 +247,21 @@ fn bad_problem(bad: &Bad, place: impl Fn(usize, usize) -> Place) -> Problem {
         }
         Bad::Depth => Problem::error(format!("references nest deeper than {MAX_DEPTH}")).at(place(0, usize::MAX)),
     }
+}
+
+/// A `${` that is not understood: it is not closed, or has a word where `:-` should stand.
+fn format_problem(text: &str, start: usize, end: usize) -> Problem {
+    let written = text.get(start..end).unwrap_or_default();
+    let Some(inside) = written.strip_prefix("${").and_then(|inside| inside.strip_suffix('}')) else {
+        return Problem::error("the `${` is not closed").hint("add the `}`, or write `$$` for a dollar sign");
+    };
+    let (name, rest) = inside.split_at(name_length(inside));
+    let problem = Problem::error(format!("`{written}` is no reference to a variable"));
+    let default = rest.strip_prefix(':').or_else(|| rest.strip_prefix('=')).unwrap_or_default();
+    if name.is_empty() || default.is_empty() {
+        return problem.hint("write `${NAME}`, or `$$` for a dollar sign");
+    }
+    problem.hint(format!("for a default, write `${{{name}:-{}}}`", default.trim_start_matches(['=', '-'])))
 }
 
 /// The place of some bytes of a scalar's text, when the file has the text as it is; else of the whole scalar.

@@ -1,6 +1,16 @@
 //! What is known about keys beyond the fields of the types: which must be there, and which are legal but have no
 //! effect here.
 
+use super::nearest::nearest;
+use super::node::Node;
+use super::raw::build::Build;
+use super::raw::deploy::{Deploy, Resources};
+use super::raw::develop::Develop;
+use super::raw::fields::fields_of;
+use super::raw::health::Healthcheck;
+use super::raw::manifest::Manifest;
+use super::raw::service::{Logging, Service};
+
 /// The keys that a mapping must have.
 pub(super) fn required(name: &str) -> &'static [&'static str] {
     match name {
@@ -56,14 +66,92 @@ pub(super) fn attribute(name: &str, key: &str) -> String {
     format!("{prefix}{key}")
 }
 
-/// A hint for a key that resembles none that is known here.
-pub(super) fn where_known(key: &str, name: &str) -> String {
-    let top = ["services", "networks", "volumes", "secrets", "configs", "include", "models"];
-    if name != "Manifest" && top.contains(&key) {
-        return format!("`{key}` belongs to the top of the file");
+/// What to do about a key that a type does not have, and the key that is meant, if that can be told.
+pub(super) fn unknown(
+    key: &str,
+    value: &Node,
+    name: &str,
+    fields: &'static [&'static str],
+) -> (String, Option<&'static str>) {
+    if let Some(meant) = other_word(name, key) {
+        return (format!("did you mean `{meant}`?"), Some(meant));
     }
+    if let Some(place) = place_of(key, value, name) {
+        return (place, None);
+    }
+    match nearest(key, fields.iter().copied()) {
+        Some(similar) => (format!("did you mean `{similar}`?"), Some(similar)),
+        None if name == "Manifest" => {
+            (format!("services stand below `services:`; keys of your own begin with `x-`: `x-{key}`"), None)
+        }
+        None => (format!("keys of your own begin with `x-`: `x-{key}`"), None),
+    }
+}
+
+/// Words that people use for an attribute.
+fn other_word(name: &str, key: &str) -> Option<&'static str> {
+    Some(match (name, key) {
+        ("Service", "cmd") => "command",
+        ("Service", "env" | "envs" | "vars" | "variables") => "environment",
+        ("Service", "dependencies" | "needs" | "requires") => "depends_on",
+        ("Service", "net" | "network") => "networks",
+        ("Service", "memory" | "mem") => "mem_limit",
+        ("Service", "cpu") => "cpus",
+        ("Service", "workdir" | "cwd") => "working_dir",
+        ("Service", "health" | "health_check") => "healthcheck",
+        ("Service", "restart_policy") => "restart",
+        ("Build", "file") => "dockerfile",
+        ("Build", "path" | "dir") => "context",
+        ("Healthcheck", "command" | "cmd") => "test",
+        ("Mount", "src" | "from") => "source",
+        ("Mount", "dst" | "dest" | "destination" | "to") | ("Port", "container" | "container_port") => "target",
+        ("Port", "host" | "host_port") => "published",
+        _ => return None,
+    })
+}
+
+/// Where a key belongs that is known elsewhere.
+fn place_of(key: &str, value: &Node, name: &str) -> Option<String> {
+    let has = |(_, fields): (&'static str, &'static [&'static str])| fields.contains(&key);
+    let (manifest, service) = (fields_of::<Manifest>(), fields_of::<Service>());
     if name == "Manifest" {
-        return format!("a service belongs below `services`; keys of your own begin with `x-`: `x-{key}`");
+        let is_service = ["image", "build", "command"].iter().any(|own| value.get(own).is_some());
+        if is_service {
+            return Some(format!("services stand below `services:`: begin with that line and indent `{key}`"));
+        }
+        return has(service).then(|| format!("`{key}` belongs to a service: write it below the service's name"));
     }
-    format!("keys of your own begin with `x-`: `x-{key}`")
+    if name != "Service" && has(service) {
+        return Some(format!("`{key}` belongs to the service itself: indent it less"));
+    }
+    if has(manifest) {
+        return Some(format!("`{key}` belongs to the top of the file, without indentation"));
+    }
+    if name != "Service" {
+        return None;
+    }
+    let parts = [
+        ("build", fields_of::<Build>()),
+        ("healthcheck", fields_of::<Healthcheck>()),
+        ("deploy", fields_of::<Deploy>()),
+        ("deploy.resources", fields_of::<Resources>()),
+        ("develop", fields_of::<Develop>()),
+        ("logging", fields_of::<Logging>()),
+    ];
+    let (part, _) = parts.into_iter().find(|(_, fields)| has(*fields))?;
+    Some(format!("`{key}` belongs below `{part}`"))
+}
+
+/// What a key that must be there looks like.
+pub(super) fn example(name: &str, key: &str) -> Option<&'static str> {
+    Some(match (name, key) {
+        ("Dependency", "condition") => "service_started",
+        ("Watch", "path") => "./src",
+        ("Watch", "action") => "rebuild",
+        ("Mount", "type") => "bind",
+        ("Port", "target") => "80",
+        ("EnvFile", "path") => ".env.local",
+        ("Hook", "command") => "[\"sh\", \"-c\", \"echo hello\"]",
+        _ => return None,
+    })
 }

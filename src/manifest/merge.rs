@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::node::{Entry, Map, Node, Tag, Value};
 use super::problem::{Place, Problem};
+use super::trail::Trail;
 
 /// What is done where two values meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +54,17 @@ fn rule(path: &[Box<str>]) -> Rule {
     }
 }
 
+/// Where a merge tells what it finds and does.
+pub(super) struct Noted<'a> {
+    pub(super) problems: &'a mut Vec<Problem>,
+    pub(super) trail: &'a mut Trail,
+}
+
 /// Lays one value over another. The path is where they stand, which decides the rule.
-pub(super) fn merge(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, problems: &mut Vec<Problem>) {
+pub(super) fn merge(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, noted: &mut Noted<'_>) {
     let rule = rule(path);
     if over.tag == Tag::Override || rule == Rule::Replace {
+        noted.trail.replace(base, &over);
         *base = over;
         base.tag = Tag::None;
         return;
@@ -65,33 +73,38 @@ pub(super) fn merge(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, probl
         return;
     }
     if base.is_null() || rule == Rule::ReplaceUnlessNull {
+        noted.trail.replace(base, &over);
         *base = over;
         return;
     }
     match rule {
-        Rule::KeyValues => merge_key_values(base, over),
+        Rule::KeyValues => merge_key_values(base, over, noted),
         Rule::Append => append(base, into_list(over)),
         Rule::Hosts => {
             *base = hosts(std::mem::replace(base, Node::null(over.place)));
             append(base, hosts(over));
         }
-        Rule::Named => merge_named(base, over, path, problems, &Node::null),
-        Rule::DependsOn => merge_named(base, over, path, problems, &started),
+        Rule::Named => merge_named(base, over, path, noted, &Node::null),
+        Rule::DependsOn => merge_named(base, over, path, noted, &started),
         Rule::Build => {
             *base = build(std::mem::replace(base, Node::null(over.place)));
-            deep(base, build(over), path, problems);
+            deep(base, build(over), path, noted);
         }
         Rule::Logging if driver(base).zip(driver(&over)).is_some_and(|(a, b)| a != b) => *base = over,
-        Rule::Pools => merge_pools(base, over, path, problems),
-        _ => deep(base, over, path, problems),
+        Rule::Pools => merge_pools(base, over, path, noted),
+        _ => deep(base, over, path, noted),
     }
 }
 
-fn deep(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, problems: &mut Vec<Problem>) {
+fn deep(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, noted: &mut Noted<'_>) {
     let over_place = over.shown_place();
     let base_place = base.shown_place();
+    if matches!((&base.value, &over.value), (Value::Scalar(_), Value::Scalar(_))) {
+        noted.trail.replace(base, &over);
+    }
+    let (form, base_form) = (form(&over), form(base));
     match (&mut base.value, over.value) {
-        (Value::Map(base), Value::Map(over)) => merge_maps(base, over, path, problems),
+        (Value::Map(base), Value::Map(over)) => merge_maps(base, over, path, noted),
         (Value::List(base), Value::List(over)) => base.extend(over),
         (Value::Scalar(_), value @ Value::Scalar(_)) => {
             base.value = value;
@@ -99,17 +112,25 @@ fn deep(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, problems: &mut Ve
         }
         (_, _) => {
             let name = path.last().map_or("", |name| name);
-            problems.push(
-                Problem::error(format!("`{name}` has another form here than in the file below"))
+            noted.problems.push(
+                Problem::error(format!("`{name}` is {form} here, but {base_form} where it is set before"))
                     .at(over_place)
-                    .related(base_place, "the form below")
-                    .hint("write both in the same form, or replace it wholly with `!override`"),
+                    .related(base_place, format!("{base_form}, set before"))
+                    .hint(format!("write {base_form} here too, or replace it wholly: `{name}: !override`")),
             );
         }
     }
 }
 
-fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<Box<str>>, problems: &mut Vec<Problem>) {
+fn form(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Scalar(_) => "a single value",
+        Value::List(_) => "a list",
+        Value::Map(_) => "a mapping",
+    }
+}
+
+fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<Box<str>>, noted: &mut Noted<'_>) {
     // Few keys are found faster by looking than by hashing.
     let index: Option<HashMap<Box<str>, usize>> = (base.entries.len() > 16)
         .then(|| base.entries.iter().enumerate().map(|(at, entry)| (entry.key.clone(), at)).collect());
@@ -124,7 +145,7 @@ fn merge_maps(base: &mut Map, over: Map, path: &mut Vec<Box<str>>, problems: &mu
             Some(at) => {
                 path.push(entry.key);
                 base.entries[at].key_place = entry.key_place;
-                merge(&mut base.entries[at].value, entry.value, path, problems);
+                merge(&mut base.entries[at].value, entry.value, path, noted);
                 path.pop();
             }
             None if entry.value.tag == Tag::Reset => {}
@@ -155,7 +176,7 @@ fn into_list(node: Node) -> Node {
     Node::list(vec![node], place)
 }
 
-fn merge_key_values(base: &mut Node, over: Node) {
+fn merge_key_values(base: &mut Node, over: Node, noted: &mut Noted<'_>) {
     let place = base.place;
     *base = key_values(std::mem::replace(base, Node::null(place)));
     let over = key_values(over);
@@ -166,7 +187,10 @@ fn merge_key_values(base: &mut Node, over: Node) {
             Some(at) if reset => {
                 base.entries.remove(at);
             }
-            Some(at) => base.entries[at] = entry,
+            Some(at) => {
+                noted.trail.replace(&base.entries[at].value, &entry.value);
+                base.entries[at] = entry;
+            }
             None if reset => {}
             None => base.entries.push(entry),
         }
@@ -199,12 +223,12 @@ fn merge_named(
     base: &mut Node,
     over: Node,
     path: &mut Vec<Box<str>>,
-    problems: &mut Vec<Problem>,
+    noted: &mut Noted<'_>,
     alone: &dyn Fn(Place) -> Node,
 ) {
     let place = base.place;
     *base = named(std::mem::replace(base, Node::null(place)), alone);
-    deep(base, named(over, alone), path, problems);
+    deep(base, named(over, alone), path, noted);
 }
 
 fn named(node: Node, alone: &dyn Fn(Place) -> Node) -> Node {
@@ -253,7 +277,7 @@ fn driver(logging: &Node) -> Option<&str> {
     logging.get("driver")?.as_text()
 }
 
-fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, problems: &mut Vec<Problem>) {
+fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, noted: &mut Noted<'_>) {
     let (Value::List(base), Value::List(over)) = (&mut base.value, over.value) else { return };
     let subnet = |pool: &Node| pool.get("subnet").and_then(Node::as_text).map(str::to_owned);
     for pool in over {
@@ -261,7 +285,7 @@ fn merge_pools(base: &mut Node, over: Node, path: &mut Vec<Box<str>>, problems: 
         match base.iter_mut().find(|known| wanted.is_some() && subnet(known) == wanted) {
             Some(known) => {
                 path.push("*".into());
-                merge(known, pool, path, problems);
+                merge(known, pool, path, noted);
                 path.pop();
             }
             None => base.push(pool),

@@ -12,6 +12,7 @@ mod extensions;
 mod files;
 #[cfg(fuzzing)]
 pub mod fuzz;
+mod grammar;
 mod interpolate;
 mod keys;
 mod locate;
@@ -28,8 +29,10 @@ mod read;
 mod resolve;
 mod scalar;
 pub mod schema;
+pub mod secret;
 mod sections;
 mod select;
+mod trail;
 mod validate;
 mod value;
 mod variables;
@@ -149,6 +152,10 @@ pub trait Loader {
     fn is_file(&self, path: &Path) -> bool;
     /// Whether there is a folder at the path.
     fn is_directory(&self, path: &Path) -> bool;
+    /// The names of what is in a folder, for saying which one was probably meant.
+    fn names(&self, _: &Path) -> Vec<String> {
+        Vec::new()
+    }
     /// The path without symbolic links, as far as it exists.
     fn real_path(&self, path: &Path) -> PathBuf;
 }
@@ -210,12 +217,14 @@ fn gather<'a>(request: &'a Request, loader: &'a dyn Loader) -> Result<Gathered<'
     }
     let name = project_name(asked, &documents, &found.directory, &environment, &mut assembly.problems);
     environment.variables.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
+    assembly.origins = environment.origins.clone();
     for document in &mut documents {
         assembly.fill_in(document, &environment.variables);
     }
     let tree = assembly.assemble(documents, &found.directory, &environment.variables);
     let Some(mut tree) = tree else {
-        return Err(Failure { problems: assembly.problems, sources: assembly.sources, draft: None });
+        let problems = assembly.trail.report(assembly.problems, None, &assembly.sources);
+        return Err(Failure { problems, sources: assembly.sources, draft: None });
     };
     merge::drop_reset(&mut tree);
     let origin =
@@ -238,7 +247,7 @@ fn finish(request: &Request, gathered: Gathered<'_>) -> Result<Loaded, Failure> 
     let well_formed = !assembly.problems.iter().any(Problem::is_error);
     let variables = &environment.variables;
     let disabled = profiles::split(&mut sections.services, request, variables, &mut assembly.problems);
-    complete::services(&mut sections, &tree, variables, &mut assembly);
+    complete::services(&mut sections, variables, &mut assembly);
     let mut check = Check {
         tree: &tree,
         sections: &sections,
@@ -255,15 +264,14 @@ fn finish(request: &Request, gathered: Gathered<'_>) -> Result<Loaded, Failure> 
     complete::resources(&mut sections, &tree, &origin.name, &mut assembly);
     if well_formed {
         assembly.problems.extend(checks);
-    } else {
+    } else if !assembly.trail.has_gap {
         assembly.problems.extend(checks.into_iter().filter(|problem| problem.place.is_some()));
     }
-    locate::name_paths(&tree, &mut assembly.problems);
-    if assembly.problems.iter().any(Problem::is_error) {
+    let problems = assembly.trail.report(assembly.problems, Some(&tree), &assembly.sources);
+    if problems.iter().any(Problem::is_error) {
         let project = resolve::project(origin, &sections, &disabled, variables);
         let draft = Draft { project, written: Written::new(tree), environment: environment.variables };
-        let (problems, sources) = (assembly.problems, assembly.sources);
-        return Err(Failure { problems, sources, draft: Some(Box::new(draft)) });
+        return Err(Failure { problems, sources: assembly.sources, draft: Some(Box::new(draft)) });
     }
     let model = model::model(&origin.name, &sections);
     let project = resolve::project(origin, &sections, &disabled, variables);
@@ -271,7 +279,7 @@ fn finish(request: &Request, gathered: Gathered<'_>) -> Result<Loaded, Failure> 
         project,
         model,
         extras,
-        warnings: assembly.problems,
+        warnings: problems,
         sources: assembly.sources,
         environment: environment.variables,
         interpolated: request.steps.interpolate,

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag as YamlTag};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag as YamlTag};
 
+use super::grammar;
 use super::node::{Entry, Map, Node, Scalar, Tag, Value};
 use super::problem::{Place, Problem};
 use super::scalar::{self, Resolved};
@@ -64,7 +65,8 @@ impl<'a> Builder<'a> {
     }
 
     fn next(&mut self) -> Step<Option<(Event<'a>, Span)>> {
-        self.events.next_event().transpose().map_err(|error| Box::new(self.grammar(&error)))
+        let (text, file) = (self.text, self.file);
+        self.events.next_event().transpose().map_err(|error| Box::new(grammar::explain(text, file, &error)))
     }
 
     /// The next event of a collection, which the parser always closes.
@@ -230,26 +232,6 @@ impl<'a> Builder<'a> {
         let range = span.byte_range().unwrap_or(0..0);
         place(self.file, range.start, range.end)
     }
-
-    fn grammar(&self, error: &ScanError) -> Problem {
-        let marker = error.marker();
-        let at = marker.byte_offset().unwrap_or(0).min(self.text.len());
-        let end = self.text[at..].chars().next().map_or(at, |character| at + character.len_utf8());
-        let place = place(self.file, at, end);
-        match error.kind() {
-            ErrorKind::UnknownAnchor => {
-                let name = self.text[at..].trim_start_matches('*');
-                let name = name.split(|c: char| c.is_whitespace() || ",]}".contains(c)).next().unwrap_or_default();
-                let hint = format!("mark what is meant with `&{name}` further up in the same file");
-                Problem::error(format!("there is no anchor `{name}`")).at(place).hint(hint)
-            }
-            kind => {
-                let problem = Problem::error(format!("this is not YAML: {kind}")).at(place);
-                let near = self.text.as_bytes().get(at.saturating_sub(1)..=at).unwrap_or_default();
-                if near.contains(&b'\t') { problem.hint("indent with spaces") } else { problem }
-            }
-        }
-    }
 }
 
 fn place(file: u32, start: usize, end: usize) -> Place {
@@ -290,7 +272,8 @@ fn duplicate(first: &Entry, again: &Entry) -> Problem {
 }
 
 fn wrong_key(text: &str, place: Place) -> Problem {
-    Problem::error(format!("the key `{text}` is not text")).at(place).hint(format!("write it in quotes: `\"{text}\"`"))
+    let problem = Problem::error(format!("the key `{text}` is not text")).at(place).only_alone();
+    problem.hint(format!("write it in quotes: `\"{text}\"`"))
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub struct Problem {
     pub notes: Vec<String>,
     /// The next step.
     pub hint: Option<String>,
+    /// It is told only when nothing else is told of its place.
+    pub only_alone: bool,
 }
 
 /// Another place that explains a problem.
@@ -100,7 +102,18 @@ impl Problem {
 
     fn new(severity: Severity, message: String) -> Self {
         let (code, place, path, label, hint) = (None, None, None, None, None);
-        Self { severity, code, message, place, path, label, related: Vec::new(), notes: Vec::new(), hint }
+        Self {
+            severity,
+            code,
+            message,
+            place,
+            path,
+            label,
+            related: Vec::new(),
+            notes: Vec::new(),
+            hint,
+            only_alone: false,
+        }
     }
 
     /// The same, as a matter of a rule.
@@ -138,6 +151,35 @@ impl Problem {
         self
     }
 
+    /// The same, told only when nothing else is told of its place.
+    #[must_use]
+    pub fn only_alone(mut self) -> Self {
+        self.only_alone = true;
+        self
+    }
+
+    /// Adds another place that explains it, unless it is there already.
+    pub(crate) fn add_related(&mut self, place: Place, label: impl Into<String>) {
+        let is_there = self.place == Some(place) || self.related.iter().any(|related| related.place == place);
+        if !is_there {
+            self.related.push(Related { place, label: label.into() });
+        }
+    }
+
+    /// Takes a value out of all words.
+    pub(crate) fn hide(&mut self, value: &str) {
+        let (value, mask) = match value.len() {
+            // What is as short as that may be a part of any word.
+            0..4 => (format!("`{value}`"), format!("`{}`", super::secret::MASK)),
+            _ => (value.to_owned(), super::secret::MASK.to_owned()),
+        };
+        let labels = self.label.iter_mut().chain(self.related.iter_mut().map(|related| &mut related.label));
+        let words = labels.chain(self.hint.iter_mut()).chain(&mut self.notes);
+        for words in words.chain([&mut self.message]) {
+            *words = words.replace(&value, &mask);
+        }
+    }
+
     /// The same, with another place that explains it.
     #[must_use]
     pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
@@ -168,8 +210,11 @@ impl Place {
 }
 
 impl Sources {
-    /// Keeps a file and gives its number.
+    /// Keeps a file and gives its number. One that is there already is not kept again.
     pub fn add(&mut self, source: Source) -> u32 {
+        if let Some(known) = self.files.iter().position(|known| *known == source) {
+            return u32::try_from(known).unwrap_or(u32::MAX);
+        }
         self.files.push(source);
         u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
     }
@@ -178,6 +223,25 @@ impl Sources {
     #[must_use]
     pub fn get(&self, file: u32) -> Option<&Source> {
         self.files.get(file as usize)
+    }
+
+    /// Where a file of variables sets one: its last line that begins so.
+    pub(crate) fn definition(&self, file: u32, name: &str) -> Option<Place> {
+        let text = &self.get(file)?.text;
+        let mut at = 0;
+        let mut found = None;
+        for line in text.split_inclusive('\n') {
+            let body = line.trim_start();
+            let body = body.strip_prefix("export ").unwrap_or(body).trim_start();
+            let rest = body.strip_prefix(name).map(str::trim_start);
+            if rest.is_some_and(|rest| rest.starts_with(['=', ':'])) {
+                let start = at + line.len() - body.len();
+                found = Some((start, start + body.trim_end().len()));
+            }
+            at += line.len();
+        }
+        let (start, end) = found?;
+        Some(Place { file, start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
     /// Where a place begins, for people; `None` when the file is not known.

@@ -6,8 +6,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
 use super::keys;
-use super::nearest::nearest;
-use super::node::{Entry, Node};
+use super::node::{Entry, Map, Node};
 use super::problem::Problem;
 use super::raw::fields::fields_of;
 use super::raw::manifest::Manifest;
@@ -83,21 +82,38 @@ fn section_while<T: DeserializeOwned>(
 ) -> BTreeMap<String, T> {
     let mut items = BTreeMap::new();
     let Some(map) = entry.value.as_map() else {
-        if entry.value.is_null() && &*entry.key != "services" {
-            return items;
+        if !entry.value.is_null() || &*entry.key == "services" {
+            context.report(no_mapping(entry));
         }
-        let problem = Problem::error(format!("expected a mapping of {}", entry.key)).at(entry.place());
-        context.report(problem.hint("write a name and its settings below each other"));
         return items;
     };
-    for item in map.entries.iter().filter(|item| !item.key.starts_with("x-")) {
+    let kind = match &*entry.key {
+        "services" => "the service ",
+        "networks" => "the network ",
+        "volumes" => "the volume ",
+        "secrets" => "the secret ",
+        "configs" => "the config ",
+        _ => "",
+    };
+    let beside = if kind == "the service " { beside_a_service(map) } else { None };
+    if let Some((_, problem)) = &beside {
+        context.report(problem.clone());
+    }
+    let not_beside = |item: &&Entry| beside.as_ref().is_none_or(|(keys, _)| !keys.contains(&&*item.key));
+    for item in map.entries.iter().filter(|item| !item.key.starts_with("x-")).filter(not_beside) {
         let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
         if item.key.is_empty() || !item.key.chars().all(legal) {
             let problem = Problem::error(format!("`{}` cannot be a name", item.key)).at(item.key_place);
-            context.report(problem.hint("use letters, digits, `.`, `_` and `-`"));
+            let fit: String =
+                item.key.chars().map(|character| if legal(character) { character } else { '-' }).collect();
+            let rule = "letters, digits, `.`, `_` and `-`";
+            context.report(problem.hint(match fit.trim_matches('-') {
+                "" => format!("use {rule}"),
+                fit => format!("write `{fit}`: names have {rule}"),
+            }));
             continue;
         }
-        if let Some(value) = read::read(&item.value, item.place(), context) {
+        if let Some(value) = read::read(item, kind, context) {
             if !wanted(&value) {
                 break;
             }
@@ -107,14 +123,62 @@ fn section_while<T: DeserializeOwned>(
     items
 }
 
+fn no_mapping(entry: &Entry) -> Problem {
+    let example = match &*entry.key {
+        "services" => "`web:`",
+        "networks" => "`backend:`",
+        "volumes" => "`data:`",
+        "secrets" => "`token:`",
+        "configs" => "`settings:`",
+        _ => "`name:`",
+    };
+    let problem = Problem::error(format!("expected a mapping for `{}`, found {}", entry.key, described(&entry.value)));
+    match entry.value.as_list() {
+        Some(_) => {
+            problem.at(entry.value.shown_place()).hint(format!("write names with a colon and no `- `: {example}"))
+        }
+        None => problem.at(entry.place()).hint(format!("write names with a colon below it, indented: {example}")),
+    }
+}
+
+fn described(node: &Node) -> String {
+    match node.as_text() {
+        Some(text) if matches!(node.resolved(), Some(Resolved::Text(_))) => format!("the text `{text}`"),
+        Some(text) => format!("`{text}`"),
+        None if node.as_list().is_some() => "a list".to_owned(),
+        None if node.as_map().is_some() => "a mapping".to_owned(),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// A service with nothing below it, and its attributes beside it: the keys that are told with it.
+fn beside_a_service(map: &Map) -> Option<(Vec<&str>, Problem)> {
+    let (_, fields) = fields_of::<Service>();
+    let at = map.entries.windows(2).position(|pair| {
+        pair[0].value.is_null() && !fields.contains(&&*pair[0].key) && fields.contains(&&*pair[1].key)
+    })?;
+    let name = &map.entries[at];
+    let attributes = map.entries[at + 1..].iter().take_while(|entry| fields.contains(&&*entry.key));
+    let keys: Vec<&str> = attributes.map(|entry| &*entry.key).collect();
+    let listed: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+    let (stand, them) = if keys.len() == 1 { ("stands", "it") } else { ("stand", "them") };
+    let problem =
+        Problem::error(format!("{} {stand} beside the service `{}` and not below it", listed.join(", "), name.key))
+            .at(map.entries[at + 1].key_place)
+            .related(name.key_place, "nothing stands below it")
+            .hint(format!("indent {them} further than `{}`", name.key));
+    Some((std::iter::once(&*name.key).chain(keys).collect(), problem))
+}
+
 fn nullable<T: Default>(items: BTreeMap<String, Nullable<T>>) -> BTreeMap<String, T> {
     items.into_iter().map(|(key, Nullable(value))| (key, value.unwrap_or_default())).collect()
 }
 
 fn version(entry: &Entry, context: &Context<'_>) {
     if entry.value.resolved().is_none_or(|resolved| !matches!(resolved, Resolved::Text(_))) {
-        let problem = Problem::error("expected text for `version`").at(entry.place());
-        context.report(problem.hint("take `version` away: it has no effect"));
+        let found = described(&entry.value);
+        let problem = Problem::error(format!("expected text for `version`, found {found}")).at(entry.place());
+        context.report(problem.hint("take the line away: `version` has no effect"));
         return;
     }
     let problem = Problem::warning("`version` is obsolete and has no effect").at(entry.key_place);
@@ -130,11 +194,8 @@ fn name(entry: &Entry, context: &Context<'_>) {
 
 fn unknown(entry: &Entry, context: &Context<'_>) {
     let (_, fields) = fields_of::<Manifest>();
-    let problem = Problem::error(format!("unknown key `{}`", entry.key)).at(entry.key_place);
-    context.report(match nearest(&entry.key, fields.iter().copied()) {
-        Some(name) => problem.hint(format!("did you mean `{name}`?")),
-        None => problem.hint(keys::where_known(&entry.key, "Manifest")),
-    });
+    let (hint, _) = keys::unknown(&entry.key, &entry.value, "Manifest", fields);
+    context.report(Problem::error(format!("unknown key `{}`", entry.key)).at(entry.key_place).hint(hint));
 }
 
 fn service_extensions(services: &Node) -> BTreeMap<String, BTreeMap<String, serde_json::Value>> {

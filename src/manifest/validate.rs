@@ -6,7 +6,7 @@ use super::Steps;
 use super::locate::{leads, locate, locate_value};
 use super::nearest::nearest;
 use super::node::Node;
-use super::problem::Problem;
+use super::problem::{Place, Problem};
 use super::raw::mount::MountType;
 use super::raw::service::Service;
 use super::resolve::restart_policy;
@@ -37,6 +37,16 @@ impl Check<'_> {
         let mut problem = problem;
         problem.place = locate_value(self.tree, path);
         self.problems.push(problem);
+    }
+
+    /// What stands at a path.
+    fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self.tree, |node, key| node.get(key))
+    }
+
+    /// Whether a section has an item of this name, which then could not be read.
+    fn is_written(&self, section: &str, key: &str) -> bool {
+        !key.starts_with("x-") && self.at(&[section, key]).is_some()
     }
 
     /// All checks. Resources are checked before those that nobody uses are dropped.
@@ -88,9 +98,13 @@ impl Check<'_> {
     fn one_source(&mut self, section: &str, key: &str, external: bool, sources: usize, allowed: &str) {
         let problem = match (external, sources) {
             (true, _) | (false, 1) => return,
-            (false, 0) => Problem::error(format!("`{key}` has no content")).hint(format!("say {allowed}")),
+            (false, 0) => {
+                let problem = Problem::error(format!("`{key}` does not say where its content comes from"));
+                problem.hint(format!("add {allowed}, or `external: true` when it is made elsewhere"))
+            }
             (false, _) => {
-                Problem::error(format!("`{key}` has more than one content")).hint(format!("keep one of {allowed}"))
+                let problem = Problem::error(format!("`{key}` says in more than one way where its content comes from"));
+                problem.hint(format!("keep one of {allowed}"))
             }
         };
         self.report(&[section, key], problem);
@@ -116,22 +130,28 @@ impl Check<'_> {
             && service.provider.is_none()
             // It runs on this machine's own root file system.
             && [&service.command.0, &service.entrypoint.0].iter().all(|words| words.as_ref().is_none_or(Vec::is_empty));
-        // An `extends` that is still there could not be followed, which was told.
-        if none && service.extends.is_none() {
+        // One that is written and could not be read, or followed, was told.
+        let written = |key| self.at(&["services", name, key]);
+        let image = written("image");
+        let is_blank = image.is_some_and(|image| image.as_text() == Some(""));
+        let is_told = (image.is_some() && !is_blank) || written("build").or(written("extends")).is_some();
+        if none && !is_told {
             let problem = Problem::error(format!("the service `{name}` has no image"));
-            self.report(
-                &["services", name],
-                problem.hint(
-                    "say with `image` which one it runs, with `build` how it is made, or with `command` what it runs \
-                     on this machine without one",
-                ),
-            );
+            let problem = problem
+                .hint("add `image: NAME` or `build: FOLDER`, or a `command` to run on this machine without an image");
+            if is_blank {
+                self.report_value(&["services", name, "image"], problem);
+            } else {
+                self.report(&["services", name], problem);
+            }
         }
     }
 
     fn dependencies(&mut self, name: &str, service: &Service) {
         for (other, dependency) in &service.depends_on.0 {
-            if self.sections.services.contains_key(other) {
+            // A service that is there and could not be read was told.
+            let is_known = self.sections.services.contains_key(other);
+            if is_known || (!self.disabled.contains_key(other) && self.is_written("services", other)) {
                 continue;
             }
             let disabled = self.disabled.get(other);
@@ -139,10 +159,10 @@ impl Check<'_> {
             match disabled {
                 Some(_) if !dependency.required.0 => {}
                 Some(disabled) => {
-                    let profiles = disabled.profiles.0.join("`, `");
+                    let profile = disabled.profiles.0.first().map_or("", String::as_str);
                     let problem =
                         Problem::error(format!("`{name}` depends on `{other}`, which no active profile switches on"));
-                    let hint = format!("switch on its profile `{profiles}`, or write `required: false`");
+                    let hint = format!("switch on its profile with `--profile {profile}`, or write `required: false`");
                     self.report(&place, problem.hint(hint));
                 }
                 None => {
@@ -151,12 +171,27 @@ impl Check<'_> {
                     let known = self.sections.services.keys().chain(self.disabled.keys()).map(String::as_str);
                     let problem = match nearest(other, known) {
                         Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
-                        None => problem,
+                        None => problem.hint(self.no_service(other)),
                     };
                     self.report(&place, problem);
                 }
             }
         }
+    }
+
+    /// What to do about a dependency on what is no service.
+    fn no_service(&self, name: &str) -> String {
+        let sections = self.sections;
+        let kinds = [
+            ("volume", sections.volumes.contains_key(name)),
+            ("network", sections.networks.contains_key(name)),
+            ("secret", sections.secrets.contains_key(name)),
+            ("config", sections.configs.contains_key(name)),
+        ];
+        if let Some((kind, _)) = kinds.into_iter().find(|(_, is_one)| *is_one) {
+            return format!("`{name}` is a {kind}: only services can be waited for");
+        }
+        format!("add a service `{name}`, or take the dependency away")
     }
 
     /// Where a service says that it needs another one.
@@ -169,16 +204,18 @@ impl Check<'_> {
     }
 
     fn undefined(&mut self, path: &[&str], kind: &str, section: &str, key: &str, known: &BTreeSet<&str>) {
-        if known.contains(key) {
+        // A section or an item that is there and could not be read was told.
+        let unread = self.tree.get(section).is_some_and(|section| section.as_map().is_none() && !section.is_null());
+        if known.contains(key) || unread || self.is_written(section, key) {
             return;
         }
         let problem = Problem::error(format!("the {kind} `{key}` is not declared"));
         let problem = match nearest(key, known.iter().copied()) {
             Some(similar) => problem.hint(format!("did you mean `{similar}`?")),
             None if kind == "volume" && key.contains('/') => {
-                problem.hint(format!("declare it below the top-level `{section}`, or begin a path with `./`"))
+                problem.hint(format!("write `./{key}` for a folder, or declare a volume below the top's `{section}`"))
             }
-            None => problem.hint(format!("declare it below the top-level `{section}`: `{key}:`")),
+            None => problem.hint(format!("declare it at the top of the file, below `{section}:`, with `{key}:`")),
         };
         self.report(path, problem);
     }
@@ -232,6 +269,8 @@ impl Check<'_> {
         let attribute = |attribute| ["services", name, attribute];
         if !service.network_mode.is_empty() && service.networks.is_some() {
             let problem = Problem::error(format!("`{name}` has both `network_mode` and `networks`"));
+            let place = locate(self.tree, &attribute("networks"));
+            let problem = place.into_iter().fold(problem, |problem, place| problem.related(place, "the other one"));
             self.report(&attribute("network_mode"), problem.hint("keep one of them"));
         }
         let legal = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
@@ -239,7 +278,10 @@ impl Check<'_> {
         let starts_right = own.chars().next().is_some_and(|first| first.is_ascii_alphanumeric());
         if !own.is_empty() && (own.len() < 2 || !starts_right || !own.chars().all(legal)) {
             let problem = Problem::error(format!("`{own}` cannot be a container's name"));
-            let hint = "use at least two letters, digits, `_`, `.` or `-`, and a letter or digit first";
+            let fit: String = own.chars().map(|character| if legal(character) { character } else { '-' }).collect();
+            let fit = fit.trim_start_matches(['_', '.', '-']);
+            let rule = "at least two letters, digits, `_`, `.` or `-`, and a letter or digit first";
+            let hint = if fit.len() < 2 { format!("use {rule}") } else { format!("write `{fit}`: {rule}") };
             self.report_value(&attribute("container_name"), problem.hint(hint));
         }
         if restart_policy(&service.restart).is_none() {
@@ -283,7 +325,12 @@ impl Check<'_> {
         let count = scale.or(replicas).unwrap_or(1);
         if !service.container_name.is_empty() && count > 1 {
             let problem = Problem::error(format!("`{name}` has one `container_name`, but {count} containers"));
-            self.report_value(&["services", name, "container_name"], problem.hint("take `container_name` away"));
+            let counted = if scale.is_some() { vec!["scale"] } else { vec!["deploy", "replicas"] };
+            let path: Vec<&str> = ["services", name].into_iter().chain(counted).collect();
+            let place = locate_value(self.tree, &path);
+            let problem = place.into_iter().fold(problem, |problem, place| problem.related(place, "that many"));
+            let hint = "take `container_name` away: each container gets a name of its own";
+            self.report_value(&["services", name, "container_name"], problem.hint(hint));
         }
     }
 
@@ -317,21 +364,13 @@ impl Check<'_> {
             let problem = Problem::error(format!("`{}` is mounted by `volumes` and by `tmpfs`", mount.target));
             self.report(&["services", name, "tmpfs", &mount.target], problem.hint("keep one of them"));
         }
-        for (number, rule) in
-            service.develop.iter().flat_map(|develop| &develop.0).flat_map(|develop| &develop.watch).enumerate()
-        {
-            if rule.path.0.is_empty() {
-                let problem = Problem::error("a watch rule has no path");
-                self.report(&["services", name, "develop", "watch", &format!("#{number}"), "path"], problem);
-            }
-        }
     }
 
     /// No port of the host can be published twice by what would run together.
     fn ports(&mut self) {
         let sections = self.sections;
         let running = self.running();
-        let mut taken: HashMap<(&str, &str, &str), (&str, usize)> = HashMap::new();
+        let mut taken: HashMap<(&str, &str, &str), (&str, Place)> = HashMap::new();
         for (name, service) in &sections.services {
             let runs = running.as_ref().is_none_or(|running| running.contains(name));
             if !runs || service.scale.is_some_and(|scale| scale.0 == 0) {
@@ -341,8 +380,8 @@ impl Check<'_> {
                 if port.published.0.parse::<u16>().is_ok_and(|port| port > 0) {
                     let ip = if port.host_ip.0.is_empty() { "0.0.0.0" } else { &port.host_ip.0 };
                     let key = (ip, &*port.published.0, &*port.protocol.0);
-                    if let Some(first) = taken.insert(key, (name, port.item)) {
-                        self.port_twice(&port.published.0, first, (name, port.item));
+                    if let Some(first) = taken.insert(key, (name, port.place)) {
+                        self.port_twice(&port.published.0, first, (name, port.place));
                     }
                 }
             }
@@ -355,18 +394,22 @@ impl Check<'_> {
         (!self.named.is_empty()).then(|| graph.with_dependencies(self.named.iter().map(String::as_str)))
     }
 
-    fn port_twice(&mut self, published: &str, first: (&str, usize), again: (&str, usize)) {
-        let place = |(name, item): (&str, usize)| locate(self.tree, &["services", name, "ports", &format!("#{item}")]);
+    fn port_twice(&mut self, published: &str, first: (&str, Place), again: (&str, Place)) {
         let whose =
             if first.0 == again.0 { "twice".to_owned() } else { format!("by `{}` and by `{}`", first.0, again.0) };
+        let is_appended = first.0 == again.0 && first.1.file != again.1.file;
         let message = format!("the port {published} of the host is published {whose}");
-        let mut problem = if self.steps.ports { Problem::error(message) } else { Problem::warning(message) }
-            .hint("publish one of them on another port");
-        let mut places = [place(first), place(again)];
+        let mut problem =
+            if self.steps.ports { Problem::error(message) } else { Problem::warning(message) }.hint(if is_appended {
+                "ports of several files add up: write `ports: !override` above those that are to replace the others"
+            } else {
+                "publish one of them on another port"
+            });
+        let mut places = [first.1, again.1];
         places.sort_unstable();
-        problem.place = places[1];
-        if let Some(first) = places[0].filter(|place| Some(*place) != places[1]) {
-            problem = problem.label("again here").related(first, "first here");
+        problem.place = Some(places[1]);
+        if places[0] != places[1] {
+            problem = problem.label("again here").related(places[0], "first here");
         }
         self.problems.push(problem);
     }

@@ -399,7 +399,7 @@ fn an_engine_that_goes_away_while_a_run_stops_is_waited_for() {
     let (mut run, _) = Run::running(project([service("api")]));
     assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
     assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert_eq!(run.failed(1, "it does not answer"), ["failed: stop api-1"]);
+    assert_eq!(run.failed(1, "it does not answer"), ["failed: stop api-1, still running"]);
     let api = run.container("api", ContainerState::Exited(0));
     let listing = with(prepared(&run.project), [api]);
     run.on(Event::Observed(listing.clone()));

@@ -1,14 +1,25 @@
 //! Problems of a manifest, drawn under the lines that they are about.
 
-use std::collections::HashSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::manifest::problem::{Problem, Severity, Sources};
+use crate::manifest::secret;
 
 /// Draws problems, the most severe first, then by file and place, each once. Ends in a line end unless empty.
+///
+/// Secrets in the lines shown are hidden.
 #[must_use]
 pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
+    let mut texts: BTreeMap<u32, Cow<'_, str>> = BTreeMap::new();
+    for file in problems.iter().flat_map(files) {
+        if let Some(source) = sources.get(file) {
+            texts.entry(file).or_insert_with(|| secret::masked(&source.text));
+        }
+    }
+    let shown = Shown { sources, texts: &texts };
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let mut sorted: Vec<&Problem> = problems.iter().collect();
     sorted.sort_by_key(|problem| (problem.severity, problem.place));
@@ -18,7 +29,7 @@ pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        for part in parts(problem, sources) {
+        for part in parts(problem, &shown) {
             text.push_str(&renderer.render(&part));
             text.push('\n');
         }
@@ -27,7 +38,7 @@ pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
 }
 
 /// What is drawn, part by part: a title without a source and its hint would be joined by an empty margin.
-fn parts<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Vec<Group<'a>>> {
+fn parts<'a>(problem: &'a Problem, shown: &Shown<'a>) -> Vec<Vec<Group<'a>>> {
     let level = match problem.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -37,7 +48,7 @@ fn parts<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Vec<Group<'a>>> 
         Some(code) => title.id(code),
         None => title,
     });
-    for snippet in snippets(problem, sources) {
+    for snippet in snippets(problem, shown) {
         group = group.element(snippet);
     }
     let mut groups = vec![group];
@@ -53,29 +64,40 @@ fn parts<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Vec<Group<'a>>> 
     }
 }
 
-/// One piece of source for each file that has a place of the problem, the problem's own first.
-fn snippets<'a>(problem: &'a Problem, sources: &'a Sources) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let Some(primary) = problem.place else { return Vec::new() };
-    let mut files = vec![primary.file];
-    for related in &problem.related {
-        if !files.contains(&related.place.file) {
-            files.push(related.place.file);
+/// The files that problems stand in, as they are shown.
+struct Shown<'a> {
+    sources: &'a Sources,
+    texts: &'a BTreeMap<u32, Cow<'a, str>>,
+}
+
+/// The files that have a place of the problem, its own first.
+fn files(problem: &Problem) -> Vec<u32> {
+    let mut files = Vec::new();
+    for place in problem.place.into_iter().chain(problem.related.iter().map(|related| related.place)) {
+        if !files.contains(&place.file) {
+            files.push(place.file);
         }
     }
+    files
+}
+
+/// One piece of source for each file that has a place of the problem, the problem's own first.
+fn snippets<'a>(problem: &'a Problem, shown: &Shown<'a>) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
+    let Some(primary) = problem.place else { return Vec::new() };
     let draw = |file: u32| {
-        let source = sources.get(file)?;
-        let mut snippet = Snippet::source(&*source.text).path(source.shown.as_str());
+        let (source, text) = (shown.sources.get(file)?, &**shown.texts.get(&file)?);
+        let mut snippet = Snippet::source(text).path(source.shown.as_str());
         if primary.file == file {
-            let annotation = AnnotationKind::Primary.span(within(primary.range(), &source.text));
+            let annotation = AnnotationKind::Primary.span(within(primary.range(), text));
             snippet = snippet.annotation(annotation.label(problem.label.as_deref()));
         }
         for related in problem.related.iter().filter(|related| related.place.file == file) {
-            let annotation = AnnotationKind::Context.span(within(related.place.range(), &source.text));
+            let annotation = AnnotationKind::Context.span(within(related.place.range(), text));
             snippet = snippet.annotation(annotation.label(related.label.as_str()));
         }
         Some(snippet)
     };
-    files.into_iter().filter_map(draw).collect()
+    files(problem).into_iter().filter_map(draw).collect()
 }
 
 /// The range cut to the text and to whole characters, because a wrong one must not end the program.

@@ -23,7 +23,7 @@ fn folders() -> Vec<PathBuf> {
 }
 
 /// `-f FILE`, `-p NAME`, `--profile NAME`, `NAME=value` or a service, a line each.
-fn request(folder: &Path) -> Request {
+pub(crate) fn request(folder: &Path) -> Request {
     let mut request = Request {
         files: Vec::new(),
         project_directory: None,

@@ -13,6 +13,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Unexpecte
 use serde::ser::{Serialize, Serializer};
 
 use super::fields::fields_of;
+use crate::manifest::read::ONE_VALUE;
 use crate::manifest::scalar::float_text;
 
 /// A scalar where a short form may stand.
@@ -136,7 +137,7 @@ impl<'de> Deserialize<'de> for Scalar {
             type Value = Scalar;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("text, a number, `true`, `false` or nothing")
+                formatter.write_str(ONE_VALUE)
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {

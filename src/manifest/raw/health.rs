@@ -63,7 +63,7 @@ impl<'de> Deserialize<'de> for Test {
                 match words.first().map(String::as_str) {
                     None | Some("CMD" | "CMD-SHELL" | "NONE") => Ok(Test(words)),
                     Some(first) => Err(de::Error::custom(format!(
-                        "a healthcheck's list cannot begin with `{first}`\nbegin it with `CMD`, `CMD-SHELL` or `NONE`"
+                        "a healthcheck's list cannot begin with `{first}`\nbegin it with `CMD`: `[\"CMD\", \"{first}\", …]`; `CMD-SHELL` and `NONE` are the others"
                     ))),
                 }
             }

@@ -11,6 +11,8 @@ use serde::ser::{Serialize, Serializer};
 
 use super::Blank;
 use super::fields::fields_of;
+use super::placed::Placed;
+use crate::manifest::problem::Place;
 
 /// A published port in its long form.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Deserialize, serde::Serialize, JsonSchema)]
@@ -36,9 +38,9 @@ pub(crate) struct Port {
     /// The application's protocol, such as `http`.
     #[serde(default, skip_serializing_if = "Blank::is_blank")]
     pub(crate) app_protocol: String,
-    /// The number of the list's item that it comes from.
+    /// Where the list's item stands that it comes from.
     #[serde(skip)]
-    pub(crate) item: usize,
+    pub(crate) place: Place,
 }
 
 fn ingress() -> String {
@@ -148,12 +150,13 @@ impl Blank for HostIp {
     }
 }
 
-const HINT: &str = "write `CONTAINER`, `HOST:CONTAINER` or `ADDRESS:HOST:CONTAINER`, with ports from 1 to 65535";
+const HINT: &str = "write `8080:80`, `127.0.0.1:8080:80` or `80`, with ports from 1 to 65535";
 
 fn port(text: &str) -> Result<u16, String> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(port) if digits && port > 0 => Ok(port),
+        _ if digits && text != "0" => Err(format!("`{text}` is no port: the largest is 65535\n{HINT}")),
         _ => Err(format!("`{text}` is no port\n{HINT}")),
     }
 }
@@ -178,7 +181,10 @@ fn address(text: &str) -> Result<String, String> {
     if bare.is_empty() || bare.parse::<IpAddr>().is_ok() {
         return Ok(bare.to_owned());
     }
-    Err(format!("`{text}` is no address of the host\n{HINT}"))
+    Err(match text {
+        "localhost" => format!("`{text}` is a name, where an IP address is wanted\nwrite `127.0.0.1`"),
+        _ => format!("`{text}` is no IP address\n{HINT}"),
+    })
 }
 
 fn transport(text: &str) -> Result<String, String> {
@@ -285,10 +291,8 @@ impl<'de> Deserialize<'de> for Ports {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Ports, A::Error> {
                 let mut ports: Vec<Port> = Vec::new();
-                let mut number = 0;
-                while let Some(PortItem(item)) = items.next_element()? {
-                    ports.extend(item.into_iter().map(|port| Port { item: number, ..port }));
-                    number += 1;
+                while let Some(Placed { place, value: PortItem(item) }) = items.next_element()? {
+                    ports.extend(item.into_iter().map(|port| Port { place, ..port }));
                     if ports.len() > MAX_PORTS {
                         return Err(de::Error::custom(format!("these are more than {MAX_PORTS} ports")));
                     }
@@ -353,9 +357,9 @@ mod tests {
             ("08:80", "|8|80/tcp"),
             ("80:80/tcp/udp", "|80|80/tcp"),
             ("1-3:1-2", "the ranges of `1-3:1-2` differ in length"),
-            ("65536:80", "`65536` is no port"),
+            ("65536:80", "`65536` is no port: the largest is 65535"),
             ("+80:80", "`+80` is no port"),
-            ("localhost:80:80", "`localhost` is no address of the host"),
+            ("localhost:80:80", "`localhost` is a name, where an IP address is wanted"),
             ("80/foo", "`foo` is no transport"),
             ("8080:", "`8080:` names no port of the container"),
             ("90-80", "the range `90-80` runs backwards"),

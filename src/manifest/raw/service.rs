@@ -19,6 +19,7 @@ use super::hosts::ExtraHosts;
 use super::limits::{BlkioConfig, Device, Gpus, Ulimit};
 use super::mount::Mounts;
 use super::network::Attachment;
+use super::placed::Placed;
 use super::port::Ports;
 use super::scalars::{
     Command, Count, DistinctScalars, Flag, HostPath, Microseconds, NamedTexts, PlainFlag, PullPolicy, Real, Scalars,
@@ -100,7 +101,7 @@ raw! {
         environment: KeyValues,
         /// Files with variables for the container.
         #[serde(skip_serializing)]
-        env_file: OneOrMany<Based<Form<EnvFile>>>,
+        env_file: OneOrMany<Placed<Based<Form<EnvFile>>>>,
         /// Ports for other services only; all ports are open to them anyway.
         expose: Scalars,
         /// Another service whose attributes this one takes over.
@@ -129,7 +130,7 @@ raw! {
         labels: Labels,
         /// Files with labels for the container.
         #[serde(skip_serializing)]
-        label_file: OneOrMany<HostPath>,
+        label_file: OneOrMany<Placed<HostPath>>,
         /// Services that it reaches under another name: `SERVICE:ALIAS`.
         links: NamedTexts,
         /// Where its output goes.

@@ -1,6 +1,6 @@
 //! The collections of a node as serde walks them: what is left out is skipped, and errors get their place.
 
-use serde::de::value::BorrowedStrDeserializer;
+use serde::de::value::{BorrowedStrDeserializer, U32Deserializer};
 use serde::de::{DeserializeSeed, MapAccess, SeqAccess};
 
 use super::{Context, Error, Reader};
@@ -25,7 +25,7 @@ impl<'a> SeqAccess<'a> for Items<'a> {
             self.rest = rest;
             if !self.context.is_skipped(node) {
                 let reader = Reader { node, context: self.context };
-                return seed.deserialize(reader).map(Some).map_err(|error| error.within(node, node.shown_place()));
+                return seed.deserialize(reader).map(Some).map_err(|error| error.in_item(node));
             }
         }
         Ok(None)
@@ -68,7 +68,7 @@ impl<'a> MapAccess<'a> for Entries<'a> {
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Error> {
         let entry = self.current.take().ok_or_else(|| Error::new("a value without its key".to_owned()))?;
         let reader = Reader { node: &entry.value, context: self.context };
-        seed.deserialize(reader).map_err(|error| error.within(&entry.value, entry.place()))
+        seed.deserialize(reader).map_err(|error| error.in_entry(entry))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -94,6 +94,30 @@ impl<'a> SeqAccess<'a> for Based<'a> {
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         if let Some(text) = self.texts.next() {
             return seed.deserialize(BorrowedStrDeserializer::new(text)).map(Some);
+        }
+        self.value.take().map(|reader| seed.deserialize(reader)).transpose()
+    }
+}
+
+/// The numbers of a place and then a value, as a sequence.
+pub(super) struct Placed<'a> {
+    numbers: std::array::IntoIter<u32, 3>,
+    value: Option<Reader<'a>>,
+}
+
+impl<'a> Placed<'a> {
+    pub(super) fn new(value: Reader<'a>) -> Self {
+        let place = value.node.shown_place();
+        Self { numbers: [place.file, place.start, place.end].into_iter(), value: Some(value) }
+    }
+}
+
+impl<'a> SeqAccess<'a> for Placed<'a> {
+    type Error = Error;
+
+    fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
+        if let Some(number) = self.numbers.next() {
+            return seed.deserialize(U32Deserializer::new(number)).map(Some);
         }
         self.value.take().map(|reader| seed.deserialize(reader)).transpose()
     }

@@ -4,8 +4,9 @@ use std::fmt::{self, Display};
 
 use serde::de::{self, Expected, Unexpected};
 
+use super::advice;
 use crate::manifest::nearest::nearest;
-use crate::manifest::node::Node;
+use crate::manifest::node::{Entry, Node, Value};
 use crate::manifest::problem::{Place, Problem};
 
 #[derive(Debug)]
@@ -13,19 +14,35 @@ pub(crate) struct Error(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    message: String,
+    message: Message,
     hint: Option<String>,
     /// Where, and the address of the value that is to be left out of the next attempt.
     found: Option<(Place, usize)>,
 }
 
+#[derive(Debug)]
+enum Message {
+    Said(String),
+    /// Something else stands there than what is expected; what it stands for is known later.
+    Mismatch {
+        expected: String,
+        found: String,
+        subject: Option<String>,
+    },
+}
+
 impl Error {
     pub(crate) fn new(message: String) -> Self {
-        Self(Box::new(Inner { message, hint: None, found: None }))
+        Self(Box::new(Inner { message: Message::Said(message), hint: None, found: None }))
     }
 
     fn hinted(message: String, hint: String) -> Self {
-        Self(Box::new(Inner { message, hint: Some(hint), found: None }))
+        Self(Box::new(Inner { message: Message::Said(message), hint: Some(hint), found: None }))
+    }
+
+    fn mismatch(expected: String, found: String, hint: Option<String>) -> Self {
+        let message = Message::Mismatch { expected, found, subject: None };
+        Self(Box::new(Inner { message, hint, found: None }))
     }
 
     /// The same, at this value unless it happened further inside.
@@ -34,13 +51,43 @@ impl Error {
         self
     }
 
+    /// The same, at this item of a list unless it happened further inside.
+    pub(super) fn in_item(mut self, node: &Node) -> Self {
+        if let (Message::Mismatch { expected, .. }, None) = (&self.0.message, self.0.found) {
+            self.0.hint = advice::for_item(expected, node).or(self.0.hint);
+        }
+        self.within(node, node.shown_place())
+    }
+
+    /// The same, at the value of this key unless it happened further inside.
+    pub(super) fn in_entry(self, entry: &Entry) -> Self {
+        let is_one = !matches!(entry.value.value, Value::Scalar(_));
+        let mismatch = matches!(self.0.message, Message::Mismatch { .. });
+        let place = if is_one && mismatch { entry.value.shown_place() } else { entry.place() };
+        self.about("", &entry.key, &entry.value, place)
+    }
+
+    /// The same, at a value that has a name. `kind` goes before the name: `the service `.
+    pub(super) fn about(mut self, kind: &str, key: &str, node: &Node, place: Place) -> Self {
+        let direct = self.0.found.is_none();
+        if let Message::Mismatch { expected, subject, .. } = &mut self.0.message
+            && subject.is_none()
+        {
+            if direct {
+                self.0.hint = advice::for_value(key, expected, node).or(self.0.hint);
+            }
+            *subject = Some(format!("{} {kind}`{key}`", if direct { "for" } else { "in" }));
+        }
+        self.within(node, place)
+    }
+
     /// The address of the value that could not be read.
     pub(super) fn address(&self) -> Option<usize> {
         self.0.found.map(|(_, address)| address)
     }
 
     pub(super) fn into_problem(self) -> Problem {
-        let mut problem = Problem::error(self.0.message);
+        let mut problem = Problem::error(self.to_string());
         problem.place = self.0.found.map(|(place, _)| place);
         problem.hint = self.0.hint;
         problem
@@ -49,7 +96,15 @@ impl Error {
 
 impl Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0.message)
+        match &self.0.message {
+            Message::Said(message) => formatter.write_str(message),
+            Message::Mismatch { expected, found, subject: None } => {
+                write!(formatter, "expected {expected}, found {found}")
+            }
+            Message::Mismatch { expected, found, subject: Some(subject) } => {
+                write!(formatter, "expected {expected} {subject}, found {found}")
+            }
+        }
     }
 }
 
@@ -67,26 +122,24 @@ impl de::Error for Error {
 
     fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
-        let expected = if expected.starts_with("struct ") { "a mapping".to_owned() } else { expected };
-        let message = format!("expected {expected}, found {}", described(unexpected));
+        let expected = match expected.strip_prefix("struct ") {
+            Some("Dependency") => "a mapping with `condition`".to_owned(),
+            Some(_) => "a mapping".to_owned(),
+            None => expected,
+        };
         let wants_text = expected.contains("text");
-        match unexpected {
-            Unexpected::Bool(value) if wants_text => {
-                Self::hinted(message, format!("write it in quotes: `\"{value}\"`"))
-            }
-            Unexpected::Signed(value) if wants_text => {
-                Self::hinted(message, format!("write it in quotes: `\"{value}\"`"))
-            }
-            Unexpected::Unsigned(_) | Unexpected::Float(_) if wants_text => {
-                Self::hinted(message, "write it in quotes".to_owned())
-            }
-            Unexpected::Unit => Self::hinted(message, "give it a value, or take the key away".to_owned()),
-            _ => Self::new(message),
-        }
+        let hint = match unexpected {
+            Unexpected::Bool(value) if wants_text => Some(format!("write it in quotes: `\"{value}\"`")),
+            Unexpected::Signed(value) if wants_text => Some(format!("write it in quotes: `\"{value}\"`")),
+            Unexpected::Unsigned(_) | Unexpected::Float(_) if wants_text => Some("write it in quotes".to_owned()),
+            Unexpected::Unit => Some("give it a value, or take the key away".to_owned()),
+            _ => None,
+        };
+        Self::mismatch(expected, described(unexpected), hint)
     }
 
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("expected {expected}, found {}", described(unexpected)))
+        Self::mismatch(expected.to_string(), described(unexpected), None)
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -98,12 +151,18 @@ impl de::Error for Error {
     }
 }
 
+/// How many characters of a text are repeated in a message.
+const MAX_SHOWN: usize = 60;
+
 fn described(unexpected: Unexpected<'_>) -> String {
     match unexpected {
         Unexpected::Unit => "nothing".to_owned(),
         Unexpected::Seq => "a list".to_owned(),
         Unexpected::Map => "a mapping".to_owned(),
-        Unexpected::Str(text) => format!("the text `{text}`"),
+        Unexpected::Str(text) => match text.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => format!("the text `{}…`", &text[..end]),
+            None => format!("the text `{text}`"),
+        },
         Unexpected::Bool(value) => format!("`{value}`"),
         Unexpected::Signed(value) => format!("the number `{value}`"),
         Unexpected::Unsigned(value) => format!("the number `{value}`"),

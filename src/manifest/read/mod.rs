@@ -3,6 +3,7 @@
 //! without effect, are found here, from the fields that the types name.
 
 mod access;
+mod advice;
 mod error;
 
 use std::cell::{Cell, RefCell};
@@ -13,12 +14,12 @@ use serde::forward_to_deserialize_any;
 
 use super::extensions::{self, Extra};
 use super::keys;
-use super::nearest::nearest;
-use super::node::{Node, Value};
+use super::node::{Entry, Node, Value};
 use super::paths;
 use super::problem::{Place, Problem, Sources};
 use super::scalar::Resolved;
-use access::{Based, Entries, Items};
+use access::{Based, Entries, Items, Placed};
+pub(crate) use advice::ONE_VALUE;
 pub(crate) use error::Error;
 
 /// How many wrong values of one service are told before the rest is given up.
@@ -28,6 +29,9 @@ const MAX_ATTEMPTS: usize = 64;
 pub(super) const PATH: &str = "$path";
 /// Asks for the folder that relative paths start from, the home folder (empty when unknown) and the value.
 pub(super) const BASED: &str = "$based";
+
+/// Asks for the place of the value, in three numbers, and the value.
+pub(super) const PLACED: &str = "$placed";
 
 /// Asks for the items of a list, or for the value itself when it is a scalar.
 pub(super) const ONE_OR_MANY: &str = "$one-or-many";
@@ -106,8 +110,11 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Reads a value, telling everything that is wrong inside. `None` when nothing of it could be read.
-pub(super) fn read<'a, T: Deserialize<'a>>(node: &'a Node, place: Place, context: &'a Context<'a>) -> Option<T> {
+/// Reads a value that has a name, telling everything that is wrong inside. `kind` goes before the name: `the service `.
+///
+/// `None` when nothing of it could be read.
+pub(super) fn read<'a, T: Deserialize<'a>>(entry: &'a Entry, kind: &str, context: &'a Context<'a>) -> Option<T> {
+    let node = &entry.value;
     let mut failures = Vec::new();
     let known = context.problems.borrow().len();
     let without_effect = context.without_effect.borrow().clone();
@@ -120,7 +127,7 @@ pub(super) fn read<'a, T: Deserialize<'a>>(node: &'a Node, place: Place, context
                 return Some(value);
             }
             Err(error) => {
-                let error = error.within(node, place);
+                let error = error.about(kind, &entry.key, node, entry.place());
                 let address = error.address();
                 failures.push(error.into_problem());
                 let Some(address) = address.filter(|address| *address != std::ptr::from_ref(node) as usize) else {
@@ -199,28 +206,28 @@ impl<'a> Reader<'a> {
     /// Tells the keys that a type does not have, or must have.
     fn check_keys(&self, name: &'static str, fields: &'static [&'static str]) {
         let Some(map) = self.node.as_map() else { return };
-        for entry in &map.entries {
+        if let Some(problem) = advice::text_with_a_space(name, fields, map) {
+            return self.context.report(problem);
+        }
+        let mut suggested = Vec::new();
+        for entry in map.entries.iter().filter(|entry| !entry.key.starts_with("x-")) {
             let key = &*entry.key;
-            if key.starts_with("x-") {
-                continue;
-            }
             if !fields.contains(&key) {
-                let problem = Problem::error(format!("unknown key `{key}`")).at(entry.key_place);
-                self.context.report(match nearest(key, fields.iter().copied()) {
-                    Some(name) => problem.hint(format!("did you mean `{name}`?")),
-                    None => problem.hint(keys::where_known(key, name)),
-                });
+                let (hint, similar) = keys::unknown(key, &entry.value, name, fields);
+                suggested.extend(similar);
+                self.context.report(Problem::error(format!("unknown key `{key}`")).at(entry.key_place).hint(hint));
             } else if let Some(why) = keys::note(name, key) {
                 self.context.has_no_effect(&keys::attribute(name, key), why, entry.key_place);
             }
         }
         // What is extended was looked at when it was followed.
         let required = if name == "Extends" { &[] } else { keys::required(name) };
-        for key in required {
-            if map.get(key).is_none() {
-                let problem = Problem::error(format!("the key `{key}` is missing")).at(self.node.shown_place());
-                self.context.report(problem);
-            }
+        for key in required.iter().filter(|key| map.get(key).is_none() && !suggested.contains(*key)) {
+            let problem = Problem::error(format!("the key `{key}` is missing")).at(self.node.shown_place());
+            self.context.report(match keys::example(name, key) {
+                Some(example) => problem.hint(format!("add it: `{key}: {example}`")),
+                None => problem,
+            });
         }
     }
 }
@@ -289,6 +296,7 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
                 let base = if self.context.absolute { self.base() } else { "" };
                 visitor.visit_seq(Based::new(base, self.context.home.unwrap_or_default(), self))
             }
+            PLACED => visitor.visit_seq(Placed::new(self)),
             ONE_OR_MANY => match &self.node.value {
                 Value::List(items) => visitor.visit_seq(Items::new(items, self.context)),
                 Value::Scalar(_) if !self.node.is_null() => visitor.visit_newtype_struct(self),

@@ -16,8 +16,11 @@ const UNITS: [(&str, i128); 9] = [
 
 /// Reads a duration into nanoseconds. The error has a hint after a line end.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
-    let bad = |why: &str| {
-        format!("`{text}` is no duration: {why}\nwrite a number with its unit, as in `90s`, `1m30s` or `500ms`")
+    let bad = |why: &str| match in_words(text) {
+        Some(meant) => format!("`{text}` is no duration: {why}\nwrite `{meant}`"),
+        None => {
+            format!("`{text}` is no duration: {why}\nwrite a number with its unit, as in `90s`, `1m30s` or `500ms`")
+        }
     };
     let (sign, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (-1, rest),
@@ -42,14 +45,31 @@ pub(crate) fn parse(text: &str) -> Result<i64, String> {
         if unit.is_empty() {
             return Err(bad(&format!("the number `{number}` has no unit")));
         }
-        let (_, size) = UNITS
-            .into_iter()
-            .find(|(name, _)| *name == unit)
-            .ok_or_else(|| bad(&format!("there is no unit `{unit}`")))?;
+        let Some((_, size)) = UNITS.into_iter().find(|(name, _)| *name == unit) else {
+            let is_apart = UNITS.iter().any(|(name, _)| *name == unit.trim());
+            let unknown = || format!("there is no unit `{}`", unit.trim());
+            return Err(bad(&if is_apart { "a space stands before its unit".to_owned() } else { unknown() }));
+        };
         total += nanoseconds(number, size).ok_or_else(|| bad("it is out of range"))?;
         rest = next;
     }
     i64::try_from(total * sign).map_err(|_| bad("it is out of range"))
+}
+
+/// `5 minutes` as it should be written.
+fn in_words(text: &str) -> Option<String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, word) = text.split_at(digits);
+    let unit = match word.trim().to_lowercase().trim_end_matches('s') {
+        "" if word.trim() == "s" => "s",
+        "sec" | "second" => "s",
+        "m" | "min" | "minute" => "m",
+        "h" | "hr" | "hour" => "h",
+        "milli" | "millisecond" => "ms",
+        "d" | "day" => "d",
+        _ => return None,
+    };
+    (!number.is_empty()).then(|| format!("{number}{unit}"))
 }
 
 fn nanoseconds(number: &str, unit: i128) -> Option<i128> {

@@ -2,7 +2,10 @@
 
 /// Reads a size; every unit is a power of 1024. The error has a hint after a line end.
 pub(crate) fn parse(text: &str) -> Result<i64, String> {
-    let bad = || format!("`{text}` is no size\nwrite bytes or a number with its unit, as in `512m` or `2g`");
+    let bad = || match in_words(text) {
+        Some(meant) => format!("`{text}` is no size\nwrite `{meant}`"),
+        None => format!("`{text}` is no size\nwrite bytes or a number with its unit, as in `512m` or `2g`"),
+    };
     let digits = text.find(|character: char| !matches!(character, '0'..='9' | '.' | '-')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = unit.strip_prefix(' ').unwrap_or(unit).to_lowercase();
@@ -28,6 +31,19 @@ pub(crate) fn parse(text: &str) -> Result<i64, String> {
         return Err(bad());
     }
     format!("{bytes:.0}").parse().map_err(|_| bad())
+}
+
+/// `512 megabytes` as it should be written.
+fn in_words(text: &str) -> Option<String> {
+    let digits = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, word) = text.split_at(digits);
+    let unit = match word.trim().to_lowercase().trim_end_matches('s') {
+        "kilobyte" | "kbyte" => "k",
+        "megabyte" | "mbyte" | "meg" => "m",
+        "gigabyte" | "gbyte" | "gig" => "g",
+        _ => return None,
+    };
+    (!number.is_empty()).then(|| format!("{number}{unit}"))
 }
 
 #[cfg(test)]
