@@ -16,6 +16,7 @@
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
+//! | pure | [`lint`] | what will bite in a manifest that loads |
 //! | pure | [`graph`] | order, dependents, cycles |
 //! | pure | [`project`] | the resolved model |
 //! | wing | `embedded` | an engine of hoist's own for Linux, which serves the Docker Engine API; imports nothing of the above |
@@ -31,6 +32,7 @@ pub mod embedded;
 pub mod engine;
 pub mod export;
 pub mod graph;
+pub mod lint;
 pub mod log;
 pub mod manifest;
 pub mod plan;

@@ -13,7 +13,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Work inside", &["exec", "run", "cp", "wait"]),
     ("Images", &["build", "pull"]),
     ("Engine", &["engine"]),
-    ("Manifest", &["config", "export", "schema", "completions"]),
+    ("Manifest", &["config", "explain", "export", "schema", "completions"]),
 ];
 
 /// Gives the command line its help: the grouped list above, and a short one for each command.

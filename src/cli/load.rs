@@ -7,7 +7,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::manifest::{self, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, Request, Use};
+use crate::lint::{self, Subject};
+use crate::manifest::problem::{Problem, Sources};
+use crate::manifest::{self, Draft, Failure, Loaded, Loader, MAX_FILE_SIZE, ReadError, Request, Use};
 
 /// Loads a project from the disk.
 ///
@@ -22,6 +24,35 @@ pub(super) fn load_watched(request: &Request) -> (Result<Loaded, Failure>, BTree
     let disk = FileSystem::default();
     let loaded = manifest::load(request, &disk);
     (loaded, disk.asked.into_inner())
+}
+
+/// Everything found about a manifest.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    /// The errors, and the warnings that are not allowed.
+    pub problems: Vec<Problem>,
+    /// The files that were read, for showing the problems.
+    pub sources: Sources,
+}
+
+/// Loads a project from the disk and judges it by all rules. Errors do not keep the rules from what is right.
+#[must_use]
+pub fn check(request: &Request) -> Checked {
+    let disk = FileSystem::default();
+    let (problems, sources, draft) = match manifest::load(request, &disk) {
+        Ok(Loaded { project, written, environment, warnings, sources, .. }) => {
+            (warnings, sources, Some(Draft { project, written, environment }))
+        }
+        Err(failure) => (failure.problems, failure.sources, failure.draft.map(|draft| *draft)),
+    };
+    let problems = match &draft {
+        Some(Draft { project, written, environment }) => {
+            let subject = Subject { project, written, sources: &sources, environment, loader: &disk };
+            lint::check(&subject, problems)
+        }
+        None => problems,
+    };
+    Checked { problems, sources }
 }
 
 /// The variables that a project's manifest names.

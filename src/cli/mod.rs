@@ -2,6 +2,7 @@
 //! the process ends.
 
 mod build;
+mod check;
 mod completions;
 pub mod config;
 mod cp;
@@ -10,6 +11,7 @@ mod drive;
 mod engine;
 mod error;
 mod exec;
+mod explain;
 mod export;
 mod global;
 mod graph;
@@ -75,6 +77,7 @@ enum Command {
     Why(why::Arguments),
     Graph(graph::Arguments),
     Config(config::Arguments),
+    Explain(explain::Arguments),
     Export(export::Arguments),
     Schema(schema::Arguments),
     Completions(completions::Arguments),
@@ -120,6 +123,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
     // These need no engine, and a runtime costs time to start.
     let command = match command {
         Command::Config(arguments) => return config::run(&global, arguments),
+        Command::Explain(arguments) => return explain::run(&arguments),
         Command::Graph(arguments) => return graph::run(&global, &arguments),
         Command::Export(arguments) => return export::run(&global, arguments),
         Command::Schema(_) => return schema::run(),
@@ -153,7 +157,12 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Engine(arguments) => engine::run(&global, arguments).await,
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
-        Command::Graph(_) | Command::Config(_) | Command::Export(_) | Command::Schema(_) | Command::Completions(_) => {
+        Command::Graph(_)
+        | Command::Config(_)
+        | Command::Explain(_)
+        | Command::Export(_)
+        | Command::Schema(_)
+        | Command::Completions(_) => {
             unreachable!("done without a runtime")
         }
     }

@@ -26,7 +26,7 @@ pub(super) fn names(global: &Global) -> Option<Vec<String>> {
 }
 
 /// What is to be loaded, by the command line and the process's surroundings.
-fn request(global: &Global, services: &[String], steps: Steps) -> Result<Request, Error> {
+pub(super) fn request(global: &Global, services: &[String], steps: Steps) -> Result<Request, Error> {
     let current_directory = std::env::current_dir().map_err(Error::io("find the current folder"))?;
     Ok(Request {
         files: global.files.clone(),

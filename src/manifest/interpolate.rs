@@ -228,6 +228,7 @@ impl Filling<'_> {
 
 fn missing_variable(name: &str, place: Place) -> Problem {
     Problem::warning(format!("the variable `{name}` is not set, an empty text takes its place"))
+        .code("H006")
         .at(place)
         .hint(format!("set `{name}` in the environment or in `.env`, or give a default: `${{{name}:-default}}`"))
 }

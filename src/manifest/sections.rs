@@ -181,7 +181,7 @@ fn version(entry: &Entry, context: &Context<'_>) {
         context.report(problem.hint("take the line away: `version` has no effect"));
         return;
     }
-    let problem = Problem::warning("`version` is obsolete and has no effect").at(entry.key_place);
+    let problem = Problem::warning("`version` is obsolete and has no effect").code("H008").at(entry.key_place);
     context.report(problem.hint("take the line away"));
 }
 

@@ -1,8 +1,9 @@
 //! The manifest as it is written: all files laid over each other, variables replaced, every value with its place. For
 //! whoever judges how something is said and not only what is meant.
 
+use super::locate;
 use super::node::{Node, Value};
-use super::problem::Place;
+use super::problem::{Place, Problem};
 
 /// The whole manifest.
 #[derive(Debug, Clone)]
@@ -31,6 +32,11 @@ impl Written {
     #[must_use]
     pub fn service(&self, name: &str) -> Option<Item<'_>> {
         self.root().get("services")?.get(name)
+    }
+
+    /// Says of each problem with a place what it is about.
+    pub fn name_paths(&self, problems: &mut [Problem]) {
+        locate::name_paths(&self.0, problems);
     }
 
     /// What is written under one key of a service.

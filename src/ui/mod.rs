@@ -6,8 +6,10 @@ mod json;
 #[cfg(unix)]
 mod keys;
 mod lines;
+pub mod page;
 mod printer;
 pub mod problems;
+pub mod report;
 pub mod table;
 mod text;
 mod words;

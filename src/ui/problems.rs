@@ -21,11 +21,8 @@ pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
     }
     let shown = Shown { sources, texts: &texts };
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    let mut sorted: Vec<&Problem> = problems.iter().collect();
-    sorted.sort_by_key(|problem| (problem.severity, problem.place));
-    let mut seen = HashSet::new();
     let mut text = String::new();
-    for problem in sorted.into_iter().filter(|problem| seen.insert((problem.place, problem.message.as_str()))) {
+    for problem in in_order(problems) {
         if !text.is_empty() {
             text.push('\n');
         }
@@ -35,6 +32,16 @@ pub fn render(problems: &[Problem], sources: &Sources, colour: bool) -> String {
         }
     }
     text
+}
+
+/// The most severe first, then by file and place, each once.
+#[must_use]
+pub fn in_order(problems: &[Problem]) -> Vec<&Problem> {
+    let mut sorted: Vec<&Problem> = problems.iter().collect();
+    sorted.sort_by_key(|problem| (problem.severity, problem.place));
+    let mut seen = HashSet::new();
+    sorted.retain(|problem| seen.insert((problem.place, problem.message.as_str())));
+    sorted
 }
 
 /// What is drawn, part by part: a title without a source and its hint would be joined by an empty margin.

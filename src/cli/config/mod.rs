@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
+use crate::cli::check::{self, Asked, Report};
 use crate::cli::error::Error;
 use crate::cli::global::Global;
 use crate::cli::output::print;
@@ -24,9 +25,9 @@ pub(super) struct Arguments {
     /// The services to show, with all that they depend on; all when none is named
     #[arg(value_name = "SERVICE")]
     names: Vec<String>,
-    /// How to print the whole of it
-    #[arg(long, value_name = "FORMAT", default_value = "yaml", hide_default_value = true)]
-    format: Format,
+    /// How to print the whole of it; with `--check` what is found, as text unless said otherwise
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
     /// Print the services' names
     #[arg(long, group = "fact")]
     services: bool,
@@ -57,6 +58,12 @@ pub(super) struct Arguments {
     /// Print the models' names
     #[arg(long, group = "fact")]
     models: bool,
+    /// Say what is wrong and what will bite; `hoist explain` knows the rules
+    #[arg(long, group = "fact")]
+    check: bool,
+    /// With `--check`: let warnings fail too
+    #[arg(short = 'D', long, requires = "check")]
+    strict: bool,
     /// Leave `$` variables as they are written
     #[arg(long)]
     no_interpolate: bool,
@@ -104,10 +111,21 @@ enum Format {
     Yaml,
     /// As JSON.
     Json,
+    /// As SARIF, which code hosts and editors read; with `--check` only.
+    Sarif,
 }
 
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    if arguments.check {
+        return check::run(global, &Asked::of(arguments));
+    }
+    if arguments.format == Some(Format::Sarif) {
+        return Err(Error::Usage {
+            message: "`--format sarif` is for what `--check` finds".into(),
+            hint: Some("run `hoist config --check --format sarif`".into()),
+        });
+    }
     if arguments.variables {
         let uses = session::variables(global, &arguments.names)?;
         return print(&variables_table(&uses)).map(|()| 0);
@@ -129,6 +147,23 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     Ok(0)
 }
 
+impl Asked {
+    fn of(arguments: Arguments) -> Self {
+        let report = match arguments.format {
+            None | Some(Format::Yaml) => Report::Text,
+            Some(Format::Json) => Report::Json,
+            Some(Format::Sarif) => Report::Sarif,
+        };
+        Self {
+            report,
+            services: arguments.names,
+            interpolate: !arguments.no_interpolate,
+            strict: arguments.strict,
+            file: arguments.output,
+        }
+    }
+}
+
 fn output(arguments: Arguments) -> Output {
     let facts = [
         (arguments.services, Output::Services),
@@ -141,8 +176,8 @@ fn output(arguments: Arguments) -> Output {
         (arguments.quiet, Output::Quiet),
     ];
     let whole = match arguments.format {
-        Format::Yaml => Output::Yaml,
-        Format::Json => Output::Json,
+        Some(Format::Json) => Output::Json,
+        _ => Output::Yaml,
     };
     let hash = arguments.hash.map(|name| Output::Hash(vec![name]));
     hash.or_else(|| facts.into_iter().find_map(|(asked, fact)| asked.then_some(fact))).unwrap_or(whole)
