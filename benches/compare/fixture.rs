@@ -113,7 +113,10 @@ impl Pages {
         let end = "process.on('SIGTERM', () => process.exit());";
         let serve = format!("require('http').createServer((_, answer) => answer.end('<{word}>')).listen(8080);");
         let code = format!("{end}\n{serve}\n");
-        fs::write(self.folder.join("server.js"), code).expect("save the service");
+        // In one step, as editors do: neither tool is to copy a file that is half written.
+        let next = self.folder.with_extension("next");
+        fs::write(&next, code).expect("write the service");
+        fs::rename(next, self.folder.join("server.js")).expect("save the service");
     }
 
     /// Waits until the published port answers with that word.
