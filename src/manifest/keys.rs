@@ -30,12 +30,14 @@ pub(super) fn required(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// Why a legal key has no effect here: what only a cluster, a cloud or Windows does.
+/// Why a legal key has no effect here: what only a cluster, a cloud or Windows does, and what is not done yet.
 pub(super) fn note(name: &str, key: &str) -> Option<&'static str> {
     const CLUSTER: &str = "only a cluster does it, and this runs on one machine";
     const SWARM: &str = "only Docker Swarm keeps such an object; here its content is mounted";
     const WINDOWS: &str = "only containers of Windows have it";
     Some(match (name, key) {
+        ("Service", "provider") => "no provider is run yet: what it provides has to be there already",
+        ("Service", "models") => "no model is run yet, and its variables are not set",
         ("Service", "credential_spec") | ("Build", "isolation") => WINDOWS,
         ("Build", "provenance" | "sbom") => "an image that stays on this machine carries no attestation",
         ("Build", "entitlements" | "privileged") => "an engine's own builder gives no more privileges",

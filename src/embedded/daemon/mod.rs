@@ -1,5 +1,5 @@
-//! The daemon: takes the lock, cleans up what a crash or a reboot has left (its own and other dead engines'), opens everything, serves the socket, and ends
-//! when it is told to or has nothing to do.
+//! The daemon: takes the lock, cleans up what a crash or a reboot has left (its own and other dead engines'), opens
+//! everything, serves the socket, and ends when it is told to or has nothing to do.
 
 mod folders;
 mod leftovers;
