@@ -23,7 +23,7 @@ volumes: { data: }
 #[test]
 fn config_is_the_resolved_manifest_and_a_manifest_again() {
     let project = Project::new(SHOP).with("COLOUR", "blue");
-    let yaml = project.hoist(&["config"]).success().says(&["COLOUR: blue", "published: '8080'"]);
+    let yaml = project.hoist(&["config"]).success().says(&["COLOUR: blue", "published: \"8080\""]);
     project.write("compose.yaml", &yaml.stdout);
     assert_eq!(project.hoist(&["config"]).success().stdout, yaml.stdout);
     let json = project.hoist(&["config", "--format", "json"]).success().json();
