@@ -76,7 +76,7 @@ pub fn load(text: &str) {
         current_directory: FOLDER.into(),
         environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         services: Vec::new(),
-        interpolate: true,
+        steps: manifest::Steps::default(),
     };
     match manifest::load(&request, &files) {
         Ok(loaded) => {
