@@ -35,6 +35,11 @@ impl Folder {
         self.0.join("console")
     }
 
+    /// Where what the container sees of control groups is put together.
+    pub(super) fn groups(&self) -> PathBuf {
+        self.0.join("groups")
+    }
+
     /// The specification that `libcontainer` reads.
     pub(super) fn config(&self) -> PathBuf {
         self.0.join("config.json")

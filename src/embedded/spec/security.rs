@@ -25,29 +25,6 @@ const MASKED: [&str; 12] = [
 /// Seen, not written: they change the machine.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
-/// Hierarchies of cgroups of version 1, each mounted by itself below a tmpfs: each has to be made read-only by itself. One
-/// that a machine does not have is passed over.
-const HIERARCHIES: [&str; 18] = [
-    "blkio",
-    "cpu",
-    "cpu,cpuacct",
-    "cpuacct",
-    "cpuset",
-    "devices",
-    "freezer",
-    "hugetlb",
-    "memory",
-    "misc",
-    "net_cls",
-    "net_cls,net_prio",
-    "net_prio",
-    "perf_event",
-    "pids",
-    "rdma",
-    "systemd",
-    "unified",
-];
-
 /// What follows for a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Security {
@@ -89,10 +66,6 @@ pub(super) fn security(host: &HostConfig, machine: &Machine, warnings: &mut Vec<
             "seccomp" => {}
             _ => return Err(invalid(text)),
         }
-    }
-    if !privileged && !machine.cgroup2 {
-        // A limit that its container can lift is none.
-        security.read_only.extend(HIERARCHIES.iter().map(|name| format!("/sys/fs/cgroup/{name}")));
     }
     Ok(security)
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::cgroup;
 use super::folder::Folder;
 use super::frame::{self, Decoder, Failure, Frame, Hello, Kind, Started};
 use super::{ContainerProcess, Exit, Found, Running};
@@ -141,7 +142,11 @@ pub(super) async fn start(layout: &Layout, container: &ContainerProcess) -> Resu
     .await
     .map_err(Error::io(format!("prepare the container's folder {}", folder.path().display())))?;
     let (mut child, mut line, said) = spawn("container", &folder).map_err(Error::io("start the container's shim"))?;
-    match started(&mut line, &mut child, said).await {
+    let hasten = blocking(|| {
+        cgroup::hasten();
+        Ok(())
+    });
+    match tokio::join!(started(&mut line, &mut child, said), hasten).0 {
         Ok(started) => Ok(running(container.id.clone(), folder, started, line, Some(child))),
         Err(error) => {
             let (at, id) = (folder.clone(), container.id.clone());

@@ -3,6 +3,7 @@
 //! Its standard input is a socket to the daemon that started it: the first client. Standard error is read by that daemon
 //! until the container runs.
 
+mod hierarchies;
 mod prepare;
 mod terminal;
 mod volumes;
@@ -157,7 +158,8 @@ impl Shim {
                 .map_err(failed(format!("fill the volume at {}", inside.display())))?;
         }
         let report = Report::new().map_err(failed("make a pipe"))?;
-        let (spec, inside) = prepare::make(&self.container, &self.cgroup, &account, &self.root, report.clone())?;
+        let (mut spec, inside) = prepare::make(&self.container, &self.cgroup, &account, &self.root, report.clone())?;
+        hierarchies::stage(&mut spec, &self.cgroup, &self.folder.groups())?;
         spec.save(self.folder.config()).map_err(failed("write the container's specification"))?;
         let (builder, ours) = self.streams(account.uid, account.gid)?;
         let adjusted = std::fs::read_to_string(OOM_SCORE).ok();
