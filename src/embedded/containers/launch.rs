@@ -23,6 +23,10 @@ pub(super) struct Launched {
 
 /// Starts the container of this record. The record that says so is written before its process begins.
 pub(super) async fn launch(shared: &Shared, record: &Record, hold_output: bool) -> Result<Launched, Error> {
+    tokio::join!(Box::pin(launch_alone(shared, record, hold_output)), process::hasten()).0
+}
+
+async fn launch_alone(shared: &Shared, record: &Record, hold_output: bool) -> Result<Launched, Error> {
     let (network, joined, files_of) = network(shared, record).await?;
     let result = Box::pin(launch_on(shared, record, network, joined.as_ref(), &files_of, hold_output)).await;
     if result.is_err()

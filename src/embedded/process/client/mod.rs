@@ -16,7 +16,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::cgroup;
 use super::folder::Folder;
 use super::frame::{self, Decoder, Failure, Frame, Hello, Kind, Started};
 use super::{ContainerProcess, Exit, Found, Running};
@@ -129,6 +128,12 @@ async fn started(line: &mut Line, child: &mut Child, said: ChildStderr) -> Resul
     Err(Error::Failed(format!("the process that makes the container {text}: {}", words.trim())))
 }
 
+/// See [`super::hasten`].
+pub(super) async fn hasten() {
+    let hastened = tokio::task::spawn_blocking(super::cgroup::hasten).await;
+    debug_assert!(hastened.is_ok(), "it does not panic, and is not cancelled");
+}
+
 /// Starts a container.
 pub(super) async fn start(layout: &Layout, container: &ContainerProcess) -> Result<Running, Error> {
     let folder = Folder::at(layout.runtime(&container.id));
@@ -142,11 +147,7 @@ pub(super) async fn start(layout: &Layout, container: &ContainerProcess) -> Resu
     .await
     .map_err(Error::io(format!("prepare the container's folder {}", folder.path().display())))?;
     let (mut child, mut line, said) = spawn("container", &folder).map_err(Error::io("start the container's shim"))?;
-    let hasten = blocking(|| {
-        cgroup::hasten();
-        Ok(())
-    });
-    match tokio::join!(started(&mut line, &mut child, said), hasten).0 {
+    match started(&mut line, &mut child, said).await {
         Ok(started) => Ok(running(container.id.clone(), folder, started, line, Some(child))),
         Err(error) => {
             let (at, id) = (folder.clone(), container.id.clone());
