@@ -38,6 +38,7 @@ pub mod manifest;
 pub mod plan;
 pub mod probe;
 pub mod project;
+pub mod provider;
 pub mod reconcile;
 pub mod ui;
 pub mod watch;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::error::Error;
 use super::global::{Global, Progress};
 use super::session;
-use crate::dispatch::{self, Manifest, Setup, SetupError};
+use crate::dispatch::{self, Ended, Manifest, Setup, SetupError};
 use crate::engine::docker::Docker;
 use crate::log;
 use crate::plan::goal::Goal;
@@ -62,13 +62,18 @@ fn is_lively() -> bool {
 
 /// Runs a goal to its end and returns the exit code.
 pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: View) -> Result<u8, Error> {
+    run(docker, project, goal, view).await.map(|ended| ended.code)
+}
+
+/// Runs a goal to its end.
+pub(super) async fn run(docker: Docker, project: Project, goal: Goal, view: View) -> Result<Ended, Error> {
     let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
     let (messages, news) = mpsc::channel(ui::QUEUE);
     let View { watch, manifest, follow_logs, .. } = view;
     let setup = Setup { project: Arc::new(project), goal, watch, manifest, follow_logs, messages };
-    let (code, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
+    let (ended, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
     printer.finish().await;
-    code.map_err(not_begun)
+    ended.map_err(not_begun)
 }
 
 /// Passes everything on to the printing task; a failure is followed by the last lines of the container that failed.

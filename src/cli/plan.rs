@@ -54,6 +54,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
 pub(super) async fn look(docker: &Docker, project: Project, services: BTreeSet<String>) -> Result<State, Error> {
     let goal = Goal::Up(Up {
         services,
+        models: BTreeSet::new(),
         build: BuildPolicy::Needed,
         force_recreate: false,
         no_recreate: false,

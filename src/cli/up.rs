@@ -1,5 +1,6 @@
 //! `hoist up`: brings the project up, and stays to show logs and watch files unless told not to.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
@@ -173,6 +174,7 @@ pub(super) fn goal(project: &Project, arguments: &Arguments) -> Result<Up, Error
     };
     Ok(Up {
         services,
+        models: BTreeSet::new(),
         build,
         force_recreate: arguments.force_recreate,
         no_recreate: arguments.no_recreate,

@@ -98,11 +98,20 @@ pub enum SetupError {
     Engine(#[from] crate::engine::EngineError),
 }
 
-/// Runs until the goal is reached or given up, and returns the exit code.
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The exit code.
+    pub code: u8,
+    /// The project as the run had it at last: what its providers and models told is in it.
+    pub project: Arc<Project>,
+}
+
+/// Runs until the goal is reached or given up.
 ///
 /// # Errors
 /// When the run cannot begin. What goes wrong later is told through `messages` and in the exit code.
-pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<u8, SetupError> {
+pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError> {
     let signals = Signals::new().map_err(SetupError::Signals)?;
     let (run_setup, watch) = prepare::prepare(&setup).await?;
     let rules = run_setup.rules.clone();
@@ -110,7 +119,6 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<u8, SetupError> {
     let (events, inbox) = mpsc::channel(EVENTS);
     let dispatcher = Dispatcher {
         engine,
-        project: setup.project,
         manifest: setup.manifest,
         grace: grace(&setup.goal),
         messages: setup.messages,
@@ -138,7 +146,6 @@ fn grace(goal: &Goal) -> Option<Duration> {
 
 struct Dispatcher<E> {
     engine: E,
-    project: Arc<Project>,
     manifest: Option<Manifest>,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
@@ -162,10 +169,10 @@ impl<E: Engine> Dispatcher<E> {
         mut inbox: mpsc::Receiver<Event>,
         mut signals: Signals,
         watch: Option<Watch>,
-    ) -> u8 {
+    ) -> Ended {
         self.tasks.spawn(link::listen(
             self.engine.clone(),
-            self.project.name.clone(),
+            self.state.project().name.clone(),
             self.events.clone(),
             self.cancel.clone(),
         ));
@@ -194,7 +201,7 @@ impl<E: Engine> Dispatcher<E> {
                 Event::RulesRead(rules) => self.take_rules(rules, watch.as_ref()),
                 Event::Reloaded(Some(reloaded)) => {
                     self.take_rules(&reloaded.rules, watch.as_ref());
-                    self.take_project(&reloaded.project);
+                    self.send(Message::Scene(Scene::of(&reloaded.project)));
                 }
                 _ => {}
             }
@@ -204,7 +211,8 @@ impl<E: Engine> Dispatcher<E> {
         }
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
-        self.wind_up(ended.unwrap_or(1), signals).await
+        let project = Arc::clone(self.state.project());
+        Ended { code: self.wind_up(ended.unwrap_or(1), signals).await, project }
     }
 
     /// Tells what keeps saved files from being noticed as they should be.
@@ -222,7 +230,7 @@ impl<E: Engine> Dispatcher<E> {
     fn reread_rules(&self, paths: &BTreeMap<PathBuf, PathState>) {
         let Some(rules) = &self.rules else { return };
         if paths.keys().any(|path| rules.means_reload(path) && !rules.is_manifest(path)) {
-            let (project, events) = (Arc::clone(&self.project), self.events.clone());
+            let (project, events) = (Arc::clone(self.state.project()), self.events.clone());
             let files = self.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
             self.spawn(async move {
                 let rules = prepare::read_rules(project, files).await;
@@ -238,14 +246,9 @@ impl<E: Engine> Dispatcher<E> {
         }
     }
 
-    fn take_project(&mut self, project: &Arc<Project>) {
-        self.project = Arc::clone(project);
-        self.send(Message::Scene(Scene::of(project)));
-    }
-
     /// Reads the manifest again; what is wrong with it is told from here.
     fn reload(&self) {
-        let (before, manifest) = (Arc::clone(&self.project), self.manifest.clone());
+        let (before, manifest) = (Arc::clone(self.state.project()), self.manifest.clone());
         let (events, messages) = (self.events.clone(), self.messages.clone());
         self.spawn(async move {
             let reloaded = match manifest {
@@ -276,8 +279,8 @@ impl<E: Engine> Dispatcher<E> {
                     }
                 }
                 Action::Observe => {
-                    let wanted = prepare::wanted(&self.project);
-                    let (engine, name) = (self.engine.clone(), self.project.name.clone());
+                    let wanted = prepare::wanted(self.state.project());
+                    let (engine, name) = (self.engine.clone(), self.state.project().name.clone());
                     self.spawn(link::observe(engine, name, wanted, self.events.clone()));
                 }
                 Action::Reload => self.reload(),
@@ -333,11 +336,11 @@ impl<E: Engine> Dispatcher<E> {
         self.operations.insert(ticket, token.clone());
         let job = perform::Job {
             engine: self.engine.clone(),
-            project: self.project.clone(),
+            project: Arc::clone(self.state.project()),
             grace: self.grace,
             messages: self.messages.clone(),
             cancel: token,
-            context: perform::Context::of(&self.project, self.state.observed(), &operation),
+            context: perform::Context::of(self.state.project(), self.state.observed(), &operation),
             operation,
         };
         let events = self.events.clone();
@@ -349,7 +352,8 @@ impl<E: Engine> Dispatcher<E> {
     }
 
     fn probe(&mut self, service: &str, container: ContainerId, urgent: bool) {
-        let Some(check) = self.project.services.get(service).and_then(|service| service.healthcheck.clone()) else {
+        let Some(check) = self.state.project().services.get(service).and_then(|service| service.healthcheck.clone())
+        else {
             return;
         };
         let token = self.cancel.child_token();

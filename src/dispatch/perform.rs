@@ -13,7 +13,8 @@ use crate::engine::{Engine, EngineError, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
 use crate::plan::operation::Operation;
 use crate::plan::{replicas_of, spec};
-use crate::project::{Hook, Project};
+use crate::project::{Hook, Project, Service};
+use crate::provider::{self, ProviderError};
 use crate::reconcile::event::{Answer, Failure, Outcome};
 use crate::reconcile::notice::Notice;
 use crate::ui::{Line, Message};
@@ -91,6 +92,10 @@ impl<E: Engine> Job<E> {
                 let Some(volume) = self.project.volumes.get(key) else { return Ok(Outcome::Nothing) };
                 engine.create_volume(&spec::volume(&self.project, key, volume)).await.map(nothing)
             }
+            Operation::Provide { service } => self.by_provider(service, provider::provide).await.map(Outcome::Provided),
+            Operation::Suspend { service } => self.by_provider(service, provider::suspend).await.map(nothing),
+            Operation::Withdraw { service } => self.by_provider(service, provider::withdraw).await.map(nothing),
+            Operation::PrepareModel { key } => self.prepare_model(key).await,
             Operation::Pull { service } => self.pull(service).await,
             Operation::Build { service, .. } => self.build(service).await,
             Operation::Create { service, number, replaces } => {
@@ -122,8 +127,33 @@ impl<E: Engine> Job<E> {
         }
     }
 
+    /// Runs the program that provides a service.
+    async fn by_provider<T: Default>(
+        &self,
+        service: &str,
+        ask: impl AsyncFnOnce(&Project, &Service, &mpsc::Sender<Progress>) -> Result<T, ProviderError>,
+    ) -> Result<T, EngineError> {
+        let Some(service) = self.project.services.get(service) else { return Ok(T::default()) };
+        let (sender, forwarding) = self.forward_progress(&service.name);
+        let asked = async {
+            let sender = sender;
+            self.cancel.run_until_cancelled(ask(&self.project, service, &sender)).await
+        };
+        provided(tokio::join!(asked, forwarding).0)
+    }
+
+    async fn prepare_model(&self, key: &str) -> Performed {
+        let Some(model) = self.project.models.get(key) else { return Ok(Outcome::Nothing) };
+        let (sender, forwarding) = self.forward_progress(key);
+        let asked = async {
+            let sender = sender;
+            self.cancel.run_until_cancelled(provider::prepare_model(model, &sender)).await
+        };
+        provided(tokio::join!(asked, forwarding).0).map(Outcome::Model)
+    }
+
     async fn pull(&self, service: &str) -> Performed {
-        let Some(service) = self.project.services.get(service) else { return Ok(Outcome::Nothing) };
+        let Some(service) = self.project.any_service(service) else { return Ok(Outcome::Nothing) };
         let image = self.project.image_of(service);
         let (sender, forwarding) = self.forward_progress(&service.name);
         let pull = self.engine.pull(&image, service.platform.as_deref(), sender, self.cancel.clone());
@@ -132,7 +162,7 @@ impl<E: Engine> Job<E> {
     }
 
     async fn build(&self, service: &str) -> Performed {
-        let service = self.project.services.get(service);
+        let service = self.project.any_service(service);
         let Some(build) = service.and_then(|service| spec::build(&self.project, service)) else {
             return Ok(Outcome::Nothing);
         };
@@ -189,8 +219,7 @@ impl<E: Engine> Job<E> {
     /// Runs the commands of `pre_stop` in a container that runs, then stops it. One that fails is told of and keeps
     /// nobody from stopping.
     async fn stop(&self, service: &str, id: &str) -> Result<Option<Container>, EngineError> {
-        let services = [&self.project.services, &self.project.disabled];
-        let service = services.into_iter().find_map(|services| services.get(service));
+        let service = self.project.any_service(service);
         let hooks = service.map(|service| &*service.pre_stop).unwrap_or_default();
         if let (Some(service), false) = (service, hooks.is_empty())
             && self.engine.container(id).await?.is_some_and(|container| container.state == ContainerState::Running)
@@ -287,6 +316,10 @@ impl<E: Engine> Job<E> {
 
 fn container(container: Container) -> Outcome {
     Outcome::Container(Box::new(container))
+}
+
+fn provided<T>(asked: Option<Result<T, ProviderError>>) -> Result<T, EngineError> {
+    asked.ok_or(EngineError::Cancelled)?.map_err(|error| refused(&error.to_string()))
 }
 
 fn nothing((): ()) -> Outcome {

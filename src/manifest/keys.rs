@@ -36,8 +36,6 @@ pub(super) fn note(name: &str, key: &str) -> Option<&'static str> {
     const SWARM: &str = "only Docker Swarm keeps such an object; here its content is mounted";
     const WINDOWS: &str = "only containers of Windows have it";
     Some(match (name, key) {
-        ("Service", "provider") => "no provider is run yet: what it provides has to be there already",
-        ("Service", "models") => "no model is run yet, and its variables are not set",
         ("Service", "credential_spec") | ("Build", "isolation") => WINDOWS,
         ("Build", "provenance" | "sbom") => "an image that stays on this machine carries no attestation",
         ("Build", "entitlements" | "privileged") => "an engine's own builder gives no more privileges",

@@ -98,6 +98,7 @@ impl ServiceExt for Service {
 pub(crate) fn up(project: &Project, until: Until) -> Up {
     Up {
         services: project.services.keys().cloned().collect::<BTreeSet<_>>(),
+        models: BTreeSet::new(),
         build: BuildPolicy::Needed,
         force_recreate: false,
         no_recreate: false,

@@ -38,6 +38,8 @@ pub enum Goal {
 pub struct Up {
     /// The services, their dependencies included unless `--no-deps` was given.
     pub services: BTreeSet<String>,
+    /// Models that are made ready beside those that the services use, by key.
+    pub models: BTreeSet<String>,
     /// When images are built.
     pub build: BuildPolicy,
     /// Make new containers even where nothing changed.

@@ -1,11 +1,13 @@
 //! The part of an `up` that sees to images: what is built, what is pulled, and what waits for it.
 
+use std::collections::BTreeSet;
+
 use super::goal::{BuildPolicy, Up};
 use super::observed::Image;
-use super::operation::{Cause, Hold, Operation};
+use super::operation::{Cause, Hold, Operation, Subject};
 use super::services::Planner;
 use super::spec::label;
-use crate::project::{PullPolicy, Service};
+use crate::project::{Build, PullPolicy, Service};
 
 /// What is to be known of a service's image before its containers are planned.
 pub(super) struct ImageOutlook<'a> {
@@ -23,7 +25,8 @@ impl ImageOutlook<'_> {
 
 impl<'a> Planner<'a> {
     /// Plans the image and says what is to be known of it.
-    pub(super) fn image(&mut self, service: &Service, up: &Up) -> ImageOutlook<'a> {
+    pub(super) fn image(&mut self, service: &'a Service, up: &Up) -> ImageOutlook<'a> {
+        let bases = self.bases(service, up);
         let reference = self.situation.project.image_of(service);
         let available = self.situation.observed.images.get(&reference);
         let cause = match (&service.build, available) {
@@ -32,14 +35,66 @@ impl<'a> Planner<'a> {
             (_, None) => Some(Cause::Missing),
             (Some(_), Some(_)) => None,
         };
-        if let Some(cause) = cause.clone() {
+        let settled = cause.is_none();
+        if self.images.contains_key(service.name.as_str()) {
+            return ImageOutlook { reference, available, settled };
+        }
+        let first = self.entries.len();
+        if let Some(cause) = cause {
             if service.build.is_none() {
                 self.pull(service, &reference, cause);
             } else {
-                self.build(service, up, &reference, cause);
+                self.build(service, up, &reference, cause, bases);
             }
         }
-        ImageOutlook { reference, available, settled: cause.is_none() }
+        let hold = (!settled).then(|| self.hold_of_dependents(service, &reference, first));
+        self.images.insert(&service.name, hold);
+        ImageOutlook { reference, available, settled }
+    }
+
+    /// What holds up the builds that are made with an image whose entries begin at `first`.
+    fn hold_of_dependents(&self, service: &Service, reference: &str, first: usize) -> Hold {
+        let failed = self.situation.facts.failures.get(&Subject::Image(service.name.clone())).cloned();
+        let held = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
+        match failed.or_else(held) {
+            Some(reason) => Hold::DependencyFailed { service: service.name.clone(), reason },
+            None => Hold::Image { image: reference.to_owned() },
+        }
+    }
+
+    /// What the images that a build is made with hold it up for. They are planned first, even those of services that are
+    /// not in the run.
+    fn bases(&mut self, service: &'a Service, up: &Up) -> Vec<Hold> {
+        let project = self.situation.project;
+        let bases = service.build.iter().flat_map(Build::bases).filter_map(|name| project.any_service(name));
+        let mut holds = Vec::new();
+        for base in bases {
+            if self.is_made_with(base, base) {
+                let reason = format!("the image of `{}` is to be built with itself", base.name);
+                holds.push(Hold::Failed { reason });
+                continue;
+            }
+            if !self.images.contains_key(base.name.as_str()) {
+                self.image(base, up);
+            }
+            holds.extend(self.images.get(base.name.as_str()).cloned().flatten());
+        }
+        holds
+    }
+
+    /// Whether one service's image is made with the other's, directly or not.
+    fn is_made_with(&self, service: &Service, other: &Service) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<&Service> = vec![service];
+        while let Some(service) = left.pop() {
+            for name in service.build.iter().flat_map(Build::bases) {
+                if name == other.name {
+                    return true;
+                }
+                left.extend(self.situation.project.any_service(name).filter(|_| seen.insert(name.to_owned())));
+            }
+        }
+        false
     }
 
     fn pull(&mut self, service: &Service, reference: &str, cause: Cause) {
@@ -49,10 +104,10 @@ impl<'a> Planner<'a> {
         self.push(Operation::Pull { service: service.name.clone() }, cause, holds);
     }
 
-    fn build(&mut self, service: &Service, up: &Up, reference: &str, cause: Cause) {
+    fn build(&mut self, service: &Service, up: &Up, reference: &str, cause: Cause, bases: Vec<Hold>) {
         let generation = self.situation.facts.generation(&service.name);
         let reason = format!("image `{reference}` does not exist and `--no-build` forbids building it");
-        let holds = if up.build == BuildPolicy::Never { vec![Hold::Failed { reason }] } else { Vec::new() };
+        let holds = if up.build == BuildPolicy::Never { vec![Hold::Failed { reason }] } else { bases };
         self.push(Operation::Build { service: service.name.clone(), generation }, cause, holds);
     }
 

@@ -25,6 +25,7 @@ use serde::Serialize;
 
 use crate::change::SyncFiles;
 use crate::graph::Graph;
+use crate::project::provided::Provided;
 use crate::project::{Hook, Project, Service, config_hash};
 use goal::Goal;
 use observed::{ContainerId, Observed};
@@ -60,6 +61,10 @@ pub struct Facts {
     pub generations: BTreeMap<String, u64>,
     /// When the run began: nanoseconds since 1970.
     pub began: u64,
+    /// What providers have provided in this run, and which models are ready.
+    pub provided: Provided,
+    /// The services whose provider was told in this run to stop or to withdraw.
+    pub withdrawn: BTreeSet<String>,
     /// The services whose image was pulled in this run.
     pub pulled: BTreeSet<String>,
     /// The source generation that each service's image was built from, for images built in this run.

@@ -23,6 +23,26 @@ pub enum Operation {
         /// The key in the manifest.
         key: String,
     },
+    /// Have a service's provider provide it.
+    Provide {
+        /// The service.
+        service: String,
+    },
+    /// Have a service's provider stop what it provides, where it can, and keep it.
+    Suspend {
+        /// The service.
+        service: String,
+    },
+    /// Have a service's provider give up what it provides.
+    Withdraw {
+        /// The service.
+        service: String,
+    },
+    /// Have a model of the project pulled and ready to answer, by key.
+    PrepareModel {
+        /// The key in the manifest.
+        key: String,
+    },
     /// Pull a service's image.
     Pull {
         /// The service.
@@ -137,6 +157,10 @@ pub enum Subject {
     Network(String),
     /// A volume, by key or name.
     Volume(String),
+    /// What a service's provider provides.
+    Provider(String),
+    /// A model, by key.
+    Model(String),
     /// A service's image.
     Image(String),
     /// The files in a service's containers.
@@ -152,6 +176,10 @@ impl Operation {
         match self {
             Self::CreateNetwork { key: name } | Self::RemoveNetwork { name } => Subject::Network(name.clone()),
             Self::CreateVolume { key: name } | Self::RemoveVolume { name } => Subject::Volume(name.clone()),
+            Self::Provide { service } | Self::Suspend { service } | Self::Withdraw { service } => {
+                Subject::Provider(service.clone())
+            }
+            Self::PrepareModel { key } => Subject::Model(key.clone()),
             Self::Pull { service } | Self::Build { service, .. } => Subject::Image(service.clone()),
             Self::RemoveImage { image } => Subject::Image(image.clone()),
             Self::Sync { service, .. } => Subject::Files(service.clone()),
@@ -175,7 +203,10 @@ impl Operation {
     #[must_use]
     pub fn service(&self) -> Option<&str> {
         match self {
-            Self::Pull { service }
+            Self::Provide { service }
+            | Self::Suspend { service }
+            | Self::Withdraw { service }
+            | Self::Pull { service }
             | Self::Build { service, .. }
             | Self::Create { service, .. }
             | Self::Start { service, .. }
@@ -187,6 +218,7 @@ impl Operation {
             | Self::Sync { service, .. } => Some(service),
             Self::CreateNetwork { .. }
             | Self::CreateVolume { .. }
+            | Self::PrepareModel { .. }
             | Self::RemoveNetwork { .. }
             | Self::RemoveVolume { .. }
             | Self::RemoveImage { .. } => None,
@@ -198,13 +230,16 @@ impl Operation {
     pub fn verb(&self) -> &'static str {
         match self {
             Self::CreateNetwork { .. } | Self::CreateVolume { .. } | Self::Create { .. } => "create",
+            Self::Provide { .. } => "provide",
+            Self::Suspend { .. } | Self::Stop { .. } => "stop",
+            Self::Withdraw { .. } => "withdraw",
+            Self::PrepareModel { .. } => "prepare",
             Self::Pull { .. } => "pull",
             Self::Build { .. } => "build",
             Self::Start { .. } => "start",
             Self::Exchange { .. } => "replace",
             Self::Rename { .. } => "rename",
             Self::Restart { .. } => "restart",
-            Self::Stop { .. } => "stop",
             Self::Remove { .. } | Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveImage { .. } => {
                 "remove"
             }
@@ -218,6 +253,8 @@ impl Operation {
         match self {
             Self::CreateNetwork { key } => format!("network {key}"),
             Self::CreateVolume { key } => format!("volume {key}"),
+            Self::Provide { service } | Self::Suspend { service } | Self::Withdraw { service } => service.clone(),
+            Self::PrepareModel { key } => format!("model {key}"),
             Self::Pull { service } | Self::Build { service, .. } => format!("image of {service}"),
             Self::Create { service, number, .. }
             | Self::Start { service, number, .. }
@@ -337,6 +374,11 @@ pub enum Hold {
         /// The key in the manifest.
         key: String,
     },
+    /// A model is not ready yet.
+    Model {
+        /// The key in the manifest.
+        key: String,
+    },
     /// A dependent must stop first.
     Dependent {
         /// The dependent.
@@ -392,6 +434,7 @@ impl fmt::Display for Hold {
             Self::Image { image } => write!(formatter, "waits for image `{image}`"),
             Self::Network { key } => write!(formatter, "waits for network `{key}`"),
             Self::Volume { key } => write!(formatter, "waits for volume `{key}`"),
+            Self::Model { key } => write!(formatter, "waits for model `{key}`"),
             Self::Dependent { service } => write!(formatter, "waits for `{service}` to stop"),
             Self::InUse => formatter.write_str("waits for the containers that use it"),
             Self::Container => formatter.write_str("waits for its container"),

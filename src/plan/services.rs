@@ -16,6 +16,7 @@ pub(super) fn up(situation: Situation<'_>, up: &Up) -> Vec<Entry> {
     planner.dropped();
     planner.networks();
     planner.volumes();
+    planner.models(up);
     for service in planner.ordered_services() {
         planner.service(service, up);
     }
@@ -79,13 +80,15 @@ struct Outlook {
 pub(super) struct Planner<'a> {
     pub(super) situation: Situation<'a>,
     services: &'a BTreeSet<String>,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     outlook: BTreeMap<&'a str, Outlook>,
+    /// The services whose image is planned, and what that holds up builds that are made with it for.
+    pub(super) images: BTreeMap<&'a str, Option<Hold>>,
 }
 
 impl<'a> Planner<'a> {
     fn new(situation: Situation<'a>, services: &'a BTreeSet<String>) -> Self {
-        Self { situation, services, entries: Vec::new(), outlook: BTreeMap::new() }
+        Self { situation, services, entries: Vec::new(), outlook: BTreeMap::new(), images: BTreeMap::new() }
     }
 
     fn ordered_services(&self) -> Vec<&'a Service> {
@@ -130,13 +133,40 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// The models that the services use.
+    fn models(&mut self, up: &'a Up) {
+        let used = self.ordered_services().into_iter().flat_map(|service| service.models.keys());
+        let used: BTreeSet<&String> = used.chain(&up.models).collect();
+        let ready = &self.situation.facts.provided.models;
+        for key in used.into_iter().filter(|key| !ready.contains_key(*key)) {
+            self.push(Operation::PrepareModel { key: key.clone() }, Cause::Asked, Vec::new());
+        }
+    }
+
+    /// A service that a program provides: the program is asked once in a run.
+    fn provide(&mut self, service: &'a Service) {
+        let facts = self.situation.facts;
+        let mut outlook = Outlook::default();
+        if !facts.provided.services.contains_key(&service.name) {
+            let operation = Operation::Provide { service: service.name.clone() };
+            let holds = self.start_holds(service);
+            let failure = facts.failures.get(&operation.target()).cloned();
+            let failed = failure.or_else(|| holds.iter().find_map(Hold::failure));
+            outlook = Outlook { unsettled: true, failed: failed.map(|reason| format!("cannot start: {reason}")) };
+            self.push(operation, Cause::Asked, holds);
+        }
+        self.outlook.insert(&service.name, outlook);
+    }
+
     /// The image of a service, then every number of it, then what is too much.
     fn service(&mut self, service: &'a Service, up: &Up) {
         if service.provider.is_some() {
+            self.provide(service);
             return;
         }
         let first = self.entries.len();
         let image = self.image(service, up);
+        let is_known = self.provision_holds(service).is_empty();
         let replicas = replicas_of(self.situation.observed, &service.name);
         let wanted = service.replicas as usize;
         let mut kept = 0;
@@ -144,7 +174,10 @@ impl<'a> Planner<'a> {
             self.leftovers(service, *number, replica);
             if kept < wanted {
                 kept += 1;
-                self.replica(service, up, *number, replica, &image);
+                // What it lacks is part of its configuration: whether it is outdated shows only then.
+                if is_known {
+                    self.replica(service, up, *number, replica, &image);
+                }
             } else {
                 let cause = Cause::Surplus;
                 self.remove(service, *number, replica.current, cause.clone());
@@ -289,6 +322,7 @@ impl<'a> Planner<'a> {
         image: &ImageOutlook<'_>,
     ) {
         let mut holds = self.network_and_volume_holds(service);
+        holds.extend(self.provision_holds(service));
         if !image.settled {
             holds.push(image.hold());
         }
@@ -380,14 +414,36 @@ impl<'a> Planner<'a> {
 
     fn dependency_standing(&self, name: &str, condition: Condition) -> Standing {
         let Some(service) = self.situation.project.services.get(name) else { return Standing::Met };
-        if !self.services.contains(name) || service.replicas == 0 {
+        let is_provided = service.provider.is_some();
+        if !self.services.contains(name) || service.replicas == 0 && !is_provided {
             return Standing::Met;
         }
         match self.outlook.get(name) {
             Some(Outlook { failed: Some(reason), .. }) => Standing::Failed(reason.clone()),
             Some(Outlook { unsettled: true, .. }) => Standing::Waiting,
+            _ if is_provided => Standing::Met,
             _ => standing(self.situation, service, condition),
         }
+    }
+
+    /// What a container of the service is to be told about and is not there yet.
+    fn provision_holds(&self, service: &Service) -> Vec<Hold> {
+        let Situation { project, facts, .. } = self.situation;
+        let is_provider = |name: &String| project.services.get(name).is_some_and(|it| it.provider.is_some());
+        let providers = service.depends_on.iter().filter(|(name, _)| is_provider(name)).filter_map(|(name, it)| {
+            match self.dependency_standing(name, Condition::Started) {
+                Standing::Met => None,
+                Standing::Waiting => Some(Hold::Dependency { service: name.clone(), condition: Condition::Started }),
+                Standing::Failed(_) if !it.required => None,
+                Standing::Failed(reason) => Some(Hold::DependencyFailed { service: name.clone(), reason }),
+            }
+        });
+        let awaited = service.models.keys().filter(|key| !facts.provided.models.contains_key(*key));
+        let models = awaited.map(|key| match facts.failures.get(&Subject::Model(key.clone())) {
+            Some(reason) => Hold::Failed { reason: reason.clone() },
+            None => Hold::Model { key: key.clone() },
+        });
+        providers.chain(models).collect()
     }
 
     fn network_and_volume_holds(&self, service: &Service) -> Vec<Hold> {

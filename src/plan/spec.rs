@@ -248,7 +248,12 @@ pub fn volume(project: &Project, key: &str, volume: &Volume) -> VolumeSpec {
 /// The build of a service that has one.
 #[must_use]
 pub fn build(project: &Project, service: &Service) -> Option<BuildSpec> {
-    let build = service.build.clone()?;
+    let mut build = service.build.clone()?;
+    for source in build.additional_contexts.values_mut() {
+        if let Some(base) = source.strip_prefix("service:").and_then(|name| project.any_service(name)) {
+            *source = format!("docker-image://{}", project.image_of(base));
+        }
+    }
     let mut labels = build.labels.clone();
     labels.insert(label::PROJECT.into(), project.name.clone());
     labels.insert(label::SERVICE.into(), service.name.clone());

@@ -12,7 +12,22 @@ use super::{Entry, Situation};
 pub(super) fn stop(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
     let in_scope = |container: &&Container| services.contains(&container.service) && !container.one_off;
     let containers: Vec<&Container> = situation.observed.containers.values().filter(in_scope).collect();
-    stop_all(situation, &running(situation, &containers))
+    let running = running(situation, &containers);
+    let mut entries = stop_all(situation, &running);
+    let provided = providers(situation, |name| services.contains(name));
+    entries.extend(provided.map(|service| Entry {
+        operation: Operation::Suspend { service: service.to_owned() },
+        cause: Cause::Stopping,
+        holds: dependent_holds(situation, &running, service, None),
+    }));
+    entries
+}
+
+/// The services that a program provides and that have not been stopped or withdrawn in this run.
+fn providers<'a>(situation: Situation<'a>, in_scope: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = &'a str> {
+    let provided = situation.project.services.values().filter(|service| service.provider.is_some());
+    let names = provided.map(|service| service.name.as_str());
+    names.filter(move |name| in_scope(name) && !situation.facts.withdrawn.contains(*name))
 }
 
 fn stop_all(situation: Situation<'_>, running: &[&Container]) -> Vec<Entry> {
@@ -25,7 +40,7 @@ fn stop_all(situation: Situation<'_>, running: &[&Container]) -> Vec<Entry> {
                 container: container.id.clone(),
             },
             cause: Cause::Stopping,
-            holds: dependent_holds(situation, running, container),
+            holds: dependent_holds(situation, running, &container.service, Some(&container.id)),
         })
         .collect()
 }
@@ -51,6 +66,12 @@ pub(super) fn down(situation: Situation<'_>, down: &Down) -> Vec<Entry> {
         },
         cause: if known(&container.service) { Cause::Asked } else { Cause::Orphan },
         holds: Vec::new(),
+    }));
+    let provided = providers(situation, |name| down.services.is_empty() || down.services.contains(name));
+    entries.extend(provided.map(|service| Entry {
+        operation: Operation::Withdraw { service: service.to_owned() },
+        cause: Cause::Asked,
+        holds: dependent_holds(situation, &running, service, None),
     }));
     if down.services.is_empty() {
         let attached = !running.is_empty() || !situation.facts.stopping.is_empty();
@@ -80,13 +101,13 @@ fn running<'a>(situation: Situation<'_>, containers: &[&'a Container]) -> Vec<&'
     containers.iter().copied().filter(|container| container.state.is_running() || starting(container)).collect()
 }
 
-/// The services that must stop before this container may.
-fn dependent_holds(situation: Situation<'_>, running: &[&Container], container: &Container) -> Vec<Hold> {
+/// The services that must stop before this one's container, or what it provides without one, may.
+fn dependent_holds(situation: Situation<'_>, running: &[&Container], service: &str, id: Option<&str>) -> Vec<Hold> {
     situation
         .graph
-        .dependents(&container.service)
+        .dependents(service)
         .into_iter()
-        .filter(|dependent| running.iter().any(|other| other.service == **dependent && other.id != container.id))
+        .filter(|dependent| running.iter().any(|other| other.service == **dependent && Some(&*other.id) != id))
         .map(|dependent| Hold::Dependent { service: dependent.to_owned() })
         .collect()
 }

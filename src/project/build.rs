@@ -61,6 +61,13 @@ pub struct Build {
     pub sbom: Option<String>,
 }
 
+impl Build {
+    /// The services whose images it is made with.
+    pub fn bases(&self) -> impl Iterator<Item = &str> {
+        self.additional_contexts.values().filter_map(|source| source.strip_prefix("service:"))
+    }
+}
+
 /// Where a build's files come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum BuildContext {

@@ -9,6 +9,7 @@ mod build;
 mod hash;
 mod machine;
 mod network;
+pub mod provided;
 mod storage;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,12 @@ impl Project {
     #[must_use]
     pub fn image_of(&self, service: &Service) -> String {
         service.image.clone().unwrap_or_else(|| format!("{}-{}", self.name, service.name))
+    }
+
+    /// A service, whether a profile switches it on or not.
+    #[must_use]
+    pub fn any_service(&self, name: &str) -> Option<&Service> {
+        self.services.get(name).or_else(|| self.disabled.get(name))
     }
 
     /// The name of a service's container with this number, counted from 1.

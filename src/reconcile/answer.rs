@@ -1,5 +1,6 @@
 //! What the end of an operation changes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Action, Answer, Failure, Outcome, Ticket};
@@ -7,7 +8,8 @@ use super::notice::Notice;
 use super::{InFlight, Listing, State};
 use crate::plan::observed::{Container, ContainerState, Image, ObservedNetwork, ObservedVolume};
 use crate::plan::operation::Operation;
-use crate::plan::{replicas_of, spec};
+use crate::plan::{Facts, replicas_of, spec};
+use crate::project::Build;
 
 /// A container that had exited before its start was answered, with its code.
 fn exit_at_once(operation: &Operation, outcome: &Outcome) -> Option<(Container, i64)> {
@@ -93,12 +95,24 @@ impl State {
             (Operation::RemoveNetwork { name }, _) => drop(self.observed.networks.remove(name)),
             (Operation::RemoveVolume { name }, _) => drop(self.observed.volumes.remove(name)),
             (Operation::RemoveImage { image }, _) => drop(self.observed.images.remove(image)),
+            (Operation::Provide { service }, Outcome::Provided(variables)) => {
+                self.facts.provided.services.insert(service.clone(), variables);
+                self.spread_what_is_provided();
+            }
+            (Operation::PrepareModel { key }, Outcome::Model(address)) => {
+                self.facts.provided.models.insert(key.clone(), address);
+                self.spread_what_is_provided();
+            }
+            (Operation::Suspend { service } | Operation::Withdraw { service }, _) => {
+                self.facts.withdrawn.insert(service.clone());
+            }
             (Operation::Pull { service }, Outcome::Image(image)) => {
                 self.facts.pulled.insert(service.clone());
                 self.insert_image(service, image);
             }
             (Operation::Build { service, generation }, Outcome::Image(image)) => {
                 self.facts.built.insert(service.clone(), *generation);
+                self.build_what_is_made_with(service, &image);
                 self.insert_image(service, image);
             }
             (Operation::Exchange { old, .. }, Outcome::Container(container)) => {
@@ -118,8 +132,30 @@ impl State {
         }
     }
 
+    /// What has been provided is part of the configuration of those who use it.
+    pub(super) fn spread_what_is_provided(&mut self) {
+        if !self.facts.provided.is_empty() {
+            self.project = Arc::new(self.declared.with_provided(&self.facts.provided));
+            self.facts.hashes = Facts::new(&self.project).hashes;
+        }
+    }
+
+    /// An image that is another one now makes others of those that are built with it.
+    fn build_what_is_made_with(&mut self, base: &str, image: &Image) {
+        let Some(of) = self.project.any_service(base) else { return };
+        if self.observed.images.get(&self.project.image_of(of)).is_some_and(|before| before.identity == image.identity)
+        {
+            return;
+        }
+        for (name, service) in self.project.services.iter().chain(&self.project.disabled) {
+            if service.build.iter().flat_map(Build::bases).any(|name| name == base) {
+                *self.facts.generations.entry(name.clone()).or_default() += 1;
+            }
+        }
+    }
+
     fn insert_image(&mut self, service: &str, image: Image) {
-        if let Some(service) = self.project.services.get(service) {
+        if let Some(service) = self.project.any_service(service) {
             self.observed.images.insert(self.project.image_of(service), image.clone());
             self.observed.images.insert(image.id.clone(), image);
         }

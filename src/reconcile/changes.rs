@@ -64,8 +64,10 @@ impl State {
     /// A save is a new try for what failed or exited with an error.
     fn retry(&mut self, service: &str) {
         self.facts.failures.retain(|subject, _| match subject {
-            Subject::Image(name) | Subject::Files(name) | Subject::Replica(name, _) => name != service,
-            Subject::Network(_) | Subject::Volume(_) => true,
+            Subject::Image(name) | Subject::Files(name) | Subject::Replica(name, _) | Subject::Provider(name) => {
+                name != service
+            }
+            Subject::Network(_) | Subject::Volume(_) | Subject::Model(_) => true,
         });
         self.facts.exhausted.retain(|(name, _)| name != service);
         self.back_offs.retain(|(name, _), _| name != service);

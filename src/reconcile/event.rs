@@ -9,6 +9,7 @@ use crate::change::rules::Rules;
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::operation::Operation;
 use crate::project::Project;
+use crate::project::provided::Variables;
 
 use super::notice::Notice;
 
@@ -99,6 +100,10 @@ pub enum Answer {
 pub enum Outcome {
     /// An image was built or pulled.
     Image(Image),
+    /// What a provider told.
+    Provided(Variables),
+    /// Where a model answers.
+    Model(String),
     /// The container as it is now.
     Container(Box<Container>),
     /// Nothing that needs to be known beyond that it is done.

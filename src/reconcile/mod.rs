@@ -59,6 +59,9 @@ pub struct Setup {
 /// The state of a run.
 #[derive(Debug, Clone)]
 pub struct State {
+    /// What the manifest says.
+    declared: Arc<Project>,
+    /// The same with what has been provided since.
     project: Arc<Project>,
     graph: Graph,
     goal: Goal,
@@ -132,6 +135,7 @@ impl State {
         let facts = Facts { began: setup.began, inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
         let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);
         let state = Self {
+            declared: Arc::clone(&setup.project),
             project: setup.project,
             graph,
             goal,
@@ -198,6 +202,12 @@ impl State {
             _ => None,
         };
         [settled, back_off, patience, timeout].into_iter().flatten().min()
+    }
+
+    /// The project as the run has it now: as the manifest says, with what has been provided.
+    #[must_use]
+    pub fn project(&self) -> &Arc<Project> {
+        &self.project
     }
 
     /// What is observed, for those who show it.
@@ -349,7 +359,10 @@ impl State {
         for (ticket, flight) in &mut self.in_flight {
             let void = match &flight.operation {
                 Operation::Build { service, generation } => ending || *generation < self.facts.generation(service),
-                Operation::Pull { .. } | Operation::Sync { .. } => ending,
+                Operation::Provide { .. }
+                | Operation::PrepareModel { .. }
+                | Operation::Pull { .. }
+                | Operation::Sync { .. } => ending,
                 _ => false,
             };
             if void && !flight.cancelled {

@@ -76,16 +76,19 @@ impl State {
         let Reloaded { project, services, rules, inputs } = reloaded;
         let Goal::Up(up) = &mut self.goal else { return };
         let before = std::mem::replace(&mut up.services, services);
-        let hashes = Facts::new(&project).hashes;
+        self.forget_what_is_provided_otherwise(&project);
+        let declared_before = std::mem::replace(&mut self.declared, Arc::clone(&project));
+        let old = std::mem::replace(&mut self.project, project);
+        self.facts.hashes = Facts::new(&self.project).hashes;
+        let hashes_before = Facts::new(&declared_before).hashes;
         let of_run = |hashes: &BTreeMap<String, String>, scope: &BTreeSet<String>| {
             hashes.iter().filter(|(name, _)| scope.contains(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
         };
-        let now: BTreeMap<String, String> = of_run(&hashes, &up.services);
-        let difference = Difference::of(&of_run(&self.facts.hashes, &before), &now);
-        let old = std::mem::replace(&mut self.project, project);
+        let now: BTreeMap<String, String> = of_run(&self.facts.hashes, &self.scope());
+        let difference = Difference::of(&of_run(&hashes_before, &before), &now);
+        self.spread_what_is_provided();
         self.graph = graph;
         self.rules = Some(rules);
-        self.facts.hashes = hashes;
         self.facts.inputs.extend(inputs);
         self.build_what_is_built_otherwise(&old);
         self.facts.dropped.retain(|name| !now.contains_key(name));
@@ -98,6 +101,15 @@ impl State {
         actions.push(Action::Tell(Notice::Reloaded { changed, added, removed }));
         // Networks, volumes and images that nobody has asked about so far.
         self.ask_for_listing(actions);
+    }
+
+    /// What is to be provided by another program, with other options, or is another model, has to be provided anew.
+    fn forget_what_is_provided_otherwise(&mut self, project: &Project) {
+        let before = &self.declared;
+        let asked = |project: &Project, name: &str| project.services.get(name).map(|it| it.provider.clone());
+        let provided = &mut self.facts.provided;
+        provided.services.retain(|name, _| asked(before, name) == asked(project, name));
+        provided.models.retain(|key, _| before.models.get(key) == project.models.get(key));
     }
 
     /// An image of other arguments, another target or another folder is another image.

@@ -58,7 +58,7 @@ impl Flights {
         Some(self.flights.remove(place).cause)
     }
 
-    /// Notes what a build or a pull is doing.
+    /// Notes what a build, a pull or a provider is doing.
     pub(super) fn progress(&mut self, service: &str, progress: &Progress) {
         let doing = match progress {
             Progress::Step(step) => step.clone(),
@@ -66,7 +66,13 @@ impl Flights {
             Progress::Bytes { received, total: None } => bytes(*received),
             Progress::Output(_) => return,
         };
-        let image = |operation: &Operation| matches!(operation, Operation::Build { service: of, .. } | Operation::Pull { service: of } if of == service);
+        let image = |operation: &Operation| match operation {
+            Operation::Build { service: of, .. }
+            | Operation::Pull { service: of }
+            | Operation::Provide { service: of }
+            | Operation::PrepareModel { key: of } => of == service,
+            _ => false,
+        };
         if let Some(flight) = self.flights.iter_mut().find(|flight| image(&flight.operation)) {
             flight.doing = Some(doing);
         }

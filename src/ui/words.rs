@@ -74,9 +74,12 @@ impl Said {
 /// What a notice is in words; `None` for what is not worth a line. `cause` is that of the operation, when it is known.
 pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> Option<Said> {
     Some(match notice {
-        Notice::Began { .. } | Notice::Done { operation: Operation::Create { .. } | Operation::Rename { .. }, .. } => {
-            return None;
-        }
+        // A provider that cannot stop what it provides has done nothing.
+        Notice::Began { .. }
+        | Notice::Done {
+            operation: Operation::Create { .. } | Operation::Rename { .. } | Operation::Suspend { .. },
+            ..
+        } => return None,
         Notice::Done { operation, took } => {
             let mut said = Said::new(Mark::Good, subject(operation), past(operation)).took(*took);
             said.cause = cause.and_then(telling);
@@ -192,13 +195,16 @@ pub(super) fn subject(operation: &Operation) -> String {
 pub(super) fn present(operation: &Operation) -> &'static str {
     match operation {
         Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } | Operation::Create { .. } => "creating",
+        Operation::Provide { .. } => "providing",
+        Operation::Withdraw { .. } => "withdrawing",
+        Operation::PrepareModel { .. } => "preparing",
         Operation::Pull { .. } => "pulling",
         Operation::Build { .. } => "building",
         Operation::Start { .. } => "starting",
         Operation::Exchange { .. } => "replacing",
         Operation::Rename { .. } => "renaming",
         Operation::Restart { .. } => "restarting",
-        Operation::Stop { .. } => "stopping",
+        Operation::Stop { .. } | Operation::Suspend { .. } => "stopping",
         Operation::Remove { .. }
         | Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume { .. }
@@ -210,13 +216,16 @@ pub(super) fn present(operation: &Operation) -> &'static str {
 fn past(operation: &Operation) -> String {
     match operation {
         Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } | Operation::Create { .. } => "created".into(),
+        Operation::Provide { .. } => "provided".into(),
+        Operation::Withdraw { .. } => "withdrawn".into(),
+        Operation::PrepareModel { .. } => "ready".into(),
         Operation::Pull { .. } => "image pulled".into(),
         Operation::Build { .. } => "image built".into(),
         Operation::Start { .. } => "started".into(),
         Operation::Exchange { .. } => "replaced".into(),
         Operation::Rename { .. } => "renamed".into(),
         Operation::Restart { .. } => "restarted".into(),
-        Operation::Stop { .. } => "stopped".into(),
+        Operation::Stop { .. } | Operation::Suspend { .. } => "stopped".into(),
         Operation::Remove { .. }
         | Operation::RemoveNetwork { .. }
         | Operation::RemoveVolume { .. }

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod additional_contexts;
 mod attached;
 mod commands;
 mod compose;
@@ -14,5 +15,6 @@ mod down;
 mod examples;
 mod faults;
 mod information;
+mod provider;
 mod up;
 mod watch;

@@ -2,17 +2,21 @@
 
 mod change;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use clap::Args;
 
-use super::drive::{self, View, drive};
+use super::drive::{self, View};
 use super::engine::{self, Start};
 use super::error::Error;
 use super::global::{Global, Progress};
-use super::images::{self, Ended};
+use super::images;
 use super::output::print;
 use super::session::{self, Outline};
 use super::terminal::{self, Raw};
 use super::wait::exit_code;
+use crate::dispatch::Ended;
 use crate::engine::Engine as _;
 use crate::engine::docker::Docker;
 use crate::plan::goal::{BuildPolicy, Goal, Until, Up};
@@ -94,10 +98,12 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     session::check_services(named, project.services.keys())?;
     let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
     if !arguments.no_deps {
-        let code = bring_up_dependencies(global, &docker, &project, name).await?;
-        if code != 0 {
-            return Ok(code);
+        let ended = bring_up_dependencies(global, &docker, &project, name).await?;
+        if ended.code != 0 {
+            return Ok(ended.code);
         }
+        // With what providers and models have told.
+        project = Arc::unwrap_or_clone(ended.project);
     }
     let tty = !arguments.no_tty && !arguments.detach && terminal::is_there();
     let service = change::service(&mut project, name, command, &arguments, tty)?;
@@ -128,17 +134,19 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     ended
 }
 
-/// Starts what the service needs and waits until it may start.
+/// Starts what the service needs and waits until it may start; the project with what has been provided for that.
 async fn bring_up_dependencies(
     global: &Global,
     docker: &Docker,
     project: &Project,
     service: &str,
-) -> Result<u8, Error> {
+) -> Result<Ended, Error> {
     let mut services = session::graph(project)?.with_dependencies([service]);
     services.remove(service);
-    if services.is_empty() {
-        return Ok(0);
+    let models = project.services.get(service).map(|service| service.models.keys().cloned().collect());
+    let models: BTreeSet<String> = models.unwrap_or_default();
+    if services.is_empty() && models.is_empty() {
+        return Ok(Ended { code: 0, project: Arc::new(project.clone()) });
     }
     let all_started = project
         .services
@@ -146,6 +154,7 @@ async fn bring_up_dependencies(
         .is_some_and(|service| service.depends_on.values().all(|it| it.condition == Condition::Started));
     let goal = Goal::Up(Up {
         services,
+        models,
         build: BuildPolicy::Needed,
         force_recreate: false,
         no_recreate: false,
@@ -153,7 +162,7 @@ async fn bring_up_dependencies(
         grace: None,
         until: if all_started { Until::Started } else { Until::Ready { timeout: None } },
     });
-    drive(docker.clone(), project.clone(), goal, View::brief(global)).await
+    drive::run(docker.clone(), project.clone(), goal, View::brief(global)).await
 }
 
 /// The id of the service's image, built or pulled when it is not there; or the exit code when it cannot be had.
@@ -169,14 +178,19 @@ async fn image(
     if !build && let Some(image) = look().await? {
         return Ok(Ok(image.id));
     }
-    let job = match spec::build(project, service) {
-        Some(spec) => super::build::job(docker.clone(), spec),
-        None => super::pull::job(docker.clone(), service.name.clone(), reference.clone(), service.platform.clone()),
+    let options = drive::options(global);
+    let ended = if service.build.is_some() {
+        let rounds = super::build::rounds(project, std::iter::once(service.name.as_str()))?;
+        super::build::perform(docker, project, rounds, &options, |_| ()).await
+    } else {
+        let platform = service.platform.clone();
+        let pull = super::pull::job(docker.clone(), service.name.clone(), reference.clone(), platform);
+        images::perform(project, vec![pull], &options).await
     };
-    match images::perform(project, vec![job], &drive::options(global)).await {
-        Ended::Well => {}
-        Ended::Badly(_) => return Ok(Err(1)),
-        Ended::Interrupted => return Ok(Err(130)),
+    match ended {
+        images::Ended::Well => {}
+        images::Ended::Badly(_) => return Ok(Err(1)),
+        images::Ended::Interrupted => return Ok(Err(130)),
     }
     let image = look().await?.ok_or_else(|| Error::failed(format!("image `{reference}` is not there")))?;
     Ok(Ok(image.id))

@@ -3,6 +3,7 @@
 //! What `.dockerignore` leaves out is never opened. Files are read in pieces, never whole. Nothing here talks to an
 //! engine.
 
+mod additional;
 mod pack;
 mod sink;
 
@@ -19,6 +20,7 @@ use crate::change::ignore::Patterns;
 use crate::plan::spec::BuildSpec;
 use crate::project::BuildContext;
 
+use additional::Additional;
 pub(super) use pack::PackError;
 pub(super) use sink::{Pipe, Spool};
 
@@ -37,6 +39,8 @@ pub(super) struct Context {
     dockerfile: String,
     /// Its text, where it is not a file of the context.
     added: Option<Vec<u8>>,
+    /// Further contexts that it speaks of.
+    additional: Additional,
     /// What else decides about the result: arguments, target, platform.
     settings: Vec<(String, String)>,
 }
@@ -64,10 +68,7 @@ impl Context {
             settings.extend(value.clone().map(|value| (format!("arg {name}"), value)));
         }
         settings.extend(build.target.clone().map(|target| ("target".to_owned(), target)));
-        if !build.additional_contexts.is_empty() {
-            let message = "`build.additional_contexts` is not supported: name the images in the Dockerfile's `FROM`";
-            return Err(EngineError::Refused { message: message.to_owned() });
-        }
+        let additional = Additional::find(&build.additional_contexts)?;
         for (name, value) in &build.labels {
             settings.insert(format!("label {name}"), value.clone());
         }
@@ -76,6 +77,10 @@ impl Context {
         settings.extend(spec.platform.clone().map(|platform| ("platform".to_owned(), platform)));
         let root = match &build.context {
             BuildContext::Local(root) => root,
+            BuildContext::Remote(_) if !additional.is_empty() => {
+                let message = "`build.additional_contexts` needs a context that is a folder of this machine";
+                return Err(EngineError::Refused { message: message.to_owned() });
+            }
             BuildContext::Remote(url) => {
                 settings.insert("remote".to_owned(), url.clone());
                 return Ok(Self {
@@ -83,6 +88,7 @@ impl Context {
                     patterns: Patterns::default(),
                     dockerfile: build.dockerfile.clone(),
                     added: None,
+                    additional,
                     settings: settings.into_iter().collect(),
                 });
             }
@@ -97,7 +103,14 @@ impl Context {
         let beside = clean(&root.join(format!("{}.dockerignore", build.dockerfile)));
         let patterns = patterns(&[beside, root.join(".dockerignore")])?;
         let settings = settings.into_iter().collect();
-        Ok(Self { root: Some(root.clone()), patterns, dockerfile, added, settings })
+        let mut context = Self { root: Some(root.clone()), patterns, dockerfile, added, additional, settings };
+        if !context.additional.is_empty()
+            && let Some(text) = context.dockerfile_text()
+        {
+            context.added = Some(context.additional.join(&text).into_bytes());
+            ADDED_DOCKERFILE.clone_into(&mut context.dockerfile);
+        }
+        Ok(context)
     }
 
     /// The Dockerfile's path in the context.
@@ -128,6 +141,9 @@ impl Context {
             if self.added.is_none() && self.patterns.excludes(&self.dockerfile) {
                 packer.file(&root.join(&self.dockerfile), &self.dockerfile)?;
             }
+        }
+        for folder in &self.additional.folders {
+            packer.folder_at(&folder.root, &folder.place, &folder.patterns)?;
         }
         if let Some(text) = &self.added {
             packer.bytes(ADDED_DOCKERFILE, text)?;

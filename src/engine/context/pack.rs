@@ -48,6 +48,8 @@ pub(super) struct Packer<'context, W: Write> {
     patterns: &'context Patterns,
     cancel: &'context CancellationToken,
     pending: Vec<PendingFolder>,
+    /// Where in the tar the folder at hand is: nothing, or a path that ends in `/`.
+    place: String,
 }
 
 impl<'context, W: Write> Packer<'context, W> {
@@ -57,12 +59,29 @@ impl<'context, W: Write> Packer<'context, W> {
         patterns: &'context Patterns,
         cancel: &'context CancellationToken,
     ) -> Self {
-        Self { tar: tar::Builder::new(output), hash, patterns, cancel, pending: Vec::new() }
+        Self { tar: tar::Builder::new(output), hash, patterns, cancel, pending: Vec::new(), place: String::new() }
     }
 
     /// Everything below a folder that the patterns keep.
     pub(super) fn folder(&mut self, root: &Path) -> Result<(), PackError> {
         self.below(root, "")
+    }
+
+    /// A folder, and everything below it that the patterns keep, at this path in the tar.
+    pub(super) fn folder_at(
+        &mut self,
+        root: &Path,
+        place: &str,
+        patterns: &'context Patterns,
+    ) -> Result<(), PackError> {
+        let metadata = fs::metadata(root).map_err(|error| failed(root, error))?;
+        self.directory(root, place, &metadata)?;
+        let before = std::mem::replace(&mut self.patterns, patterns);
+        self.place = format!("{place}/");
+        let packed = self.below(root, "");
+        self.place.clear();
+        self.patterns = before;
+        packed
     }
 
     /// One file under this path, whatever the patterns say.
@@ -159,14 +178,16 @@ impl<'context, W: Write> Packer<'context, W> {
 
     fn directory(&mut self, path: &Path, relative: &str, metadata: &Metadata) -> Result<(), PackError> {
         let mode = mode(metadata, 0o755);
-        self.note('d', relative, mode);
+        let relative = format!("{}{relative}", self.place);
+        self.note('d', &relative, mode);
         let mut header = header(tar::EntryType::Directory, mode, modified(metadata));
         self.tar.append_data(&mut header, relative, io::empty()).map_err(|error| failed(path, error))
     }
 
     fn link(&mut self, path: &Path, relative: &str, metadata: &Metadata) -> Result<(), PackError> {
         let target = fs::read_link(path).map_err(|error| failed(path, error))?;
-        self.note('l', relative, 0o777);
+        let relative = format!("{}{relative}", self.place);
+        self.note('l', &relative, 0o777);
         let text = target.to_string_lossy();
         self.hash.update(format!("{} {text}\n", text.len()));
         let mut header = header(tar::EntryType::Symlink, 0o777, modified(metadata));
@@ -178,7 +199,8 @@ impl<'context, W: Write> Packer<'context, W> {
         // What was opened counts, not what was listed.
         let length = file.metadata().map_err(|error| failed(path, error))?.len();
         let mode = mode(metadata, 0o644);
-        self.note('f', relative, mode);
+        let relative = format!("{}{relative}", self.place);
+        self.note('f', &relative, mode);
         self.hash.update(format!("{length}\n"));
         let mut header = header(tar::EntryType::Regular, mode, modified(metadata));
         header.set_size(length);

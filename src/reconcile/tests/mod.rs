@@ -1,5 +1,8 @@
 //! Transcripts: what happens, and what is then done, as text.
 
+mod bases;
+mod provided;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +29,16 @@ fn attached() -> Until {
 
 impl Run {
     fn new(project: Project, until: Until) -> Self {
+        let goal = Goal::Up(up(&project, until));
+        Self::towards(project, goal)
+    }
+
+    fn towards(project: Project, goal: Goal) -> Self {
         let project = Arc::new(project);
         let setup = Setup {
             began: 0,
             project: project.clone(),
-            goal: Goal::Up(up(&project, until)),
+            goal,
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
             inputs: BTreeMap::new(),
             initial_syncs: BTreeMap::new(),
