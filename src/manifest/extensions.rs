@@ -21,7 +21,13 @@ pub struct Extra {
 impl Extra {
     /// Puts it into the model, where its place is still there.
     pub fn insert(&self, model: &mut Json) {
-        let Some(place) = self.path.iter().try_fold(model, |node, part| step(node, part)) else { return };
+        let Some((last, above)) = self.path.split_last() else { return };
+        let Some(parent) = above.iter().try_fold(model, |node, part| step(node, part)) else { return };
+        // An attribute in which nothing else is written is not in the model; a resource that is not there is not used.
+        if let (Json::Object(attributes), [_, _, ..]) = (&mut *parent, above) {
+            attributes.entry(last.to_string()).or_insert_with(|| Json::Object(Map::new()));
+        }
+        let Some(place) = step(parent, last) else { return };
         match (place, &self.key) {
             (Json::Object(map), Some(key)) if !map.contains_key(&**key) => {
                 map.insert(key.to_string(), self.value.clone());

@@ -9,7 +9,7 @@ use super::environment::{EnvFileError, read_env_file, shown};
 use super::interpolate::{BUDGET, Filling};
 use super::merge::{Noted, merge};
 use super::nearest::nearest;
-use super::node::{Map, Node};
+use super::node::{Map, Node, Value};
 use super::parse::parse;
 use super::problem::{Place, Problem, Source, Sources};
 use super::trail::{Origins, Trail};
@@ -231,8 +231,14 @@ impl<'a> Assembly<'a> {
             self.fill_in(document, variables);
         }
         self.including.push(first);
-        let whole = self.assemble(documents, directory, variables);
+        let mut whole = self.assemble(documents, directory, variables);
         self.including.pop();
+        for service in whole.iter_mut().filter_map(|whole| whole.as_map_mut()?.get_mut("services")?.value.as_map_mut())
+        {
+            let environments =
+                service.entries.iter_mut().filter_map(|it| it.value.as_map_mut()?.get_mut("environment"));
+            environments.for_each(|environment| give_values(&mut environment.value, variables));
+        }
         whole
     }
 
@@ -290,6 +296,28 @@ impl<'a> Assembly<'a> {
                 None => problem.hint(format!("known are `{}`", known.join("`, `"))),
             });
         }
+    }
+}
+
+/// Gives the variables of a service that are named without a value those that they have here.
+fn give_values(environment: &mut Node, variables: &Variables) {
+    match &mut environment.value {
+        Value::List(items) => {
+            for item in items {
+                let given = item.as_text().and_then(|name| Some(format!("{name}={}", variables.get(name)?)));
+                if let Some(given) = given {
+                    *item = Node::text(given, item.place);
+                }
+            }
+        }
+        Value::Map(map) => {
+            for entry in map.entries.iter_mut().filter(|entry| entry.value.is_null()) {
+                if let Some(value) = variables.get(&*entry.key) {
+                    entry.value = Node::text(value.clone(), entry.value.place);
+                }
+            }
+        }
+        Value::Scalar(_) => {}
     }
 }
 

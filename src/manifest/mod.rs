@@ -227,6 +227,10 @@ fn gather<'a>(request: &'a Request, loader: &'a dyn Loader) -> Result<Gathered<'
         return Err(Failure { problems, sources: assembly.sources, draft: None });
     };
     merge::drop_reset(&mut tree);
+    if tree.as_map().is_some_and(|map| map.entries.is_empty()) {
+        let problem = Problem::error("the manifest is empty").at(tree.place);
+        assembly.problems.push(problem.hint("begin with `services:`"));
+    }
     let origin =
         Origin { name, directory: found.directory, files: found.files, environment_files: environment.files.clone() };
     Ok(Gathered { assembly, tree, origin, environment })
@@ -235,7 +239,8 @@ fn gather<'a>(request: &'a Request, loader: &'a dyn Loader) -> Result<Gathered<'
 /// The finished tree → the project.
 fn finish(request: &Request, gathered: Gathered<'_>) -> Result<Loaded, Failure> {
     let Gathered { mut assembly, tree, origin, environment } = gathered;
-    let context = Context::new(&assembly.sources, assembly.home.as_deref(), request.steps.paths);
+    let relative_to = (!request.steps.paths).then_some(origin.directory.as_path());
+    let context = Context::new(&assembly.sources, assembly.home.as_deref(), relative_to);
     let mut sections = sections::read(&tree, &context);
     let mut extras = extensions::extensions(&tree);
     if !request.steps.interpolate {

@@ -54,6 +54,14 @@ pub(super) fn is_drive(source: &str) -> bool {
     matches!(source.as_bytes(), [drive, b':', ..] if drive.is_ascii_alphabetic())
 }
 
+/// The way from one folder to another, both absolute; empty when they are the same.
+pub(super) fn relative(from: &str, to: &str) -> String {
+    let (from, to): (Vec<&str>, Vec<&str>) = (from.split('/').collect(), to.split('/').collect());
+    let same = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..", from.len() - same);
+    up.chain(to[same..].iter().copied()).collect::<Vec<_>>().join("/")
+}
+
 /// The path inside a container, cleaned when it is absolute.
 pub(super) fn clean_target(target: &str) -> String {
     if target.starts_with('/') { clean(target) } else { target.to_owned() }
@@ -82,7 +90,15 @@ pub(super) fn clean(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{absolute, clean};
+    use super::{absolute, clean, relative};
+
+    #[test]
+    fn the_way_from_a_folder_to_another_goes_up_no_further_than_it_has_to() {
+        for (to, expected) in [("/a/b", ""), ("/a/b/c/d", "c/d"), ("/a/x", "../x"), ("/", "../..")] {
+            let to = to.trim_end_matches('/');
+            assert_eq!(relative("/a/b", to), expected);
+        }
+    }
 
     #[test]
     fn paths_are_cleaned_without_looking_at_the_disk() {

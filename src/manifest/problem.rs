@@ -225,6 +225,11 @@ impl Sources {
         self.files.get(file as usize)
     }
 
+    /// Every file, by its number.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
     /// Where a file of variables sets one: its last line that begins so.
     pub(crate) fn definition(&self, file: u32, name: &str) -> Option<Place> {
         let text = &self.get(file)?.text;

@@ -200,12 +200,14 @@ fn busy() -> i64 {
 #[test]
 fn a_bomb_takes_little_time_and_memory() {
     const ALONE: &str = "HOIST_TEST_BOMBS";
+    // The promise is 100 ms; a build without optimisation is several times slower.
+    let most = if cfg!(debug_assertions) { 400 } else { 100 };
     if std::env::var_os(ALONE).is_some() {
         for (number, bomb) in bombs().iter().enumerate() {
             let begun = busy();
             load_text(bomb);
             let took = busy() - begun;
-            assert!(took < 100, "bomb {number} took {took} ms");
+            assert!(took < most, "bomb {number} took {took} ms");
             assert!(peak() < 100, "bomb {number} took {} MiB", peak());
         }
         return;

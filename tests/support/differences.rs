@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     Loaded,
     /// Both print something else.
     Printed,
+    /// An argument with which docker compose holds text that still names variables against its schema.
+    Unfilled,
 }
 
 /// The list.
@@ -31,6 +33,7 @@ impl Differences {
                 "refused" => Kind::Refused,
                 "loaded" => Kind::Loaded,
                 "printed" => Kind::Printed,
+                "unfilled" => Kind::Unfilled,
                 other => panic!("no kind of difference: {other}"),
             };
             assert!(!pattern.is_empty() && !reason.is_empty(), "without a pattern or a reason: {line}");

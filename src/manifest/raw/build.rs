@@ -124,7 +124,10 @@ impl Rebase for Form<Build> {
     fn rebase(&mut self, base: &str, home: Option<&str>) -> Result<(), String> {
         let build = &mut self.0;
         build.context = paths::context(&build.context, base, home);
-        for context in build.additional_contexts.0.values_mut().flatten() {
+        for (name, context) in &mut build.additional_contexts.0 {
+            let Some(context) = context else {
+                return Err(format!("the additional context `{name}` names nothing\nwrite `{name}=FOLDER`"));
+            };
             *context = paths::additional_context(context, base, home);
         }
         for key in build.ssh.0.values_mut().flatten() {

@@ -3,7 +3,7 @@
 use super::Blank;
 use super::forms::Labels;
 use super::limits::{DeviceCount, MemoryText};
-use super::scalars::{Real, Span, Texts, Whole};
+use super::scalars::{Real, Span, Texts, Whole, Within};
 
 /// How the service is deployed.
 #[derive(Debug, Clone, PartialEq, Default, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
@@ -41,7 +41,7 @@ raw! {
     /// How containers are exchanged.
     UpdateConfig {
         /// How many at a time.
-        parallelism: Option<Whole>,
+        parallelism: Option<Within<0, { i64::MAX }>>,
         /// The time between two groups.
         delay: Option<Span>,
         /// What happens when an update fails: `continue`, `rollback` or `pause`.
@@ -157,7 +157,7 @@ raw! {
         /// How containers are spread over nodes.
         preferences: Vec<Preference>,
         /// How many run on one node at most.
-        max_replicas_per_node: Option<Whole>,
+        max_replicas_per_node: Option<Within<0, { i64::MAX }>>,
     }
 }
 

@@ -1,5 +1,7 @@
 //! `develop`: what happens when files change; and commands that are run inside a container.
 
+use serde::de::{self, Deserialize, Deserializer};
+
 use super::Blank;
 use super::forms::{KeyValues, OneOrMany};
 use super::scalars::{Command, Flag, HostPath};
@@ -8,6 +10,7 @@ raw! {
     /// What happens while you work on the service.
     Develop {
         /// Rules for changed files.
+        #[serde(deserialize_with = "rules")]
         watch: Vec<Watch>,
     }
 }
@@ -30,6 +33,25 @@ raw! {
         /// Copy all files when watching begins.
         initial_sync: Flag,
     }
+}
+
+/// Reads rules; those that copy have to say where to.
+fn rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Watch>, D::Error> {
+    struct Rule(Watch);
+
+    impl<'de> Deserialize<'de> for Rule {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let watch = Watch::deserialize(deserializer)?;
+            let copies = matches!(watch.action, Some(Action::Sync | Action::SyncRestart | Action::SyncExec));
+            if copies && watch.target.is_empty() {
+                let hint = "say with `target` where the files lie in the container";
+                return Err(de::Error::custom(format!("a rule that copies files needs a target\n{hint}")));
+            }
+            Ok(Self(watch))
+        }
+    }
+
+    Ok(Vec::<Rule>::deserialize(deserializer)?.into_iter().map(|Rule(watch)| watch).collect())
 }
 
 /// What a change leads to.

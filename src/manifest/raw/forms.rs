@@ -129,45 +129,45 @@ impl<'de, T: Deserialize<'de> + ShortForm> Deserialize<'de> for Form<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Scalar(pub(crate) Option<String>);
 
+struct ScalarVisitor;
+
+impl Visitor<'_> for ScalarVisitor {
+    type Value = Scalar;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(ONE_VALUE)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar(Some(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
+        Ok(Scalar(Some(value.to_string())))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
+        Ok(Scalar(Some(value.to_string())))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
+        Ok(Scalar(Some(value.to_string())))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Scalar, E> {
+        if !value.is_finite() {
+            return Err(E::custom("a number that is infinite or none cannot stand here\nwrite it in quotes"));
+        }
+        Ok(Scalar(Some(float_text(value))))
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
+        Ok(Scalar(None))
+    }
+}
+
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str(ONE_VALUE)
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar(Some(text.to_owned())))
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(Some(value.to_string())))
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Scalar, E> {
-                if !value.is_finite() {
-                    return Err(E::custom("a number that is infinite or none cannot stand here\nwrite it in quotes"));
-                }
-                Ok(Scalar(Some(float_text(value))))
-            }
-
-            fn visit_unit<E>(self) -> Result<Scalar, E> {
-                Ok(Scalar(None))
-            }
-        }
-
         deserializer.deserialize_any(ScalarVisitor)
     }
 }
@@ -288,8 +288,8 @@ pub(crate) struct Options(pub(crate) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Options {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = BTreeMap::<String, Scalar>::deserialize(deserializer)?;
-        Ok(Self(values.into_iter().map(|(key, value)| (key, value.0.unwrap_or_default())).collect()))
+        let values = BTreeMap::<String, OptionValue>::deserialize(deserializer)?;
+        Ok(Self(values.into_iter().map(|(key, OptionValue(value))| (key, value)).collect()))
     }
 }
 
@@ -305,7 +305,46 @@ impl JsonSchema for Options {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "null"] } })
+        json_schema!({ "type": "object", "additionalProperties": { "type": ["string", "number", "null"] } })
+    }
+}
+
+/// Text or a number, as text; nothing is empty.
+struct OptionValue(String);
+
+impl<'de> Deserialize<'de> for OptionValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OptionVisitor;
+
+        impl Visitor<'_> for OptionVisitor {
+            type Value = OptionValue;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text or a number")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<OptionValue, E> {
+                Ok(OptionValue(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<OptionValue, E> {
+                Ok(OptionValue(value.to_string()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<OptionValue, E> {
+                Ok(OptionValue(value.to_string()))
+            }
+
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<OptionValue, E> {
+                ScalarVisitor.visit_f64(value).map(|Scalar(text)| OptionValue(text.unwrap_or_default()))
+            }
+
+            fn visit_unit<E>(self) -> Result<OptionValue, E> {
+                Ok(OptionValue(String::new()))
+            }
+        }
+
+        deserializer.deserialize_any(OptionVisitor)
     }
 }
 

@@ -55,7 +55,6 @@ impl<'de> Deserialize<'de> for ExtraHosts {
 fn sorted(hosts: Vec<(String, String)>) -> ExtraHosts {
     let mut lines: Vec<String> = hosts.into_iter().map(|(name, address)| format!("{name}={address}")).collect();
     lines.sort();
-    lines.dedup();
     ExtraHosts(lines)
 }
 

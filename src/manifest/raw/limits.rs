@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use super::deploy::DeviceRequest;
 use super::fields::fields_of;
 use super::forms::{Short, ShortForm};
-use super::scalars::{Size, Whole};
+use super::scalars::{Size, Whole, Within};
 use crate::manifest::value::size;
 
 /// A limit of the processes of a container.
@@ -295,7 +295,7 @@ raw! {
     /// Limits of a container's use of block devices.
     BlkioConfig {
         /// The share among containers, from 10 to 1000.
-        weight: Option<Whole>,
+        weight: Option<Within<0, 65_535>>,
         /// The share among containers, by device.
         weight_device: Vec<BlkioWeight>,
         /// Most bytes read a second, by device.
@@ -328,5 +328,5 @@ pub(crate) struct BlkioWeight {
     pub(crate) path: String,
     /// The share, from 10 to 1000.
     #[serde(default, rename(serialize = "Weight"))]
-    pub(crate) weight: Whole,
+    pub(crate) weight: Within<0, 65_535>,
 }

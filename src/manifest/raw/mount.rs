@@ -258,6 +258,8 @@ fn sourced(source: &str, target: &str, options: &str) -> Mount {
     if paths::is_bind_source(source) || paths::is_drive(source) {
         mount.r#type = MountType::Bind;
         mount.bind = Some(bind);
+        // A bind is never filled, yet docker compose passes it on.
+        mount.volume = volume.nocopy.0.then_some(volume);
     } else {
         // A label of `SELinux` is a bind's, yet engines take it for volumes too.
         let labelled = BindOptions { create_host_path: None, ..bind };

@@ -8,6 +8,7 @@ mod error;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 
 use serde::de::{self, Deserialize, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
@@ -41,8 +42,8 @@ pub(super) const NULLABLE: &str = "$nullable";
 
 /// What the reading of one manifest shares.
 pub(super) struct Context<'a> {
-    /// Make paths absolute.
-    absolute: bool,
+    /// Where paths stay relative: the way from the project's folder to that of each file.
+    relative: Option<Vec<String>>,
     pub(super) sources: &'a Sources,
     /// The home folder, for `~`.
     pub(super) home: Option<&'a str>,
@@ -55,9 +56,14 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(sources: &'a Sources, home: Option<&'a str>, absolute: bool) -> Self {
+    /// Paths are made absolute, or relative to a folder.
+    pub(super) fn new(sources: &'a Sources, home: Option<&'a str>, relative_to: Option<&Path>) -> Self {
+        let ways = |folder: &Path| {
+            let folder = folder.to_string_lossy().into_owned();
+            sources.iter().map(|source| paths::relative(&folder, &source.base)).collect()
+        };
         Self {
-            absolute,
+            relative: relative_to.map(ways),
             sources,
             home,
             problems: RefCell::default(),
@@ -172,8 +178,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The folder that relative paths start from.
     fn base(&self) -> &'a str {
-        self.context.sources.get(self.node.place.file).map_or("/", |source| &source.base)
+        let file = self.node.place.file;
+        match &self.context.relative {
+            Some(ways) => ways.get(file as usize).map_or("", String::as_str),
+            None => self.context.sources.get(file).map_or("/", |source| &source.base),
+        }
     }
 
     fn integer(&self) -> Result<i64, Error> {
@@ -288,12 +299,10 @@ impl<'de> de::Deserializer<'de> for Reader<'de> {
         match name {
             PATH => match self.text()? {
                 "" => Err(Error::new("the path is empty".to_owned())),
-                path if !self.context.absolute => visitor.visit_str(path),
                 path => visitor.visit_string(paths::absolute(path, self.base(), self.context.home)),
             },
             BASED => {
-                // Without a folder to start from, paths stay as they are.
-                let base = if self.context.absolute { self.base() } else { "" };
+                let base = self.base();
                 visitor.visit_seq(Based::new(base, self.context.home.unwrap_or_default(), self))
             }
             PLACED => visitor.visit_seq(Placed::new(self)),
