@@ -264,7 +264,8 @@ fn name_resources(sections: &mut Sections, project: &str, assembly: &mut Assembl
         if name_one(&mut volume.name, key, project, &mut volume.external) {
             deprecated.push(("volumes", key.clone()));
         }
-        let local = volume.driver == "local" && volume.driver_opts.0.get("o").is_some_and(|option| option == "bind");
+        let is_bind = || volume.driver_opts.0.get("o").is_some_and(|option| option == "bind");
+        let local = assembly.steps.paths && volume.driver == "local" && is_bind();
         let place = locate(tree, &["volumes", key]);
         let base = place.and_then(|place| assembly.sources.get(place.file)).map(|source| source.base.clone());
         if let (true, Some(base), Some(device)) = (local, base, volume.driver_opts.0.get_mut("device")) {

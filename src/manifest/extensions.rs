@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value as Json};
 
 use super::node::{Node, Value};
+use super::raw::port::ports_in;
 use super::sections::json;
 
 /// A value beside the model: where it belongs, and what it is.
@@ -78,7 +79,10 @@ fn below(node: &Node, path: &mut Vec<Box<str>>, wanted: &mut dyn FnMut(&Node, &s
     match &node.value {
         Value::Scalar(_) => {}
         Value::List(items) => {
-            for (at, item) in items.iter().enumerate() {
+            let are_ports =
+                matches!(&path[..], [section, _, attribute] if &**section == "services" && &**attribute == "ports");
+            let mut at = 0;
+            for item in items {
                 if wanted(item, "") {
                     found.push(Extra { path: path.clone(), key: None, value: json(item) });
                 } else if !matches!(item.value, Value::Scalar(_)) {
@@ -86,6 +90,8 @@ fn below(node: &Node, path: &mut Vec<Box<str>>, wanted: &mut dyn FnMut(&Node, &s
                     below(item, path, wanted, found);
                     path.pop();
                 }
+                // A range is as many ports in the model.
+                at += item.as_text().filter(|_| are_ports).map_or(1, ports_in);
             }
         }
         Value::Map(map) => {

@@ -299,25 +299,15 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// Gives the variables of a service that are named without a value those that they have here.
+/// Gives the variables of a service that are listed without a value those that they have here. In a mapping they wait
+/// for the project's own, as docker compose has it.
 fn give_values(environment: &mut Node, variables: &Variables) {
-    match &mut environment.value {
-        Value::List(items) => {
-            for item in items {
-                let given = item.as_text().and_then(|name| Some(format!("{name}={}", variables.get(name)?)));
-                if let Some(given) = given {
-                    *item = Node::text(given, item.place);
-                }
-            }
+    let Value::List(items) = &mut environment.value else { return };
+    for item in items {
+        let given = item.as_text().and_then(|name| Some(format!("{name}={}", variables.get(name)?)));
+        if let Some(given) = given {
+            *item = Node::text(given, item.place);
         }
-        Value::Map(map) => {
-            for entry in map.entries.iter_mut().filter(|entry| entry.value.is_null()) {
-                if let Some(value) = variables.get(&*entry.key) {
-                    entry.value = Node::text(value.clone(), entry.value.place);
-                }
-            }
-        }
-        Value::Scalar(_) => {}
     }
 }
 

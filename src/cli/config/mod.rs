@@ -322,7 +322,7 @@ fn small_keys(service: &mut Value) {
 /// Takes out the mappings that programs expect even when nothing is in them.
 fn without_empty(value: &mut Value) {
     let is_empty = |value: &Value| match value {
-        Value::Object(map) => map.values().all(Value::is_null),
+        Value::Object(map) => map.iter().all(|(key, value)| value.is_null() && !key.starts_with("x-")),
         _ => false,
     };
     match value {

@@ -44,6 +44,9 @@ impl<'de> Deserialize<'de> for ExtraHosts {
                 while let Some(Line(name, address)) = items.next_element()? {
                     hosts.push((name, address));
                 }
+                // A list may have been merged, and says what each of its parts says once.
+                hosts.sort();
+                hosts.dedup();
                 Ok(sorted(hosts))
             }
         }

@@ -236,6 +236,11 @@ pub(crate) fn from_short(text: &str) -> Result<Vec<Port>, String> {
     Ok(ports)
 }
 
+/// How many ports a short form stands for.
+pub(crate) fn ports_in(text: &str) -> usize {
+    from_short(text).map_or(1, |ports| ports.len())
+}
+
 /// The ports of a service: every item of the list, ranges expanded, each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ports(pub(crate) Vec<Port>);
