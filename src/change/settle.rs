@@ -32,6 +32,12 @@ impl Settle {
         burst.count = burst.count.saturating_add(count);
     }
 
+    /// When the burst began.
+    #[must_use]
+    pub fn began(&self) -> Option<Duration> {
+        self.burst.as_ref().map(|burst| burst.began)
+    }
+
     /// When to act, or `None` when nothing changed.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {

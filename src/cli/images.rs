@@ -73,7 +73,7 @@ async fn one(job: Job, messages: mpsc::Sender<Message>, cancel: CancellationToke
     let Job { operation, perform } = job;
     let service = operation.service().unwrap_or_default().to_owned();
     let begun = Instant::now();
-    tell(&messages, Notice::Began { operation: operation.clone(), cause: Cause::Asked }).await;
+    tell(&messages, Notice::Began { operation: operation.clone(), cause: Cause::Asked, edit: None }).await;
     let (sender, mut news) = mpsc::channel(NEWS);
     let forward = async {
         while let Some(progress) = news.recv().await {
@@ -83,12 +83,16 @@ async fn one(job: Job, messages: mpsc::Sender<Message>, cancel: CancellationToke
     let (result, ()) = tokio::join!(perform(sender, cancel), forward);
     let succeeded = result.is_ok();
     let notice = match result {
-        Ok(_) => Notice::Done { operation, took: begun.elapsed() },
+        Ok(_) => Notice::Done { operation, took: begun.elapsed(), edit: None },
         Err(EngineError::Cancelled) => Notice::Cancelled { operation },
-        Err(EngineError::BuildFailed { message, output }) => {
-            Notice::Failed { operation, reason: message, output, still_running: false }
+        Err(error) => {
+            let reason = error.to_string();
+            let output = match error {
+                EngineError::BuildFailed { output, .. } => output,
+                _ => Vec::new(),
+            };
+            Notice::Failed { operation, reason, output, still_running: false, edit: None }
         }
-        Err(error) => Notice::Failed { operation, reason: error.to_string(), output: Vec::new(), still_running: false },
     };
     tell(&messages, notice).await;
     succeeded

@@ -1,10 +1,12 @@
 //! The loop: an event comes in, [`step`] says what to do, and it is begun. The loop spawns and cancels; it never waits
 //! for anything but the next event, so no build makes it deaf to Ctrl-C or to the next save.
 
+mod exchange;
 mod link;
 mod perform;
 mod prepare;
 mod signals;
+mod sync;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -129,6 +131,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         outbox: VecDeque::new(),
         operations: BTreeMap::new(),
         probes: BTreeMap::new(),
+        backups: sync::Backups::default(),
         tasks: TaskTracker::new(),
         followers: TaskTracker::new(),
         cancel: CancellationToken::new(),
@@ -157,6 +160,7 @@ struct Dispatcher<E> {
     outbox: VecDeque<Message>,
     operations: BTreeMap<Ticket, CancellationToken>,
     probes: BTreeMap<ContainerId, CancellationToken>,
+    backups: sync::Backups,
     tasks: TaskTracker,
     followers: TaskTracker,
     cancel: CancellationToken,
@@ -284,6 +288,7 @@ impl<E: Engine> Dispatcher<E> {
                     self.spawn(link::observe(engine, name, wanted, self.events.clone()));
                 }
                 Action::Reload => self.reload(),
+                Action::ReadInputs { service, generation } => self.read_inputs(service, generation),
                 Action::Probe { service, container, urgent } => self.probe(&service, container, urgent),
                 Action::StopProbe { container } => {
                     if let Some(token) = self.probes.remove(&container) {
@@ -342,12 +347,23 @@ impl<E: Engine> Dispatcher<E> {
             cancel: token,
             context: perform::Context::of(self.state.project(), self.state.observed(), &operation),
             operation,
+            backups: self.backups.clone(),
+            parts: std::sync::Mutex::default(),
         };
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let answer = job.answer().await;
+            let (answer, parts) = job.answer().await;
             // The loop is gone when nobody receives, and then nobody needs the answer.
-            let _ = events.send(Event::Answered { ticket, answer }).await;
+            let _ = events.send(Event::Answered { ticket, answer, parts }).await;
+        });
+    }
+
+    /// Reads what a service's image is built from.
+    fn read_inputs(&self, service: String, generation: u64) {
+        let (project, events) = (Arc::clone(self.state.project()), self.events.clone());
+        self.spawn(async move {
+            let digest = prepare::digest(&project, &service).await;
+            let _ = events.send(Event::InputsRead { service, generation, digest }).await;
         });
     }
 
@@ -356,11 +372,12 @@ impl<E: Engine> Dispatcher<E> {
         else {
             return;
         };
+        let Some(observed) = self.state.observed().containers.get(&container).cloned() else { return };
         let token = self.cancel.child_token();
         self.probes.insert(container.clone(), token.clone());
         let (engine, events) = (self.engine.clone(), self.events.clone());
         self.tasks.spawn(async move {
-            if token.run_until_cancelled(until_healthy(&engine, &container, &check, urgent)).await == Some(true) {
+            if token.run_until_cancelled(until_healthy(&engine, &observed, &check, urgent)).await == Some(true) {
                 let _ = events.send(Event::ProbePassed { container }).await;
             }
         });

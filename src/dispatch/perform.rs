@@ -1,24 +1,23 @@
 //! Operations → calls to the engine. Each is a fixed sequence; nothing is decided here.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::change::SyncFiles;
+use super::sync::Backups;
 use crate::engine::{Engine, EngineError, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
 use crate::plan::operation::Operation;
 use crate::plan::{replicas_of, spec};
 use crate::project::{Hook, Project, Service};
 use crate::provider::{self, ProviderError};
-use crate::reconcile::event::{Answer, Failure, Outcome};
+use crate::reconcile::event::{Answer, Failure, Outcome, Part, Parts};
 use crate::reconcile::notice::Notice;
 use crate::ui::{Line, Message};
-use crate::watch::tar::sync_tar;
 
 /// How much news of a build may wait to be printed.
 const PROGRESS: usize = 256;
@@ -32,6 +31,9 @@ pub(super) struct Job<E> {
     pub(super) cancel: CancellationToken,
     pub(super) context: Context,
     pub(super) operation: Operation,
+    pub(super) backups: Backups,
+    /// How long the parts took so far.
+    pub(super) parts: Mutex<Parts>,
 }
 
 /// What of the observed state a container is made with.
@@ -40,15 +42,15 @@ pub(super) struct Context {
     image_id: String,
     /// The containers whose namespaces or volumes it uses, by service.
     companions: BTreeMap<String, ContainerId>,
-    /// Whether the container that an exchange replaces ran.
-    was_running: bool,
+    /// The containers that run, of those that files are copied into.
+    running: BTreeSet<ContainerId>,
 }
 
 impl Context {
     pub(super) fn of(project: &Project, observed: &Observed, operation: &Operation) -> Self {
-        if let Operation::Exchange { old, .. } = operation {
-            let was_running = observed.containers.get(old).is_some_and(|old| old.state.is_running());
-            return Self { was_running, ..Self::default() };
+        if let Operation::Sync { containers, .. } = operation {
+            let runs = |id: &&ContainerId| observed.containers.get(*id).is_some_and(|it| it.state.is_running());
+            return Self { running: containers.iter().filter(runs).cloned().collect(), ..Self::default() };
         }
         let Operation::Create { service, .. } = operation else { return Self::default() };
         let Some(service) = project.services.get(service) else { return Self::default() };
@@ -59,17 +61,18 @@ impl Context {
         let companions = service.companions().filter_map(companion).collect();
         let image = observed.images.get(&project.image_of(service));
         let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
-        Self { image_id, companions, was_running: false }
+        Self { image_id, companions, running: BTreeSet::new() }
     }
 }
 
 type Performed = Result<Outcome, EngineError>;
 
 impl<E: Engine> Job<E> {
-    /// Carries the operation out. It answers whatever happens.
-    pub(super) async fn answer(self) -> Answer {
+    /// Carries the operation out, and says how long its parts took. It answers whatever happens.
+    pub(super) async fn answer(self) -> (Answer, Parts) {
         let performed = std::panic::AssertUnwindSafe(self.perform()).catch_unwind().await;
-        match performed {
+        let parts = std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = match performed {
             Ok(Ok(outcome)) => Answer::Done(outcome),
             Ok(Err(EngineError::Cancelled)) => Answer::Cancelled,
             Ok(Err(error)) => Answer::Failed(failure(error)),
@@ -78,7 +81,21 @@ impl<E: Engine> Job<E> {
                 output: Vec::new(),
                 unreachable: false,
             }),
-        }
+        };
+        (answer, parts)
+    }
+
+    /// Notes how long a part takes.
+    pub(super) async fn timed<T>(&self, part: Part, future: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let outcome = future.await;
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push((part, began.elapsed()));
+        outcome
+    }
+
+    /// Whether a container ran when the operation was begun.
+    pub(super) fn is_running(&self, id: &str) -> bool {
+        self.context.running.contains(id)
     }
 
     async fn perform(&self) -> Performed {
@@ -98,20 +115,24 @@ impl<E: Engine> Job<E> {
             Operation::PrepareModel { key } => self.prepare_model(key).await,
             Operation::Pull { service } => self.pull(service).await,
             Operation::Build { service, .. } => self.build(service).await,
+            Operation::Tag { service, from, .. } => self.tag(service, from).await,
             Operation::Create { service, number, replaces } => {
                 self.create(service, *number, replaces.as_deref()).await.map(container)
             }
             Operation::Start { service, container: id, .. } => self.start(service, id).await.map(container),
-            Operation::Exchange { service, number, old, new } => {
-                self.exchange(service, *number, old, new).await.map(container)
+            Operation::Exchange { service, old, new, .. } => self.exchange(service, old, new).await.map(container),
+            Operation::Promote { service, number, old, new } => {
+                self.promote(service, *number, old, new).await.map(container)
             }
+            Operation::Revert { service, old, new, .. } => self.revert(service, old, new).await,
+            Operation::Restore { service, container: id, .. } => self.restore(service, id).await,
             Operation::Rename { service, number, container: id } => {
                 self.rename(service, *number, id).await?;
                 Ok(engine.container(id).await?.map_or(Outcome::Nothing, container))
             }
             Operation::Restart { service, container: id, .. } => {
-                self.stop(service, id).await?;
-                self.start(service, id).await.map(container)
+                self.timed(Part::Stop, self.stop(service, id)).await?;
+                self.timed(Part::Start, self.start(service, id)).await.map(container)
             }
             Operation::Stop { service, container: id, .. } => {
                 Ok(self.stop(service, id).await?.map_or(Outcome::Nothing, container))
@@ -120,7 +141,7 @@ impl<E: Engine> Job<E> {
                 self.stop(service, id).await?;
                 engine.remove_container(id, *volumes).await.map(nothing)
             }
-            Operation::Sync { containers, files, exec, .. } => self.sync(containers, files, exec).await,
+            Operation::Sync { containers, files, exec, keep, .. } => self.sync(containers, files, exec, *keep).await,
             Operation::RemoveNetwork { name } => engine.remove_network(name).await.map(nothing),
             Operation::RemoveVolume { name } => engine.remove_volume(name).await.map(nothing),
             Operation::RemoveImage { image } => engine.remove_image(image).await.map(nothing),
@@ -171,6 +192,15 @@ impl<E: Engine> Job<E> {
         outcome.map(Outcome::Image)
     }
 
+    /// What was built for one service is another's image too.
+    async fn tag(&self, service: &str, from: &str) -> Performed {
+        let of = |name: &str| self.project.any_service(name).map(|service| self.project.image_of(service));
+        let (Some(image), Some(built)) = (of(service), of(from)) else { return Ok(Outcome::Nothing) };
+        self.engine.tag_image(&built, &image).await?;
+        let gone = || EngineError::NotFound { message: format!("the image `{image}` is gone") };
+        self.engine.image(&image).await?.ok_or_else(gone).map(Outcome::Image)
+    }
+
     /// A sender for progress, and the future that passes it on until the sender is dropped.
     fn forward_progress(&self, service: &str) -> (mpsc::Sender<Progress>, impl Future<Output = ()>) {
         let (sender, mut receiver) = mpsc::channel(PROGRESS);
@@ -198,7 +228,7 @@ impl<E: Engine> Job<E> {
     }
 
     /// Starts a container and runs what its service runs then.
-    async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
+    pub(super) async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
         let started = self.engine.start_container(id).await?;
         if self.after_start(service, id).await? == 0 {
             return Ok(started);
@@ -218,7 +248,7 @@ impl<E: Engine> Job<E> {
 
     /// Runs the commands of `pre_stop` in a container that runs, then stops it. One that fails is told of and keeps
     /// nobody from stopping.
-    async fn stop(&self, service: &str, id: &str) -> Result<Option<Container>, EngineError> {
+    pub(super) async fn stop(&self, service: &str, id: &str) -> Result<Option<Container>, EngineError> {
         let service = self.project.any_service(service);
         let hooks = service.map(|service| &*service.pre_stop).unwrap_or_default();
         if let (Some(service), false) = (service, hooks.is_empty())
@@ -254,64 +284,6 @@ impl<E: Engine> Job<E> {
         // Without a printing task there is nobody to tell.
         let _ = self.messages.send(Message::Notice(Notice::Warning { message, hint: None })).await;
     }
-
-    /// The old container stops, the new one starts and takes over its name. When the new one cannot start, the old one
-    /// is started again.
-    async fn exchange(&self, service: &str, number: u32, old: &str, new: &str) -> Result<Container, EngineError> {
-        let engine = &self.engine;
-        self.stop(service, old).await?;
-        if let Err(error) = engine.start_container(new).await {
-            if self.context.was_running {
-                engine.start_container(old).await?;
-            }
-            return Err(error);
-        }
-        // Its anonymous volumes are the new one's now.
-        engine.remove_container(old, false).await?;
-        self.rename(service, number, new).await?;
-        self.after_start(service, new).await?;
-        let gone = || EngineError::NotFound { message: format!("the new container of `{service}` is gone") };
-        engine.container(new).await?.ok_or_else(gone)
-    }
-
-    async fn rename(&self, service: &str, number: u32, id: &str) -> Result<(), EngineError> {
-        let Some(service) = self.project.services.get(service) else { return Ok(()) };
-        self.engine.rename_container(id, &self.project.container_name(service, number)).await
-    }
-
-    async fn sync(&self, containers: &[String], files: &SyncFiles, exec: &[Hook]) -> Performed {
-        let batch = files.clone();
-        let packed = tokio::task::spawn_blocking(move || sync_tar(&batch)).await;
-        let packed = packed
-            .map_err(|_| refused("internal error while packing files; please report it"))?
-            .map_err(|error| refused(&error.to_string()))?;
-        for container in containers {
-            if !packed.deleted.is_empty() {
-                let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
-                command.extend(packed.deleted.iter().cloned());
-                self.run_in(container, &Hook { command, user: Some("0".into()), ..Hook::default() }).await?;
-            }
-            if let Some(archive) = &packed.archive {
-                self.engine.upload(container, "/", archive.clone()).await?;
-            }
-            for hook in exec {
-                self.run_in(container, hook).await?;
-            }
-        }
-        match packed.unreadable.first() {
-            None => Ok(Outcome::Nothing),
-            Some((path, reason)) => Err(refused(&format!("cannot read `{}`: {reason}", path.display()))),
-        }
-    }
-
-    async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
-        let ended = self.engine.exec(container, hook).await?;
-        if ended.code == 0 {
-            return Ok(());
-        }
-        let last = ended.output.trim_end().lines().next_back().unwrap_or_default().to_owned();
-        Err(refused(&format!("`{}` exited with code {}: {last}", hook.command.join(" "), ended.code)))
-    }
 }
 
 fn container(container: Container) -> Outcome {
@@ -326,7 +298,7 @@ fn nothing((): ()) -> Outcome {
     Outcome::Nothing
 }
 
-fn refused(message: &str) -> EngineError {
+pub(super) fn refused(message: &str) -> EngineError {
     EngineError::Refused { message: message.to_owned() }
 }
 

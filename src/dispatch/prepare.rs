@@ -85,6 +85,12 @@ async fn inputs(project: &Project, goal: &Goal) -> BTreeMap<String, String> {
     digests(project, &up.services).await
 }
 
+/// The digest of what one service is built from; `None` when that cannot be read.
+pub(super) async fn digest(project: &Project, service: &str) -> Option<String> {
+    let build = spec::build(project, project.any_service(service)?)?;
+    inputs_digest(&build).await.ok()
+}
+
 async fn digests(project: &Project, services: impl IntoIterator<Item = &String>) -> BTreeMap<String, String> {
     let services = services.into_iter().filter_map(|name| project.services.get(name));
     let digests = services.filter_map(|service| spec::build(project, service)).map(|build| async move {

@@ -69,6 +69,9 @@ pub trait Engine: Clone + Send + Sync + 'static {
         cancel: CancellationToken,
     ) -> impl Future<Output = Result<Image, EngineError>> + Send;
 
+    /// Gives an image one more name.
+    fn tag_image(&self, image: &str, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
     /// Removes an image by reference or id, unless a container uses it.
     fn remove_image(&self, reference: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
@@ -101,6 +104,10 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// A container's output. Chunks are as the engine cut them, not lines.
     fn logs(&self, id: &str, options: &LogOptions) -> BoxStream<'static, Result<LogChunk, EngineError>>;
+
+    /// A tar of what is at a path of a container, running or not: of a folder with all that is in it. The first piece is
+    /// [`EngineError::NotFound`] when there is nothing.
+    fn download(&self, id: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>>;
 
     /// Unpacks a tar into a folder of a container, running or not.
     fn upload(&self, id: &str, folder: &str, tar: Bytes) -> impl Future<Output = Result<(), EngineError>> + Send;

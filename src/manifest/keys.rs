@@ -41,7 +41,10 @@ pub(super) fn note(name: &str, key: &str) -> Option<&'static str> {
         ("Build", "entitlements" | "privileged") => "an engine's own builder gives no more privileges",
         ("Deploy", "mode") => "one machine runs as many containers as `replicas` says",
         ("Deploy", "labels") => "they are a cluster's; those of containers are below the service's `labels`",
-        ("Deploy", "update_config" | "rollback_config") => "containers are replaced one by one, the old one first",
+        ("Deploy", "rollback_config") => "a version that does not come up is taken back at once",
+        ("UpdateConfig", "parallelism" | "delay" | "failure_action" | "monitor" | "max_failure_ratio") => {
+            "containers are replaced one by one, and one that fails is taken back"
+        }
         ("Deploy", "placement" | "endpoint_mode") => CLUSTER,
         ("Reservations", "cpus" | "generic_resources") => "only a cluster keeps them for a container",
         ("DeployRestart", "delay" | "window") => "the engine chooses the pause before a restart itself",
@@ -58,6 +61,7 @@ pub(super) fn attribute(name: &str, key: &str) -> String {
         "Deploy" => "deploy.",
         "Reservations" => "deploy.resources.reservations.",
         "DeployRestart" => "deploy.restart_policy.",
+        "UpdateConfig" => "deploy.update_config.",
         "Mount" => "volumes.",
         "Secret" => "secrets.",
         "Config" => "configs.",

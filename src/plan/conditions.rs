@@ -23,7 +23,7 @@ pub(crate) fn standing(situation: Situation<'_>, service: &Service, condition: C
     }
     let mut all = Standing::Met;
     for replica in replicas.values() {
-        match container_standing(situation, service, replica.current, condition) {
+        match container_standing(situation, service, replica.serving(), condition) {
             Standing::Met => {}
             Standing::Waiting => all = Standing::Waiting,
             failed @ Standing::Failed(_) => return failed,

@@ -53,6 +53,8 @@ pub(crate) trait ServiceExt: Sized {
     fn restart(self, policy: RestartPolicy) -> Self;
     /// Runs so often.
     fn times(self, replicas: u32) -> Self;
+    /// Has all capabilities.
+    fn privileged(self) -> Self;
 }
 
 impl ServiceExt for Service {
@@ -92,6 +94,11 @@ impl ServiceExt for Service {
         self.replicas = replicas;
         self
     }
+
+    fn privileged(mut self) -> Self {
+        self.privileged = true;
+        self
+    }
 }
 
 /// An `up` of the whole project.
@@ -128,11 +135,13 @@ pub(crate) fn container(project: &Project, service: &str, number: u32, state: Co
         image_id: format!("sha256:{service}"),
         state,
         health: Health::None,
+        process: None,
         created_at: 1,
         started_at: if state == ContainerState::Created { 0 } else { 2 },
         finished_at: 0,
         ports: Vec::new(),
         networks: vec!["shop_default".into()],
+        writes_volumes: false,
         labels: BTreeMap::new(),
         command: String::new(),
         status: String::new(),

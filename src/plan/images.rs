@@ -57,7 +57,9 @@ impl<'a> Planner<'a> {
         let failed = self.situation.facts.failures.get(&Subject::Image(service.name.clone())).cloned();
         let held = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
         match failed.or_else(held) {
-            Some(reason) => Hold::DependencyFailed { service: service.name.clone(), reason },
+            Some(reason) => {
+                Hold::DependencyFailed { service: service.name.clone(), reason: format!("cannot be built: {reason}") }
+            }
             None => Hold::Image { image: reference.to_owned() },
         }
     }
@@ -104,11 +106,39 @@ impl<'a> Planner<'a> {
         self.push(Operation::Pull { service: service.name.clone() }, cause, holds);
     }
 
-    fn build(&mut self, service: &Service, up: &Up, reference: &str, cause: Cause, bases: Vec<Hold>) {
-        let generation = self.situation.facts.generation(&service.name);
-        let reason = format!("image `{reference}` does not exist and `--no-build` forbids building it");
-        let holds = if up.build == BuildPolicy::Never { vec![Hold::Failed { reason }] } else { bases };
-        self.push(Operation::Build { service: service.name.clone(), generation }, cause, holds);
+    fn build(&mut self, service: &'a Service, up: &Up, reference: &str, cause: Cause, bases: Vec<Hold>) {
+        let facts = self.situation.facts;
+        let (name, generation) = (service.name.clone(), facts.generation(&service.name));
+        if up.build == BuildPolicy::Never {
+            let reason = format!("image `{reference}` does not exist and `--no-build` forbids building it");
+            self.push(Operation::Build { service: name, generation }, cause, vec![Hold::Failed { reason }]);
+            return;
+        }
+        if let Some(twin) = self.twin(service) {
+            if !self.images.contains_key(twin.name.as_str()) {
+                self.image(twin, up);
+            }
+            let holds = self.images.get(twin.name.as_str()).cloned().flatten().into_iter().collect();
+            let operation = Operation::Tag { service: name, from: twin.name.clone(), generation };
+            self.push(operation, Cause::BuiltTogether, holds);
+            return;
+        }
+        let mut holds = bases;
+        if cause == Cause::SourcesChanged && !facts.are_inputs_read(&service.name) {
+            holds.push(Hold::Inputs);
+        }
+        self.push(Operation::Build { service: name, generation }, cause, holds);
+    }
+
+    /// The service that builds for this one too, because both are built from the same: the first by name.
+    fn twin(&self, service: &Service) -> Option<&'a Service> {
+        let project = self.situation.project;
+        let before = self.services.iter().take_while(|name| **name != service.name);
+        before.filter_map(|name| project.services.get(name)).find(|other| {
+            other.build == service.build
+                && other.platform == service.platform
+                && project.image_of(other) != project.image_of(service)
+        })
     }
 
     /// Why an image that is there is pulled again, once a run.

@@ -5,6 +5,7 @@
 //! stored plan that could go stale. Nothing here does anything.
 
 pub(crate) mod conditions;
+mod exchange;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod goal;
@@ -83,6 +84,20 @@ pub struct Facts {
     pub starting: BTreeSet<Subject>,
     /// Replicas whose stop is under way: they hold on to their networks until it is done.
     pub stopping: BTreeSet<Subject>,
+    /// The source generation whose files were read, to tell whether the image is built from the same.
+    pub read: BTreeMap<String, u64>,
+    /// Services whose image is to be built whatever its files say: with other arguments, or on another image.
+    pub built_otherwise: BTreeSet<String>,
+    /// Replacements that have proved themselves, and are to take their places for good.
+    pub proven: BTreeSet<ContainerId>,
+    /// Replacements that have not, with what they did instead.
+    pub rejected: BTreeMap<ContainerId, String>,
+    /// Containers that ran until what was to take their place did, of which nothing runs now.
+    pub fallbacks: BTreeSet<ContainerId>,
+    /// Containers that did not come up with the files that were copied into them, with what they did instead.
+    pub restores: BTreeMap<ContainerId, String>,
+    /// Containers into which files were copied for a restart that has not yet been seen to go well.
+    pub unproven_syncs: BTreeSet<ContainerId>,
     /// What failed, and nothing has changed since; with the reason.
     pub failures: BTreeMap<Subject, String>,
     /// Replicas that are started again only after a while.
@@ -104,6 +119,27 @@ pub struct PendingSync {
     pub exec: Vec<Hook>,
 }
 
+impl PendingSync {
+    /// Adds what was saved later: its word on a path counts.
+    pub(crate) fn add_newer(&mut self, newer: Self) {
+        let older = std::mem::replace(self, newer);
+        for (path, target) in older.files.copied {
+            if !self.files.deleted.contains(&target) {
+                self.files.copied.insert((path, target));
+            }
+        }
+        let copied: BTreeSet<&String> = self.files.copied.iter().map(|(_, target)| target).collect();
+        let deleted: Vec<String> = older.files.deleted.into_iter().filter(|target| !copied.contains(target)).collect();
+        self.files.deleted.extend(deleted);
+        self.restart |= older.restart;
+        for hook in older.exec {
+            if !self.exec.contains(&hook) {
+                self.exec.push(hook);
+            }
+        }
+    }
+}
+
 impl Facts {
     /// What is known of a project before anything is observed.
     #[must_use]
@@ -117,6 +153,13 @@ impl Facts {
     #[must_use]
     pub(crate) fn comes_back(&self, service: &Service, number: u32, code: i64) -> bool {
         is_restarted(service.restart, code) && !self.exhausted.contains(&(service.name.clone(), number))
+    }
+
+    /// Whether the files of a service have been read since they were last saved.
+    #[must_use]
+    pub(crate) fn are_inputs_read(&self, service: &str) -> bool {
+        self.built_otherwise.contains(service)
+            || self.read.get(service).copied().unwrap_or(0) >= self.generation(service)
     }
 
     /// The source generation of a service.
@@ -159,7 +202,8 @@ impl Plan {
 
 impl Entry {
     /// Whether this entry waits for something that failed, by itself or through an entry of its own service that does.
-    fn is_stuck(&self, plan: &Plan) -> bool {
+    #[must_use]
+    pub(crate) fn is_stuck(&self, plan: &Plan) -> bool {
         let failed = |entry: &Self| entry.holds.iter().any(Hold::is_failure);
         failed(self)
             || self.holds.iter().any(|hold| matches!(hold, Hold::Image { .. } | Hold::Container))
@@ -224,9 +268,9 @@ fn is_sync_under_way(facts: &Facts, operation: &Operation) -> bool {
         Operation::Sync { service, .. } => {
             facts.busy.iter().any(|subject| matches!(subject, Subject::Replica(name, _) if name == service))
         }
-        Operation::Exchange { service, .. } | Operation::Restart { service, .. } => {
-            facts.busy.contains(&Subject::Files(service.clone()))
-        }
+        Operation::Exchange { service, .. }
+        | Operation::Restart { service, .. }
+        | Operation::Restore { service, .. } => facts.busy.contains(&Subject::Files(service.clone())),
         _ => false,
     }
 }

@@ -18,6 +18,18 @@ pub struct Observed {
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Images that exist, by every reference and id that was asked about or that a container runs.
     pub images: BTreeMap<String, Image>,
+    /// What the engine can do beyond the Docker Engine API.
+    pub abilities: Abilities,
+}
+
+/// What an engine can do beyond the Docker Engine API, by the labels that it tells in `GET /info`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Abilities {
+    /// A container that is made to replace another may run beside it although both publish the same ports
+    /// (`dev.hoist.hands-over-ports`).
+    pub hands_over_ports: bool,
+    /// It runs a healthcheck as soon as that can pass (`dev.hoist.probes-early`).
+    pub probes_early: bool,
 }
 
 /// A container as it is.
@@ -45,6 +57,8 @@ pub struct Container {
     pub state: ContainerState,
     /// What its healthcheck says.
     pub health: Health,
+    /// The number of its first process while it runs, as its engine's machine counts.
+    pub process: Option<u32>,
     /// When it was made: nanoseconds since 1970 on the engine's clock.
     pub created_at: u64,
     /// When it last started, likewise; 0 when it never did (or when only a summary was asked for).
@@ -55,6 +69,8 @@ pub struct Container {
     pub ports: Vec<PublishedPort>,
     /// The names of the networks that it is attached to.
     pub networks: Vec<String>,
+    /// It has a volume, named or not, that it can write to.
+    pub writes_volumes: bool,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
     /// The command, shortened as the engine shortens it.

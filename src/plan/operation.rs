@@ -73,16 +73,57 @@ pub enum Operation {
         /// The container.
         container: ContainerId,
     },
-    /// Stop a container if it runs, start its replacement, remove the old one and give the new one its name.
+    /// Have a service's image be another service's, which was built from the same.
+    Tag {
+        /// The service.
+        service: String,
+        /// The service whose image it is.
+        from: String,
+        /// The source generation that the image stands for.
+        generation: u64,
+    },
+    /// Stop a container if it runs and start its replacement; the old one stays until the new one has proved itself.
     Exchange {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container that stops.
+        old: ContainerId,
+        /// The container that starts.
+        new: ContainerId,
+    },
+    /// Remove a container whose replacement has proved itself, stopping it first if it runs, and give that its name.
+    Promote {
         /// The service.
         service: String,
         /// Its number.
         number: u32,
         /// The container that goes.
         old: ContainerId,
-        /// The container that takes its place.
+        /// The container that has taken its place.
         new: ContainerId,
+    },
+    /// Remove a replacement that has not proved itself and start the container again that it was to replace, if that
+    /// does not run.
+    Revert {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container that is taken back.
+        old: ContainerId,
+        /// The container that goes.
+        new: ContainerId,
+    },
+    /// Put back the files that the last sync took the place of, and start the container again.
+    Restore {
+        /// The service.
+        service: String,
+        /// Its number.
+        number: u32,
+        /// The container.
+        container: ContainerId,
     },
     /// Give a replacement its final name after an exchange that was cut short.
     Rename {
@@ -132,6 +173,8 @@ pub enum Operation {
         files: SyncFiles,
         /// What is run afterwards.
         exec: Vec<Hook>,
+        /// What becomes of the files whose place is taken.
+        keep: Keep,
     },
     /// Remove a network by name.
     RemoveNetwork {
@@ -148,6 +191,19 @@ pub enum Operation {
         /// The reference.
         image: String,
     },
+}
+
+/// What becomes of the files whose place a sync takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Nobody wants them back.
+    #[default]
+    Nothing,
+    /// They are kept for [`Operation::Restore`], in place of what was kept before.
+    Anew,
+    /// They are kept beside what was kept before, of which nobody knows yet whether it is wanted back.
+    More,
 }
 
 /// What an operation is done to. No two operations on the same subject are ever under way together.
@@ -180,12 +236,17 @@ impl Operation {
                 Subject::Provider(service.clone())
             }
             Self::PrepareModel { key } => Subject::Model(key.clone()),
-            Self::Pull { service } | Self::Build { service, .. } => Subject::Image(service.clone()),
+            Self::Pull { service } | Self::Build { service, .. } | Self::Tag { service, .. } => {
+                Subject::Image(service.clone())
+            }
             Self::RemoveImage { image } => Subject::Image(image.clone()),
             Self::Sync { service, .. } => Subject::Files(service.clone()),
             Self::Create { service, number, .. }
             | Self::Start { service, number, .. }
             | Self::Exchange { service, number, .. }
+            | Self::Promote { service, number, .. }
+            | Self::Revert { service, number, .. }
+            | Self::Restore { service, number, .. }
             | Self::Rename { service, number, .. }
             | Self::Restart { service, number, .. }
             | Self::Stop { service, number, .. }
@@ -193,10 +254,17 @@ impl Operation {
         }
     }
 
-    /// Whether a container runs when it is done.
+    /// Whether a container runs when it is done that need not have run before.
     #[must_use]
     pub fn starts(&self) -> bool {
-        matches!(self, Self::Start { .. } | Self::Exchange { .. } | Self::Restart { .. })
+        matches!(
+            self,
+            Self::Start { .. }
+                | Self::Exchange { .. }
+                | Self::Restart { .. }
+                | Self::Revert { .. }
+                | Self::Restore { .. }
+        )
     }
 
     /// The service that it is for, when it is for one.
@@ -208,9 +276,13 @@ impl Operation {
             | Self::Withdraw { service }
             | Self::Pull { service }
             | Self::Build { service, .. }
+            | Self::Tag { service, .. }
             | Self::Create { service, .. }
             | Self::Start { service, .. }
             | Self::Exchange { service, .. }
+            | Self::Promote { service, .. }
+            | Self::Revert { service, .. }
+            | Self::Restore { service, .. }
             | Self::Rename { service, .. }
             | Self::Restart { service, .. }
             | Self::Stop { service, .. }
@@ -236,8 +308,12 @@ impl Operation {
             Self::PrepareModel { .. } => "prepare",
             Self::Pull { .. } => "pull",
             Self::Build { .. } => "build",
+            Self::Tag { .. } => "tag",
             Self::Start { .. } => "start",
             Self::Exchange { .. } => "replace",
+            Self::Promote { .. } => "keep",
+            Self::Revert { .. } => "take back",
+            Self::Restore { .. } => "restore",
             Self::Rename { .. } => "rename",
             Self::Restart { .. } => "restart",
             Self::Remove { .. } | Self::RemoveNetwork { .. } | Self::RemoveVolume { .. } | Self::RemoveImage { .. } => {
@@ -255,10 +331,15 @@ impl Operation {
             Self::CreateVolume { key } => format!("volume {key}"),
             Self::Provide { service } | Self::Suspend { service } | Self::Withdraw { service } => service.clone(),
             Self::PrepareModel { key } => format!("model {key}"),
-            Self::Pull { service } | Self::Build { service, .. } => format!("image of {service}"),
+            Self::Pull { service } | Self::Build { service, .. } | Self::Tag { service, .. } => {
+                format!("image of {service}")
+            }
             Self::Create { service, number, .. }
             | Self::Start { service, number, .. }
             | Self::Exchange { service, number, .. }
+            | Self::Promote { service, number, .. }
+            | Self::Revert { service, number, .. }
+            | Self::Restore { service, number, .. }
             | Self::Rename { service, number, .. }
             | Self::Restart { service, number, .. }
             | Self::Stop { service, number, .. }
@@ -314,6 +395,15 @@ pub enum Cause {
     Orphan,
     /// More replicas run than are wanted.
     Surplus,
+    /// It was built from the same as another service's image.
+    BuiltTogether,
+    /// The container that replaces it has proved itself.
+    Proven,
+    /// What took its place has not proved itself.
+    Rejected {
+        /// What it did instead, in words for people: `exited with code 1`.
+        reason: String,
+    },
     /// The run is coming to its end.
     Stopping,
     /// An exchange was cut short.
@@ -335,6 +425,9 @@ impl fmt::Display for Cause {
             Self::Exited { code } => write!(formatter, "exited with code {code}"),
             Self::Orphan => formatter.write_str("not in the manifest"),
             Self::Surplus => formatter.write_str("more replicas than wanted"),
+            Self::BuiltTogether => formatter.write_str("built from the same as another"),
+            Self::Proven => formatter.write_str("it has proved itself"),
+            Self::Rejected { reason } => write!(formatter, "the new version {reason}"),
             Self::Stopping => formatter.write_str("stopping"),
             Self::Unfinished => formatter.write_str("an earlier exchange was cut short"),
         }
@@ -397,6 +490,10 @@ pub enum Hold {
     },
     /// It is tried again after a while.
     BackOff,
+    /// The files that it is built from are being read.
+    Inputs,
+    /// A container has not proved itself yet.
+    Proof,
     /// Another container must make room first.
     Order {
         /// The container, by service and number.
@@ -440,6 +537,8 @@ impl fmt::Display for Hold {
             Self::Container => formatter.write_str("waits for its container"),
             Self::Busy => formatter.write_str("waits for an operation under way"),
             Self::Failed { reason } => write!(formatter, "failed: {reason}"),
+            Self::Inputs => formatter.write_str("waits for its files to be read"),
+            Self::Proof => formatter.write_str("waits for the new container to prove itself"),
             Self::BackOff => formatter.write_str("is tried again shortly"),
             Self::Order { subject } => write!(formatter, "waits for {subject}"),
         }

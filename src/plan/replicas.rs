@@ -16,6 +16,15 @@ pub struct Replica<'a> {
     pub leftovers: Vec<&'a Container>,
 }
 
+impl<'a> Replica<'a> {
+    /// The container that does the work now: of several that run the newest, else the one that holds the number.
+    #[must_use]
+    pub fn serving(&self) -> &'a Container {
+        let newest_first = self.replacement.into_iter().chain(self.leftovers.iter().rev().copied());
+        newest_first.filter(|container| container.state.is_running()).next().unwrap_or(self.current)
+    }
+}
+
 /// A service's containers by number, without those of `run`.
 #[must_use]
 pub fn replicas_of<'a>(observed: &'a Observed, service: &str) -> BTreeMap<u32, Replica<'a>> {

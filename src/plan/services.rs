@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conditions::{Standing, standing};
+use super::exchange::starts_first;
 use super::goal::Up;
 use super::images::ImageOutlook;
 use super::observed::{Container, ContainerState};
-use super::operation::{Cause, Hold, Operation, Subject};
+use super::operation::{Cause, Hold, Keep, Operation, Subject};
 use super::{Entry, Replica, Situation, replicas_of};
 use crate::project::{Condition, MountSource, Networking, Published, Service};
 
@@ -79,7 +80,7 @@ struct Outlook {
 
 pub(super) struct Planner<'a> {
     pub(super) situation: Situation<'a>,
-    services: &'a BTreeSet<String>,
+    pub(super) services: &'a BTreeSet<String>,
     pub(super) entries: Vec<Entry>,
     outlook: BTreeMap<&'a str, Outlook>,
     /// The services whose image is planned, and what that holds up builds that are made with it for.
@@ -193,36 +194,33 @@ impl<'a> Planner<'a> {
         self.look_out(service, first);
     }
 
-    fn leftovers(&mut self, service: &Service, number: u32, replica: &Replica<'_>) {
-        for container in &replica.leftovers {
-            self.remove(service, number, container, Cause::Unfinished);
-        }
-    }
-
     fn replica(&mut self, service: &'a Service, up: &Up, number: u32, replica: &Replica<'_>, image: &ImageOutlook<'_>) {
-        let current = replica.current;
-        match (self.outdated(service, up, current, image), replica.replacement) {
-            (None, None) => self.current(service, number, current, image),
-            // The manifest or the image went back to what runs already.
-            (None, Some(replacement)) => self.remove(service, number, replacement, Cause::Unfinished),
-            (Some(cause), None) => self.create(service, number, Some(current), cause, image),
-            (Some(cause), Some(replacement)) => {
-                if let Some(newer) = self.outdated(service, up, replacement, image) {
-                    self.remove(service, number, replacement, newer);
-                    return;
-                }
-                let mut holds = self.start_holds(service);
-                if !image.settled {
-                    holds.push(image.hold());
-                }
-                self.push(exchange(service, number, current, &replacement.id), cause, holds);
-            }
+        if self.restore(service, number, replica) {
+            return;
+        }
+        if let Some(new) = replica.replacement {
+            self.replacement(service, up, number, replica, new, image);
+            return;
+        }
+        match self.outdated(service, up, replica.current, image) {
+            None => self.current(service, number, replica.current, image),
+            Some(cause) => self.create(service, number, Some(replica.current), cause, image),
         }
     }
 
     /// Why a container is not what the manifest asks for, if it is not.
-    fn outdated(&self, service: &Service, up: &Up, container: &Container, image: &ImageOutlook<'_>) -> Option<Cause> {
+    pub(super) fn outdated(
+        &self,
+        service: &Service,
+        up: &Up,
+        container: &Container,
+        image: &ImageOutlook<'_>,
+    ) -> Option<Cause> {
         let Situation { observed, facts, .. } = self.situation;
+        // What runs on the machine's own files has the saved ones already; only a new process sees them.
+        if service.is_on_machine() && facts.restarts.contains(&container.id) {
+            return Some(Cause::SourcesChanged);
+        }
         if up.no_recreate {
             return None;
         }
@@ -273,7 +271,8 @@ impl<'a> Planner<'a> {
             return;
         };
         let operation = Operation::Restart { service: service.name.clone(), number, container: container.id.clone() };
-        let holds = self.start_holds(service);
+        let mut holds = self.start_holds(service);
+        holds.extend(self.restart_turn_holds(service, number));
         self.push(operation, cause, holds);
     }
 
@@ -290,6 +289,7 @@ impl<'a> Planner<'a> {
             self.start(service, number, container, Cause::NotRunning, image);
         } else if facts.comes_back(service, number, code) {
             let mut holds = self.start_holds(service);
+            holds.extend(self.files_hold(service));
             if facts.back_off.contains(&(service.name.clone(), number)) {
                 holds.push(Hold::BackOff);
             }
@@ -306,6 +306,7 @@ impl<'a> Planner<'a> {
         image: &ImageOutlook<'_>,
     ) {
         let mut holds = self.start_holds(service);
+        holds.extend(self.files_hold(service));
         if !image.settled {
             holds.push(image.hold());
         }
@@ -313,7 +314,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Makes a container and, once it is made, starts it: the second entry is held, but shows what it will wait for.
-    fn create(
+    pub(super) fn create(
         &mut self,
         service: &'a Service,
         number: u32,
@@ -326,19 +327,25 @@ impl<'a> Planner<'a> {
         if !image.settled {
             holds.push(image.hold());
         }
+        if replaces.is_some() {
+            holds.extend(self.turn_holds(service, number));
+        }
         let name = service.name.clone();
         let operation = Operation::Create { service: name, number, replaces: replaces.map(|old| old.id.clone()) };
         self.push(operation, cause.clone(), holds);
         let mut holds = self.start_holds(service);
         holds.push(Hold::Container);
+        let (name, container) = (service.name.clone(), String::new());
         let then = match replaces {
-            Some(old) => exchange(service, number, old, ""),
-            None => Operation::Start { service: service.name.clone(), number, container: String::new() },
+            Some(old) if !starts_first(self.situation, service, old) => {
+                Operation::Exchange { service: name, number, old: old.id.clone(), new: container }
+            }
+            _ => Operation::Start { service: name, number, container },
         };
         self.push(then, cause, holds);
     }
 
-    fn remove(&mut self, service: &Service, number: u32, container: &Container, cause: Cause) {
+    pub(super) fn remove(&mut self, service: &Service, number: u32, container: &Container, cause: Cause) {
         let name = service.name.clone();
         let operation = Operation::Remove { service: name, number, container: container.id.clone(), volumes: true };
         self.push(operation, cause, Vec::new());
@@ -346,20 +353,29 @@ impl<'a> Planner<'a> {
 
     fn sync(&mut self, service: &'a Service, replicas: &BTreeMap<u32, Replica<'_>>, image: &ImageOutlook<'_>) {
         let Some(pending) = self.situation.facts.syncs.get(&service.name) else { return };
-        let containers: Vec<_> = replicas
-            .values()
-            .filter(|replica| replica.current.state == ContainerState::Running)
-            .map(|replica| replica.current.id.clone())
-            .collect();
+        // Those that do not run are started with the files.
+        let takes_files = |container: &&Container| {
+            matches!(container.state, ContainerState::Running | ContainerState::Created | ContainerState::Exited(_))
+        };
+        let all = replicas.values().flat_map(|replica| [Some(replica.serving()), replica.replacement]).flatten();
+        let mut containers: Vec<_> = all.filter(takes_files).map(|container| container.id.clone()).collect();
+        containers.sort();
+        containers.dedup();
         if containers.is_empty() {
             return;
         }
         let holds = if image.settled { Vec::new() } else { vec![image.hold()] };
+        let keep = match pending.restart {
+            false => Keep::Nothing,
+            true if containers.iter().any(|id| self.situation.facts.unproven_syncs.contains(id)) => Keep::More,
+            true => Keep::Anew,
+        };
         let operation = Operation::Sync {
             service: service.name.clone(),
             containers,
             files: pending.files.clone(),
             exec: pending.exec.clone(),
+            keep,
         };
         self.push(operation, Cause::SourcesChanged, holds);
     }
@@ -399,7 +415,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The conditions of a service's dependencies that do not hold.
-    fn start_holds(&self, service: &Service) -> Vec<Hold> {
+    pub(super) fn start_holds(&self, service: &Service) -> Vec<Hold> {
         let dependencies = service.depends_on.iter().filter_map(|(name, dependency)| {
             let standing = self.dependency_standing(name, dependency.condition);
             match standing {
@@ -481,7 +497,7 @@ impl<'a> Planner<'a> {
         let own = &self.entries[first..];
         let runs = replicas_of(self.situation.observed, &service.name)
             .values()
-            .filter(|replica| replica.current.state.is_running())
+            .filter(|replica| replica.serving().state.is_running())
             .count();
         let enough = runs >= service.replicas as usize;
         let failed = own.iter().find_map(|entry| {
@@ -521,10 +537,6 @@ pub(crate) fn orphans(situation: Situation<'_>) -> impl Iterator<Item = &Contain
 
 fn start_operation(service: &Service, number: u32, container: &Container) -> Operation {
     Operation::Start { service: service.name.clone(), number, container: container.id.clone() }
-}
-
-fn exchange(service: &Service, number: u32, old: &Container, new: &str) -> Operation {
-    Operation::Exchange { service: service.name.clone(), number, old: old.id.clone(), new: new.into() }
 }
 
 fn external_hold(external: bool, kind: &str, name: &str) -> Vec<Hold> {

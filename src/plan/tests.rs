@@ -139,6 +139,9 @@ fn an_image_that_differs_replaces_the_container_and_one_that_is_the_same_does_no
 fn saved_sources_are_built_and_the_container_stays_until_the_image_is_there() {
     let project = project([service("api").built(), service("web").needs("api", Condition::Started)]);
     let facts = Facts { generations: [("api".into(), 2)].into(), ..Facts::new(&project) };
+    let expected = "build image of api (sources changed): waits for its files to be read";
+    assert_plan(&project, &goal_up(&project), &running(&project), &facts, expected);
+    let facts = Facts { read: [("api".into(), 2)].into(), ..facts };
     let expected = "build image of api (sources changed)";
     assert_plan(&project, &goal_up(&project), &running(&project), &facts, expected);
     let facts = Facts { built: [("api".into(), 2)].into(), ..facts };
@@ -163,6 +166,7 @@ fn a_failed_build_holds_itself_and_leaves_what_runs_alone() {
     let project = project([service("api").built(), service("web").needs("api", Condition::Started)]);
     let facts = Facts {
         generations: [("api".into(), 1)].into(),
+        read: [("api".into(), 1)].into(),
         failures: [(Subject::Image("api".into()), "exit code 1".into())].into(),
         ..Facts::new(&project)
     };

@@ -20,6 +20,7 @@ pub fn config_hash(project: &Project, service: &Service) -> String {
     reduced.image = Some(project.image_of(service));
     reduced.build = None;
     reduced.replicas = 0;
+    reduced.update_order = None;
     reduced.depends_on.clear();
     reduced.profiles.clear();
     reduced.watch.clear();

@@ -146,6 +146,9 @@ pub struct Service {
     pub stdin_open: bool,
     /// How many containers run; from `scale`, `deploy.replicas` or `--scale`.
     pub replicas: u32,
+    /// Which of two containers goes first when one takes the other's place; `None` leaves it to what is safe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update_order: Option<UpdateOrder>,
     /// `os/arch` that the image must have.
     pub platform: Option<String>,
     /// What it may use of the machine.
@@ -253,6 +256,15 @@ pub enum VolumesSource {
     Service(String),
     /// A container of any project.
     Container(String),
+}
+
+/// Which of two containers goes first (Compose Deploy Specification, `update_config.order`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum UpdateOrder {
+    /// The old one stops before the new one starts.
+    StopFirst,
+    /// The new one starts beside the old one.
+    StartFirst,
 }
 
 /// When an image is pulled (chapter 5, `pull_policy`).

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::{Action, Answer, Failure, Outcome, Ticket};
+use super::event::{Action, Answer, Failure, Outcome, Parts, Ticket};
 use super::notice::Notice;
 use super::{InFlight, Listing, State};
 use crate::plan::observed::{Container, ContainerState, Image, ObservedNetwork, ObservedVolume};
-use crate::plan::operation::Operation;
+use crate::plan::operation::{Operation, Subject};
 use crate::plan::{Facts, replicas_of, spec};
 use crate::project::Build;
 
@@ -23,7 +23,14 @@ fn exit_at_once(operation: &Operation, outcome: &Outcome) -> Option<(Container, 
 }
 
 impl State {
-    pub(super) fn take_answer(&mut self, ticket: Ticket, answer: Answer, now: Duration, actions: &mut Vec<Action>) {
+    pub(super) fn take_answer(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer,
+        parts: Parts,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(flight) = self.in_flight.remove(&ticket) else { return };
         let target = flight.operation.target();
         self.facts.busy.remove(&target);
@@ -33,35 +40,50 @@ impl State {
             *outdated = true;
         }
         match answer {
-            Answer::Done(outcome) => self.take_success(&flight, outcome, now, actions),
+            Answer::Done(outcome) => self.take_success(&flight, outcome, parts, now, actions),
             Answer::Cancelled => self.take_cancellation(flight, actions),
             Answer::Failed(_) if flight.cancelled => self.take_cancellation(flight, actions),
             Answer::Failed(failure) => self.take_failure(flight, failure, now, actions),
         }
     }
 
-    fn take_success(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+    fn take_success(
+        &mut self,
+        flight: &InFlight,
+        outcome: Outcome,
+        parts: Parts,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
         let operation = &flight.operation;
         let took = now.saturating_sub(flight.began);
         let unchanged = match (operation, &outcome) {
-            (Operation::Build { service, .. }, Outcome::Image(image)) => self.is_same_image(service, image),
+            (Operation::Build { service, .. } | Operation::Tag { service, .. }, Outcome::Image(image)) => {
+                self.is_same_image(service, image)
+            }
             _ => false,
         };
         let exit = exit_at_once(operation, &outcome);
-        self.apply(operation, outcome, now);
+        self.note_done(operation, unchanged, took, parts);
+        let edit = self.edit_of(operation.service());
+        let notice = match operation {
+            Operation::Build { service, .. } if unchanged => {
+                Notice::ImageUnchanged { service: service.clone(), took, edit }
+            }
+            _ => Notice::Done { operation: operation.clone(), took, edit },
+        };
+        actions.push(Action::Tell(notice));
+        self.apply(operation, outcome, now, actions);
         if let Some(pending) = &flight.sync
             && pending.restart
             && let Operation::Sync { containers, .. } = operation
         {
+            self.note_synced(containers, pending);
             self.facts.restarts.extend(containers.iter().cloned());
         }
-        let notice = match operation {
-            Operation::Build { service, .. } if unchanged => Notice::ImageUnchanged { service: service.clone(), took },
-            _ => Notice::Done { operation: operation.clone(), took },
-        };
-        actions.push(Action::Tell(notice));
         if let Some((container, code)) = exit
             && !self.is_ending()
+            && !self.is_on_trial(&container)
         {
             self.take_exit(&container, code, now, actions);
         }
@@ -77,7 +99,7 @@ impl State {
     }
 
     /// Brings what is observed up to date with what was just done.
-    fn apply(&mut self, operation: &Operation, outcome: Outcome, now: Duration) {
+    fn apply(&mut self, operation: &Operation, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
         match (operation, outcome) {
             (Operation::CreateNetwork { key }, _) => {
                 if let Some(network) = self.project.networks.get(key) {
@@ -110,17 +132,44 @@ impl State {
                 self.facts.pulled.insert(service.clone());
                 self.insert_image(service, image);
             }
-            (Operation::Build { service, generation }, Outcome::Image(image)) => {
+            (
+                Operation::Build { service, generation } | Operation::Tag { service, generation, .. },
+                Outcome::Image(image),
+            ) => {
                 self.facts.built.insert(service.clone(), *generation);
+                self.facts.built_otherwise.remove(service);
+                self.before_build.remove(service);
                 self.build_what_is_made_with(service, &image);
                 self.insert_image(service, image);
             }
             (Operation::Exchange { old, .. }, Outcome::Container(container)) => {
-                self.bury(old);
+                self.facts.fallbacks.remove(old);
+                self.note_stopped(old, container.started_at);
                 self.insert_started(*container, now);
             }
-            (Operation::Start { .. } | Operation::Restart { .. }, Outcome::Container(container)) => {
+            (Operation::Promote { old, .. }, Outcome::Container(container)) => {
+                self.bury(old);
+                self.forget_trial(&container.id);
+                self.observed.containers.insert(container.id.clone(), *container);
+            }
+            (Operation::Revert { service, number, new, .. }, Outcome::Reverted { container, output }) => {
+                self.take_reverted((service, *number), new, *container, output, now, actions);
+            }
+            (Operation::Restore { service, number, .. }, Outcome::Reverted { container, output }) => {
+                self.take_restoration((service, *number), *container, output, now, actions);
+            }
+            (
+                Operation::Start { container: id, .. } | Operation::Restart { container: id, .. },
+                Outcome::Container(container),
+            ) => {
                 self.insert_started(*container, now);
+                self.try_synced(id, now);
+            }
+            (Operation::Create { service, .. }, Outcome::Container(container)) => {
+                if let Some(copied) = self.since_build.get(service).cloned() {
+                    self.put_back(service, copied);
+                }
+                self.observed.containers.insert(container.id.clone(), *container);
             }
             (_, Outcome::Container(container)) => {
                 self.observed.containers.insert(container.id.clone(), *container);
@@ -130,6 +179,77 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// A container that made room for its replacement; what the engine says of it follows.
+    fn note_stopped(&mut self, id: &str, at: u64) {
+        if let Some(container) = self.observed.containers.get_mut(id)
+            && container.state.is_running()
+        {
+            container.state = ContainerState::Exited(0);
+            container.finished_at = at;
+            self.facts.healthy.remove(id);
+        }
+    }
+
+    /// A replacement is gone, and what it was to replace serves again.
+    fn take_reverted(
+        &mut self,
+        (service, number): (&str, u32),
+        new: &str,
+        old: Container,
+        output: Vec<String>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let reason = self.facts.rejected.get(new).cloned();
+        let is_forgiven = self.forgiven.contains(new);
+        self.bury(new);
+        let still_running = old.state.is_running();
+        let was_running = self.observed.containers.get(&old.id).is_some_and(|it| it.state.is_running());
+        if was_running {
+            self.observed.containers.insert(old.id.clone(), old);
+        } else {
+            let id = old.id.clone();
+            self.insert_started(old, now);
+            self.try_synced(&id, now);
+        }
+        let Some(reason) = reason else { return };
+        self.tell_reverted((service, number), &reason, output, still_running, actions);
+        if !is_forgiven {
+            let subject = Subject::Replica(service.to_owned(), number);
+            self.facts.failures.insert(subject, format!("the new version {reason}"));
+        }
+    }
+
+    /// A container has the files back that it came up with.
+    fn take_restoration(
+        &mut self,
+        (service, number): (&str, u32),
+        container: Container,
+        output: Vec<String>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let (id, still_running) = (container.id.clone(), container.state.is_running());
+        self.insert_started(container, now);
+        let reason = self.facts.restores.get(&id).cloned().unwrap_or_default();
+        self.take_restored(service, &id);
+        self.tell_reverted((service, number), &reason, output, still_running, actions);
+    }
+
+    fn tell_reverted(
+        &mut self,
+        (service, number): (&str, u32),
+        reason: &str,
+        output: Vec<String>,
+        still_running: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        let edit = self.edit_of(Some(service));
+        self.note_failure(Some(service), reason);
+        let (service, reason) = (service.to_owned(), reason.to_owned());
+        actions.push(Action::Tell(Notice::Reverted { service, number, reason, output, still_running, edit }));
     }
 
     /// What has been provided is part of the configuration of those who use it.
@@ -147,11 +267,10 @@ impl State {
         {
             return;
         }
-        for (name, service) in self.project.services.iter().chain(&self.project.disabled) {
-            if service.build.iter().flat_map(Build::bases).any(|name| name == base) {
-                *self.facts.generations.entry(name.clone()).or_default() += 1;
-            }
-        }
+        let services = self.project.services.iter().chain(&self.project.disabled);
+        let made_with = services.filter(|(_, it)| it.build.iter().flat_map(Build::bases).any(|name| name == base));
+        let made_with: Vec<String> = made_with.map(|(name, _)| name.clone()).collect();
+        made_with.iter().for_each(|name| self.build_otherwise(name));
     }
 
     fn insert_image(&mut self, service: &str, image: Image) {
@@ -164,7 +283,7 @@ impl State {
     fn insert_started(&mut self, container: Container, now: Duration) {
         let id = container.id.clone();
         self.facts.pending.remove(&id);
-        self.facts.restarts.remove(&id);
+        self.facts.fallbacks.remove(&id);
         self.facts.healthy.remove(&id);
         self.started.insert(id.clone(), now);
         self.observed.containers.insert(id, container);
@@ -178,13 +297,16 @@ impl State {
     pub(super) fn forget(&mut self, id: &str) {
         self.observed.containers.remove(id);
         self.facts.pending.remove(id);
+        self.facts.fallbacks.remove(id);
         self.facts.restarts.remove(id);
         self.facts.healthy.remove(id);
         self.started.remove(id);
         self.followed.remove(id);
+        self.forget_trial(id);
     }
 
     fn take_cancellation(&mut self, flight: InFlight, actions: &mut Vec<Action>) {
+        self.note_not_built(&flight.operation);
         // Files that were not copied still have to be, together with those that have changed since.
         if let (Operation::Sync { service, .. }, Some(pending)) = (&flight.operation, flight.sync) {
             self.put_back(service, pending);
@@ -203,21 +325,54 @@ impl State {
         // How far it came is for the engine to say.
         self.ask_for_listing(actions);
         let target = flight.operation.target();
-        let still_running = flight.operation.service().is_some_and(|service| {
-            replicas_of(&self.observed, service).values().any(|replica| replica.current.state.is_running())
-        });
-        // A sync is not tried again by itself: its files are gone from the plan, and the next save brings newer ones.
-        if !matches!(flight.operation, Operation::Sync { .. }) {
-            self.facts.failures.insert(target, failure.reason.clone());
+        let service = flight.operation.service().map(str::to_owned);
+        let still_running = service.as_deref().is_some_and(|service| self.is_served(service));
+        if self.is_rejection(&flight.operation, &failure.reason) {
+            return;
         }
-        if let Operation::Restart { container, .. } = &flight.operation {
-            self.facts.restarts.remove(container);
+        self.note_not_built(&flight.operation);
+        match (flight.sync, &flight.operation) {
+            // It is not tried again by itself; its files go with the next save's.
+            (Some(pending), Operation::Sync { service, .. }) => {
+                let mut unsynced = self.unsynced.remove(service).unwrap_or_default();
+                unsynced.add_newer(pending);
+                self.unsynced.insert(service.clone(), unsynced);
+            }
+            _ => drop(self.facts.failures.insert(target, failure.reason.clone())),
         }
+        self.note_failure(service.as_deref(), &failure.reason);
+        let edit = self.edit_of(service.as_deref());
         actions.push(Action::Tell(Notice::Failed {
             operation: flight.operation,
             reason: failure.reason,
             output: failure.output,
             still_running,
+            edit,
         }));
+    }
+
+    /// The image is still the one before, and lacks what was copied since that was built.
+    fn note_not_built(&mut self, operation: &Operation) {
+        if let Operation::Build { service, .. } = operation
+            && let Some(mut copied) = self.before_build.remove(service)
+        {
+            copied.add_newer(self.since_build.remove(service).unwrap_or_default());
+            self.since_build.insert(service.clone(), copied);
+        }
+    }
+
+    /// A container on trial that cannot even be started has failed it, which is told when it has been taken back.
+    fn is_rejection(&mut self, operation: &Operation, reason: &str) -> bool {
+        let id = match operation {
+            Operation::Exchange { new: id, .. }
+            | Operation::Start { container: id, .. }
+            | Operation::Restart { container: id, .. } => id.clone(),
+            _ => return false,
+        };
+        let is_on_trial = self.synced.contains_key(&id) || self.is_replacement(&id);
+        if is_on_trial {
+            self.reject(&id, format!("cannot start: {reason}"));
+        }
+        is_on_trial
     }
 }

@@ -1,16 +1,16 @@
 //! What saved files lead to once their burst is over.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::State;
 use super::event::Action;
 use super::notice::Notice;
-use crate::change::settle::Settle;
 use crate::change::{Change, PathState};
-use crate::plan::observed::ContainerState;
+use crate::plan::observed::{ContainerId, ContainerState};
 use crate::plan::operation::Subject;
+use crate::plan::spec::label;
 use crate::plan::{PendingSync, replicas_of};
 
 impl State {
@@ -23,42 +23,81 @@ impl State {
     }
 
     /// Turns a settled burst into newer sources, files to copy and containers to restart.
-    pub(super) fn take_settled_changes(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn take_settled_changes(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let paths = std::mem::take(&mut self.changes);
-        self.settle = Settle::default();
+        let saved = std::mem::take(&mut self.settle).began().unwrap_or(now);
         let Some(rules) = self.rules.clone() else { return };
         if paths.keys().any(|path| rules.is_manifest(path)) {
             self.ask_for_reload(actions);
         }
         let scope = self.scope();
+        let edit = self.next_edit;
         for (service, change) in rules.affected(&paths) {
             if scope.contains(&service) {
+                self.next_edit = edit + 1;
                 let paths = change.paths.clone();
-                actions.push(Action::Tell(Notice::Changed { service: service.clone(), paths }));
-                self.take_change(&service, change);
+                self.note_edit(edit, &service, paths.clone(), saved, now);
+                actions.push(Action::Tell(Notice::Changed { edit, service: service.clone(), paths }));
+                self.take_change(&service, change, now, actions);
             }
         }
     }
 
-    fn take_change(&mut self, service: &str, change: Change) {
+    fn take_change(&mut self, service: &str, change: Change, now: Duration, actions: &mut Vec<Action>) {
         self.retry(service);
         if change.rebuild {
-            *self.facts.generations.entry(service.to_owned()).or_default() += 1;
+            let generation = self.facts.generations.entry(service.to_owned()).or_default();
+            *generation += 1;
+            self.readings.insert(service.to_owned(), now);
+            actions.push(Action::ReadInputs { service: service.to_owned(), generation: *generation });
             // The new image will hold the files.
             self.facts.syncs.remove(service);
+            self.unsynced.remove(service);
             return;
         }
         if change.sync.is_empty() {
             if change.restart {
-                let ids = replicas_of(&self.observed, service).into_values().map(|replica| replica.current.id.clone());
-                self.facts.restarts.extend(ids);
+                let own = self.observed.containers.values().filter(|it| it.service == service && !it.one_off);
+                self.facts.restarts.extend(own.map(|container| container.id.clone()));
             }
             return;
         }
         let newer = PendingSync { files: change.sync, restart: change.restart, exec: change.exec };
-        if let Some(older) = self.facts.syncs.insert(service.to_owned(), newer) {
-            self.put_back(service, older);
+        let copied = PendingSync { files: newer.files.clone(), ..PendingSync::default() };
+        self.since_build.entry(service.to_owned()).or_default().add_newer(copied);
+        let mut waiting = self.unsynced.remove(service).unwrap_or_default();
+        waiting.add_newer(self.facts.syncs.remove(service).unwrap_or_default());
+        waiting.add_newer(newer);
+        self.facts.syncs.insert(service.to_owned(), waiting);
+    }
+
+    /// An image is to be built although none of its files was saved.
+    pub(super) fn build_otherwise(&mut self, service: &str) {
+        *self.facts.generations.entry(service.to_owned()).or_default() += 1;
+        self.facts.built_otherwise.insert(service.to_owned());
+    }
+
+    /// What an image is built from is known: an image that was built from the same is what a build would give.
+    pub(super) fn take_inputs(&mut self, service: &str, generation: u64, digest: Option<String>, now: Duration) {
+        // Newer files are being read.
+        if generation < self.facts.generation(service) {
+            return;
         }
+        let image = self.project.any_service(service).map(|service| self.project.image_of(service));
+        let image = image.and_then(|image| self.observed.images.get(&image));
+        let is_current = digest.is_some()
+            && !self.facts.built_otherwise.contains(service)
+            && image.and_then(|image| image.labels.get(label::INPUTS)) == digest.as_ref();
+        let read = self.facts.read.entry(service.to_owned()).or_default();
+        *read = (*read).max(generation);
+        if is_current {
+            self.facts.built.insert(service.to_owned(), generation);
+        }
+        if let Some(digest) = digest {
+            self.facts.inputs.insert(service.to_owned(), digest);
+        }
+        let began = self.readings.remove(service).unwrap_or(now);
+        self.note_read(service, now.saturating_sub(began), is_current);
     }
 
     /// A save is a new try for what failed or exited with an error.
@@ -69,32 +108,24 @@ impl State {
             }
             Subject::Network(_) | Subject::Volume(_) | Subject::Model(_) => true,
         });
+        let own = |id: &&ContainerId| self.observed.containers.get(*id).is_some_and(|it| it.service == service);
+        self.forgiven.extend(self.facts.rejected.keys().filter(own).cloned());
         self.facts.exhausted.retain(|(name, _)| name != service);
         self.back_offs.retain(|(name, _), _| name != service);
         self.facts.back_off.retain(|(name, _)| name != service);
         let failed = replicas_of(&self.observed, service)
             .into_values()
-            .filter(|replica| matches!(replica.current.state, ContainerState::Exited(code) if code != 0))
-            .map(|replica| replica.current.id.clone());
+            .map(|replica| replica.serving())
+            .filter(|serving| matches!(serving.state, ContainerState::Exited(code) if code != 0))
+            .map(|serving| serving.id.clone());
         self.facts.pending.extend(failed);
     }
 
     /// Adds older files to those that wait; the newer word on a path counts.
-    pub(super) fn put_back(&mut self, service: &str, older: PendingSync) {
-        let waiting = self.facts.syncs.entry(service.to_owned()).or_default();
-        for (path, target) in older.files.copied {
-            if !waiting.files.deleted.contains(&target) {
-                waiting.files.copied.insert((path, target));
-            }
+    pub(super) fn put_back(&mut self, service: &str, mut older: PendingSync) {
+        if let Some(newer) = self.facts.syncs.remove(service) {
+            older.add_newer(newer);
         }
-        let copied: BTreeSet<&String> = waiting.files.copied.iter().map(|(_, target)| target).collect();
-        let deleted: Vec<String> = older.files.deleted.into_iter().filter(|target| !copied.contains(target)).collect();
-        waiting.files.deleted.extend(deleted);
-        waiting.restart |= older.restart;
-        for hook in older.exec {
-            if !waiting.exec.contains(&hook) {
-                waiting.exec.push(hook);
-            }
-        }
+        self.facts.syncs.insert(service.to_owned(), older);
     }
 }

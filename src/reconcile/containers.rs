@@ -83,6 +83,7 @@ impl State {
             && has_run
             && !is_expected
             && self.scope().contains(&new.service)
+            && !self.is_on_trial(new)
         {
             self.take_exit(new, code, now, actions);
         }
@@ -105,20 +106,24 @@ impl State {
     }
 
     /// Of a container that this run started; of others it is not known since when they are healthy.
-    fn healthy_notice(&self, container: &Container, now: Duration) -> Option<Action> {
-        let since = self.started.get(&container.id)?;
-        Some(Action::Tell(Notice::Healthy {
-            service: container.service.clone(),
-            number: container.number,
-            took: now.saturating_sub(*since),
-        }))
+    fn healthy_notice(&mut self, container: &Container, now: Duration) -> Option<Action> {
+        let took = now.saturating_sub(*self.started.get(&container.id)?);
+        self.note_healthy(&container.service, took);
+        let edit = self.edit_of(Some(&container.service));
+        let (service, number) = (container.service.clone(), container.number);
+        Some(Action::Tell(Notice::Healthy { service, number, took, edit }))
+    }
+
+    /// Whether it is known of a container, one way or the other, how its healthcheck ends.
+    pub(super) fn is_decided_healthy(&self, container: &Container) -> bool {
+        self.facts.healthy.contains(&container.id) || matches!(container.health, Health::Healthy | Health::Unhealthy)
     }
 
     pub(super) fn take_probe(&mut self, id: &str, now: Duration, actions: &mut Vec<Action>) {
-        let Some(container) = self.observed.containers.get(id) else { return };
+        let Some(container) = self.observed.containers.get(id).cloned() else { return };
         let already = container.health == Health::Healthy || self.facts.healthy.contains(id);
         if container.state.is_running() && !already {
-            actions.extend(self.healthy_notice(container, now));
+            actions.extend(self.healthy_notice(&container, now));
             self.facts.healthy.insert(id.to_owned());
         }
     }

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
@@ -42,6 +45,17 @@ pub enum Event {
         ticket: Ticket,
         /// How.
         answer: Answer,
+        /// How long its parts took, where it has some.
+        parts: Parts,
+    },
+    /// The files that an image is built from were read; answers [`Action::ReadInputs`].
+    InputsRead {
+        /// The service.
+        service: String,
+        /// The source generation that they had when the reading began.
+        generation: u64,
+        /// Their digest; `None` when they cannot be read, as the build will say.
+        digest: Option<String>,
     },
     /// A container's healthcheck command succeeded when hoist ran it.
     ProbePassed {
@@ -69,6 +83,31 @@ pub enum Event {
     Reconnected,
     /// The time that [`super::State::wake_at`] asked for has come.
     Woken,
+}
+
+/// The parts of an operation in their order, and how long each took.
+pub type Parts = Vec<(Part, Duration)>;
+
+/// What happens between a save and its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The burst of changes comes to its end.
+    Settle,
+    /// The files of a build are read, to tell whether they are others.
+    Read,
+    /// An image is built.
+    Build,
+    /// Files are copied.
+    Sync,
+    /// A container is made.
+    Create,
+    /// A container stops.
+    Stop,
+    /// A container starts.
+    Start,
+    /// A container becomes healthy.
+    Healthy,
 }
 
 /// What a manifest that was read anew asks for.
@@ -106,6 +145,13 @@ pub enum Outcome {
     Model(String),
     /// The container as it is now.
     Container(Box<Container>),
+    /// A container was taken back: the one that runs in its place, and the last lines of what it said.
+    Reverted {
+        /// The container that serves again, as it is now.
+        container: Box<Container>,
+        /// The last lines of the one that did not prove itself.
+        output: Vec<String>,
+    },
     /// Nothing that needs to be known beyond that it is done.
     Nothing,
 }
@@ -140,6 +186,13 @@ pub enum Action {
     Observe,
     /// Read the manifest again.
     Reload,
+    /// Read the files that a service's image is built from.
+    ReadInputs {
+        /// The service.
+        service: String,
+        /// Their source generation.
+        generation: u64,
+    },
     /// Run a container's healthcheck command now and then until it succeeds.
     Probe {
         /// The service whose healthcheck it is.

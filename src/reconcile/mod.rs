@@ -7,6 +7,7 @@
 mod answer;
 mod changes;
 mod containers;
+pub mod edits;
 mod ending;
 pub mod event;
 pub mod notice;
@@ -15,6 +16,7 @@ mod reload;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -30,9 +32,11 @@ use crate::plan::observed::{Container, ContainerId, Health, Observed};
 use crate::plan::operation::{Hold, Operation};
 use crate::plan::{Facts, PendingSync, Plan, Situation, orphans, plan, replicas_of};
 use crate::project::{Condition, HealthTest, Project};
+use edits::Edit;
 use ending::{Ending, Readiness};
 use event::{Action, Event, Ticket};
 use notice::Notice;
+use trials::Trial;
 
 /// How long a run that ends by itself waits for an engine that does not answer.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +90,21 @@ pub struct State {
     /// Containers that this run removed. News of them that was under way then must not bring them back.
     gone: BTreeSet<ContainerId>,
     back_offs: BTreeMap<(String, u32), containers::BackOff>,
+    trials: BTreeMap<ContainerId, Trial>,
+    /// What was copied into containers for a restart that has not yet been seen to go well.
+    synced: BTreeMap<ContainerId, PendingSync>,
+    /// What was copied and put back, and is to be copied again with the next change.
+    unsynced: BTreeMap<String, PendingSync>,
+    /// Rejected replacements whose service was saved since: their failure keeps nothing back.
+    forgiven: BTreeSet<ContainerId>,
+    /// What was copied into containers of a service since its image was last built: newer containers need it too.
+    since_build: BTreeMap<String, PendingSync>,
+    /// The same of an image that is being built anew: for the case that this fails.
+    before_build: BTreeMap<String, PendingSync>,
+    edits: BTreeMap<String, Edit>,
+    next_edit: u64,
+    /// When the reading of a build's files began.
+    readings: BTreeMap<String, Duration>,
     lost_since: Option<Duration>,
 }
 
@@ -157,6 +176,15 @@ impl State {
             started: BTreeMap::new(),
             gone: BTreeSet::new(),
             back_offs: BTreeMap::new(),
+            trials: BTreeMap::new(),
+            synced: BTreeMap::new(),
+            unsynced: BTreeMap::new(),
+            forgiven: BTreeSet::new(),
+            since_build: BTreeMap::new(),
+            before_build: BTreeMap::new(),
+            edits: BTreeMap::new(),
+            next_edit: 1,
+            readings: BTreeMap::new(),
             lost_since: None,
         };
         Ok((state, vec![Action::Observe]))
@@ -201,7 +229,7 @@ impl State {
             (Phase::Starting, Some(Until::Ready { timeout })) => *timeout,
             _ => None,
         };
-        [settled, back_off, patience, timeout].into_iter().flatten().min()
+        [settled, back_off, patience, timeout, self.next_verdict()].into_iter().flatten().min()
     }
 
     /// The project as the run has it now: as the manifest says, with what has been provided.
@@ -295,7 +323,8 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
         Event::Observed(observed) => state.take_listing(observed, now, &mut actions),
         Event::Container { id, container } => state.take_container(&id, container.map(|it| *it), now, &mut actions),
         Event::Exited { id, code } => state.take_early_exit(&id, code, now, &mut actions),
-        Event::Answered { ticket, answer } => state.take_answer(ticket, answer, now, &mut actions),
+        Event::Answered { ticket, answer, parts } => state.take_answer(ticket, answer, parts, now, &mut actions),
+        Event::InputsRead { service, generation, digest } => state.take_inputs(&service, generation, digest, now),
         Event::ProbePassed { container } => state.take_probe(&container, now, &mut actions),
         Event::Changed(paths) => state.take_changes(paths, now),
         Event::Interrupted { code } => state.take_interrupt(code, &mut actions),
@@ -314,12 +343,14 @@ impl State {
     /// Plans afresh and begins, cancels, probes, follows or ends accordingly.
     fn settle(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.cancel_what_is_void(actions);
+        self.judge(now);
         let plan = self.plan();
         if self.listing == Listing::Current && self.lost_since.is_none() {
             self.begin(&plan, now, actions);
         }
         self.probe(&plan, actions);
         self.follow(actions);
+        self.tell_edits(&plan, now, actions);
         let was_ending = self.is_ending();
         self.conclude(&plan, now, actions);
         // A run that has just begun to end has another plan: what runs is to be stopped.
@@ -347,9 +378,31 @@ impl State {
                 _ => None,
             };
             let operation = entry.operation.clone();
-            actions.push(Action::Tell(Notice::Began { operation: operation.clone(), cause: entry.cause.clone() }));
+            self.note_begun(&operation);
+            let edit = self.edit_of(operation.service());
+            actions.push(Action::Tell(Notice::Began {
+                operation: operation.clone(),
+                cause: entry.cause.clone(),
+                edit,
+            }));
             actions.push(Action::Perform { ticket, operation: operation.clone() });
             self.in_flight.insert(ticket, InFlight { operation, began: now, cancelled: false, sync });
+        }
+    }
+
+    /// A change from now on is one more.
+    fn note_begun(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Restart { container, .. } | Operation::Start { container, .. } => {
+                self.facts.restarts.remove(container);
+                self.trials.remove(container);
+            }
+            Operation::Build { service, .. } => {
+                if let Some(copied) = self.since_build.remove(service) {
+                    self.before_build.insert(service.clone(), copied);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -390,7 +443,7 @@ impl State {
 
     /// The containers, each with its service and whether a dependent waits for it.
     fn wanted_probes(&self, plan: &Plan) -> BTreeMap<ContainerId, (String, bool)> {
-        if self.is_ending() {
+        if self.is_ending() || self.observed.abilities.probes_early {
             return BTreeMap::new();
         }
         // Who waits for readiness, and who looks on, wants to know at once; who starts and leaves does not.
@@ -413,7 +466,7 @@ impl State {
                 continue;
             }
             for replica in replicas_of(&self.observed, &service).values() {
-                let container = replica.current;
+                let container = replica.serving();
                 let unknown = !matches!(container.health, Health::Healthy | Health::Unhealthy);
                 if container.state.is_running() && unknown && !self.facts.healthy.contains(&container.id) {
                     wanted.insert(container.id.clone(), (service.clone(), waited_for.contains(&service)));
@@ -519,7 +572,7 @@ impl State {
     fn pass_deadlines(&mut self, now: Duration, actions: &mut Vec<Action>) {
         self.pass_back_offs(now);
         if !self.changes.is_empty() && self.settle.deadline().is_some_and(|deadline| now >= deadline) {
-            self.take_settled_changes(actions);
+            self.take_settled_changes(now, actions);
         }
         let lost = self.lost_since.is_some_and(|since| now >= since + ENGINE_PATIENCE);
         if lost && !self.is_attached() && !self.is_ending() {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::edits::Deed;
+use super::event::Parts;
 use crate::plan::operation::{Cause, Operation};
 
 /// Something that a person, or a program reading JSON lines, is told.
@@ -18,6 +20,9 @@ pub enum Notice {
         operation: Operation,
         /// Why.
         cause: Cause,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
     },
     /// An operation is done.
     Done {
@@ -25,6 +30,9 @@ pub enum Notice {
         operation: Operation,
         /// How long it took.
         took: Duration,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
     },
     /// A build gave the image that was there before: nothing is replaced.
     ImageUnchanged {
@@ -32,6 +40,9 @@ pub enum Notice {
         service: String,
         /// How long the build took.
         took: Duration,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
     },
     /// An operation failed.
     Failed {
@@ -43,6 +54,25 @@ pub enum Notice {
         output: Vec<String>,
         /// Something of the service still runs as before.
         still_running: bool,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
+    },
+    /// A new version did not prove itself, and what ran before serves again.
+    Reverted {
+        /// The service.
+        service: String,
+        /// The container's number.
+        number: u32,
+        /// What the new version did instead, in words for people: `exited with code 1`.
+        reason: String,
+        /// The last lines that it said.
+        output: Vec<String>,
+        /// Whether what ran before runs.
+        still_running: bool,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
     },
     /// An operation was called off because something newer came.
     Cancelled {
@@ -57,6 +87,9 @@ pub enum Notice {
         number: u32,
         /// Since its start.
         took: Duration,
+        /// The edit that it follows from.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        edit: Option<u64>,
     },
     /// A container's healthcheck has failed too often.
     Unhealthy {
@@ -78,10 +111,31 @@ pub enum Notice {
     },
     /// Saved files concern a service.
     Changed {
+        /// The number of the edit, counted through the run; several services can have it in common.
+        edit: u64,
         /// The service.
         service: String,
         /// The paths, absolute.
         paths: BTreeSet<PathBuf>,
+    },
+    /// What saved files have led to is done: the service is at rest again.
+    Edited {
+        /// The numbers of the edits that are in it.
+        edits: Vec<u64>,
+        /// The service.
+        service: String,
+        /// The paths, absolute.
+        paths: BTreeSet<PathBuf>,
+        /// What was done.
+        deeds: Vec<Deed>,
+        /// What did not work, in words for people.
+        failure: Option<String>,
+        /// Whether something of the service runs.
+        still_running: bool,
+        /// How long what took.
+        parts: Parts,
+        /// From the first save until now.
+        took: Duration,
     },
     /// The manifest was read anew.
     Reloaded {

@@ -9,7 +9,7 @@ use super::notice::Notice;
 use super::{Goal, State};
 use crate::graph::Graph;
 use crate::plan::{Facts, spec};
-use crate::project::Project;
+use crate::project::{Project, Service};
 
 /// Whether the manifest is being read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -114,14 +114,12 @@ impl State {
 
     /// An image of other arguments, another target or another folder is another image.
     fn build_what_is_built_otherwise(&mut self, old: &Arc<Project>) {
-        for (name, service) in &self.project.services {
-            let (Some(before), Some(now)) = (old.services.get(name), spec::build(&self.project, service)) else {
-                continue;
-            };
-            if spec::build(old, before).as_ref() != Some(&now) {
-                *self.facts.generations.entry(name.clone()).or_default() += 1;
-            }
-        }
+        let is_other = |(name, service): (&String, &Service)| {
+            let (before, now) = (old.services.get(name)?, spec::build(&self.project, service)?);
+            (spec::build(old, before).as_ref() != Some(&now)).then(|| name.clone())
+        };
+        let others: Vec<String> = self.project.services.iter().filter_map(is_other).collect();
+        others.iter().for_each(|name| self.build_otherwise(name));
     }
 
     /// Containers of services that come into the run are started as they are at its beginning.

@@ -38,7 +38,7 @@ impl Flights {
     /// Takes a notice into account; returns the cause of the operation that it ends.
     pub(super) fn take(&mut self, notice: &Notice, now: Instant) -> Option<Cause> {
         match notice {
-            Notice::Began { operation, cause } => {
+            Notice::Began { operation, cause, .. } => {
                 let flight = Flight { operation: operation.clone(), cause: cause.clone(), since: now, doing: None };
                 self.flights.push(flight);
                 None
@@ -49,6 +49,12 @@ impl Flights {
             Notice::ImageUnchanged { service, .. } => {
                 self.end(|flight| matches!(flight, Operation::Build { service: built, .. } if built == service))
             }
+            // It is told in other words than the operation that it ends.
+            Notice::Reverted { service, number, .. } => self.end(|flight| match flight {
+                Operation::Revert { service: of, number: at, .. }
+                | Operation::Restore { service: of, number: at, .. } => of == service && at == number,
+                _ => false,
+            }),
             _ => None,
         }
     }

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn a_notice_is_an_object_with_its_durations_in_seconds() {
-        let notice = Notice::Healthy { service: "users".into(), number: 1, took: Duration::from_millis(420) };
+        let notice =
+            Notice::Healthy { service: "users".into(), number: 1, took: Duration::from_millis(420), edit: None };
         assert_eq!(
             objects(&Message::Notice(notice), "T"),
             "{\"time\":\"T\",\"notice\":\"healthy\",\"service\":\"users\",\"number\":1,\"took\":0.42}\n"

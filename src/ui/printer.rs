@@ -162,10 +162,13 @@ impl Paper {
     fn notice(&mut self, notice: &Notice) {
         let now = Instant::now();
         let cause = self.flights.take(notice, now);
+        if is_step_of_an_edit(notice) {
+            return;
+        }
         match notice {
-            Notice::Began { operation: operation @ (Operation::Build { .. } | Operation::Pull { .. }), cause }
-                if self.options.style == Style::Plain =>
-            {
+            Notice::Began {
+                operation: operation @ (Operation::Build { .. } | Operation::Pull { .. }), cause, ..
+            } if self.options.style == Style::Plain => {
                 let text = format!("{} {} ({cause})\n", subject(operation), present(operation));
                 return self.say(&text);
             }
@@ -310,6 +313,19 @@ impl Paper {
         self.flush();
         #[cfg(unix)]
         drop(self.keys.take());
+    }
+}
+
+/// Whether a notice is part of what one line will tell when the edit is done.
+fn is_step_of_an_edit(notice: &Notice) -> bool {
+    match notice {
+        Notice::Began { edit, .. }
+        | Notice::Done { edit, .. }
+        | Notice::ImageUnchanged { edit, .. }
+        | Notice::Healthy { edit, .. } => edit.is_some(),
+        Notice::Changed { .. } => true,
+        Notice::Cancelled { operation } => matches!(operation, Operation::Build { .. } | Operation::Sync { .. }),
+        _ => false,
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::plan::operation::{Cause, Operation};
+use crate::reconcile::edits::Deed;
+use crate::reconcile::event::Part;
 use crate::reconcile::notice::Notice;
 
 /// How a thing went, which decides its mark and its colour.
@@ -77,31 +79,50 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
         // A provider that cannot stop what it provides has done nothing.
         Notice::Began { .. }
         | Notice::Done {
-            operation: Operation::Create { .. } | Operation::Rename { .. } | Operation::Suspend { .. },
+            operation:
+                Operation::Create { .. }
+                | Operation::Rename { .. }
+                | Operation::Suspend { .. }
+                | Operation::Promote { .. }
+                | Operation::Revert { .. }
+                | Operation::Restore { .. },
             ..
         } => return None,
-        Notice::Done { operation, took } => {
+        Notice::Done { operation, took, .. } => {
             let mut said = Said::new(Mark::Good, subject(operation), past(operation)).took(*took);
             said.cause = cause.and_then(telling);
             said
         }
-        Notice::ImageUnchanged { service, took } => {
+        Notice::ImageUnchanged { service, took, .. } => {
             Said::new(Mark::Good, service, "image unchanged, nothing to replace").took(*took)
         }
-        Notice::Failed { operation, reason, output, still_running } => {
+        Notice::Failed { operation, reason, output, still_running, .. } => {
             failed(operation, reason, output, *still_running)
         }
         Notice::Cancelled { operation } => {
             Said::new(Mark::News, subject(operation), format!("{} called off", noun(operation)))
         }
-        Notice::Healthy { service, number, took } => {
+        Notice::Reverted { service, number, reason, output, still_running, .. } => {
+            reverted(&format!("{service}-{number}"), reason, output, *still_running)
+        }
+        Notice::Healthy { service, number, took, .. } => {
             Said::new(Mark::Good, format!("{service}-{number}"), "healthy").took(*took)
         }
         Notice::Unhealthy { service, number } => Said::new(Mark::Bad, format!("{service}-{number}"), "unhealthy")
             .hint(format!("see why with `hoist logs {service}` or `hoist why {service}`")),
         Notice::Exited { service, number, code, restart_in } => exited(service, *number, *code, *restart_in),
-        Notice::Changed { service, paths } => {
+        Notice::Changed { service, paths, .. } => {
             Said::new(Mark::News, service, format!("changed: {}", paths_in_words(paths, directory)))
+        }
+        Notice::Edited { service, paths, deeds, failure, still_running, parts, took, .. } => {
+            let paths = paths_in_words(paths, directory);
+            let (mark, effect) = match failure {
+                Some(failure) => (Mark::Bad, unsuccessful(failure, *still_running)),
+                None => (Mark::Good, deeds_in_words(deeds)),
+            };
+            let mut said = Said::new(mark, service, format!("{paths} → {effect}  {}", short(*took)));
+            said.cause = Some(parts_in_words(parts)).filter(|words| !words.is_empty());
+            said
         }
         Notice::Reloaded { changed, added, removed } => {
             Said::new(Mark::News, "manifest", reloaded(changed, added, removed))
@@ -159,6 +180,60 @@ fn reloaded(changed: &[String], added: &[String], removed: &[String]) -> String 
     if parts.is_empty() { "read anew: no service changes".into() } else { format!("read anew: {}", parts.join(", ")) }
 }
 
+/// What became of a new version, and what serves now.
+fn reverted(subject: &str, reason: &str, output: &[String], still_running: bool) -> Said {
+    let mut said = Said::new(Mark::Bad, subject, format!("the new version {reason}"));
+    said.output = output.to_vec();
+    let note = if still_running { "the version before it serves again" } else { "the version before it does not run" };
+    said.note = Some(note.into());
+    said.hint("the next save tries again")
+}
+
+fn unsuccessful(failure: &str, still_running: bool) -> String {
+    let then = if still_running { "goes on as before" } else { "does not run" };
+    format!("{failure}; {then}")
+}
+
+/// `rebuilt, replaced, healthy`.
+fn deeds_in_words(deeds: &[Deed]) -> String {
+    let word = |deed: &Deed| match deed {
+        Deed::Rebuilt => "rebuilt",
+        Deed::Unchanged => "rebuilt to the same image, nothing to replace",
+        Deed::Current => "as it was built, nothing to do",
+        Deed::Synced => "synced",
+        Deed::Executed => "command run",
+        Deed::Restarted => "restarted",
+        Deed::Replaced => "replaced",
+        Deed::Started => "started",
+        Deed::Healthy => "healthy",
+    };
+    match deeds {
+        [] => "nothing to do".into(),
+        deeds => deeds.iter().map(word).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// `settle 22, sync 6, stop 9`: milliseconds.
+fn parts_in_words(parts: &[(Part, Duration)]) -> String {
+    let word = |part: Part| match part {
+        Part::Settle => "settle",
+        Part::Read => "read",
+        Part::Build => "build",
+        Part::Sync => "sync",
+        Part::Create => "create",
+        Part::Stop => "stop",
+        Part::Start => "start",
+        Part::Healthy => "healthy",
+    };
+    let parts = parts.iter().map(|(part, took)| format!("{} {}", word(*part), took.as_millis()));
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// A duration that may be a few milliseconds: `84 ms`, `1.24 s`.
+fn short(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) { format!("{} ms", duration.as_millis()) } else { seconds(duration) }
+}
+
 fn failed(operation: &Operation, reason: &str, output: &[String], still_running: bool) -> Said {
     let words = match operation {
         Operation::Build { .. } => format!("build failed: {reason}"),
@@ -184,9 +259,10 @@ fn exited(service: &str, number: u32, code: i64, restart_in: Option<Duration>) -
 /// What an operation is done to, in a word or two.
 pub(super) fn subject(operation: &Operation) -> String {
     match operation {
-        Operation::Pull { service } | Operation::Build { service, .. } | Operation::Sync { service, .. } => {
-            service.clone()
-        }
+        Operation::Pull { service }
+        | Operation::Build { service, .. }
+        | Operation::Tag { service, .. }
+        | Operation::Sync { service, .. } => service.clone(),
         other => other.subject(),
     }
 }
@@ -200,8 +276,12 @@ pub(super) fn present(operation: &Operation) -> &'static str {
         Operation::PrepareModel { .. } => "preparing",
         Operation::Pull { .. } => "pulling",
         Operation::Build { .. } => "building",
+        Operation::Tag { .. } => "tagging",
         Operation::Start { .. } => "starting",
         Operation::Exchange { .. } => "replacing",
+        Operation::Promote { .. } => "removing the one before",
+        Operation::Revert { .. } => "taking back",
+        Operation::Restore { .. } => "restoring",
         Operation::Rename { .. } => "renaming",
         Operation::Restart { .. } => "restarting",
         Operation::Stop { .. } | Operation::Suspend { .. } => "stopping",
@@ -221,8 +301,12 @@ fn past(operation: &Operation) -> String {
         Operation::PrepareModel { .. } => "ready".into(),
         Operation::Pull { .. } => "image pulled".into(),
         Operation::Build { .. } => "image built".into(),
+        Operation::Tag { .. } => "image built with another's".into(),
         Operation::Start { .. } => "started".into(),
         Operation::Exchange { .. } => "replaced".into(),
+        Operation::Promote { .. } => "kept".into(),
+        Operation::Revert { .. } => "taken back".into(),
+        Operation::Restore { .. } => "restored".into(),
         Operation::Rename { .. } => "renamed".into(),
         Operation::Restart { .. } => "restarted".into(),
         Operation::Stop { .. } | Operation::Suspend { .. } => "stopped".into(),
@@ -300,6 +384,8 @@ mod tests {
 
     use super::{Mark, said, seconds};
     use crate::plan::operation::{Cause, Operation};
+    use crate::reconcile::edits::Deed;
+    use crate::reconcile::event::Part;
     use crate::reconcile::notice::Notice;
 
     fn words(notice: &Notice, cause: Option<&Cause>) -> String {
@@ -313,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_told_only_when_it_is_news() {
-        let done = Notice::Done { operation: start(), took: Duration::from_millis(420) };
+        let done = Notice::Done { operation: start(), took: Duration::from_millis(420), edit: None };
         assert_eq!(words(&done, Some(&Cause::Missing)), "users-1|started|");
         assert_eq!(words(&done, Some(&Cause::ConfigChanged)), "users-1|started|configuration changed");
     }
@@ -325,6 +411,7 @@ mod tests {
             reason: "`RUN make` exited with code 2".into(),
             output: vec!["main.c:1: error".into()],
             still_running: true,
+            edit: None,
         };
         let said = said(&notice, None, Path::new("/")).expect("a failure is said");
         assert_eq!(said.mark, Mark::Bad);
@@ -336,8 +423,32 @@ mod tests {
     #[test]
     fn changed_paths_are_relative_to_the_project_and_few() {
         let paths: BTreeSet<PathBuf> = ["/work/a/x.js", "/work/a/y.js", "/work/a/z.js"].map(PathBuf::from).into();
-        let notice = Notice::Changed { service: "users".into(), paths };
+        let notice = Notice::Changed { edit: 1, service: "users".into(), paths };
         assert_eq!(words(&notice, None), "users|changed: `a/x.js`, `a/y.js` and 1 more|");
+    }
+
+    #[test]
+    fn an_edit_says_what_was_saved_what_was_done_and_how_long_what_took() {
+        let mut notice = Notice::Edited {
+            edits: vec![3],
+            service: "orders".into(),
+            paths: [PathBuf::from("/work/src/cart.js")].into(),
+            deeds: vec![Deed::Synced, Deed::Restarted, Deed::Healthy],
+            failure: None,
+            still_running: true,
+            parts: [(Part::Settle, 22), (Part::Sync, 6), (Part::Start, 31)]
+                .map(|(part, took)| (part, Duration::from_millis(took)))
+                .into(),
+            took: Duration::from_millis(84),
+        };
+        let expected = "orders|`src/cart.js` → synced, restarted, healthy  84 ms|settle 22, sync 6, start 31";
+        assert_eq!(words(&notice, None), expected);
+        if let Notice::Edited { failure, .. } = &mut notice {
+            *failure = Some("exited with code 1".into());
+        }
+        let expected =
+            "orders|`src/cart.js` → exited with code 1; goes on as before  84 ms|settle 22, sync 6, start 31";
+        assert_eq!(words(&notice, None), expected);
     }
 
     #[test]

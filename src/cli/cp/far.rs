@@ -9,8 +9,8 @@ use tar::{Archive, EntryType};
 
 use super::near::Source;
 use crate::cli::error::Error;
-use crate::engine::EngineError;
 use crate::engine::docker::Docker;
+use crate::engine::{Engine as _, EngineError};
 
 /// An archive's stream.
 type Pieces = BoxStream<'static, Result<Bytes, EngineError>>;

@@ -13,6 +13,7 @@ use crate::cli::error::Error;
 use crate::cli::global::Global;
 use crate::cli::output::print_bytes;
 use crate::cli::session;
+use crate::engine::Engine as _;
 use crate::engine::docker::Docker;
 use crate::plan::observed::Container;
 use far::Kind;

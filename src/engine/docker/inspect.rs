@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState as ApiState, ContainerStateStatusEnum, ContainerSummary,
-    ContainerSummaryStateEnum, HealthStatusEnum, ImageConfig, ImageInspect, PortMap, PortSummary,
+    ContainerSummaryStateEnum, HealthStatusEnum, ImageConfig, ImageInspect, MountPoint, PortMap, PortSummary,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -32,15 +32,21 @@ pub(super) fn container(inspected: ContainerInspectResponse, status: Option<Stri
         image_id: inspected.image.unwrap_or_default(),
         state: observed,
         health,
+        process: state.pid.and_then(|process| u32::try_from(process).ok()).filter(|process| *process != 0),
         created_at: inspected.created.map_or(0, nanoseconds),
         started_at: time(state.started_at.as_deref()),
         finished_at: time(state.finished_at.as_deref()),
         ports: published(settings.ports.unwrap_or_default()),
         networks,
+        writes_volumes: inspected.mounts.iter().flatten().any(is_written_volume),
         command: words.collect::<Vec<_>>().join(" "),
         status: status.unwrap_or_else(|| describe(observed, health)),
         ..labelled(labels)
     }
+}
+
+fn is_written_volume(mount: &MountPoint) -> bool {
+    mount.typ.as_deref() == Some("volume") && mount.rw != Some(false)
 }
 
 /// A container out of a list: everything but the times of its last start and exit.
@@ -63,9 +69,11 @@ pub(super) fn summary(summary: ContainerSummary) -> Container {
         image_id: summary.image_id.unwrap_or_default(),
         state: summary_state(summary.state, &status),
         health: summary_health(&status),
+        process: None,
         created_at: u64::try_from(summary.created.unwrap_or(0)).unwrap_or(0).saturating_mul(1_000_000_000),
         ports,
         networks,
+        writes_volumes: false,
         command: summary.command.unwrap_or_default(),
         status,
         ..labelled(labels)
@@ -162,10 +170,12 @@ fn labelled(labels: BTreeMap<String, String>) -> Container {
         image_id: String::new(),
         state: ContainerState::Created,
         health: Health::None,
+        process: None,
         created_at: 0,
         started_at: 0,
         finished_at: 0,
         ports: Vec::new(),
+        writes_volumes: false,
         networks: Vec::new(),
         labels,
         command: String::new(),

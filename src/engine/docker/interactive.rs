@@ -101,7 +101,7 @@ impl Docker {
 
     /// A file or folder of a container, running or not, as a tar.
     #[must_use]
-    pub fn download(&self, container: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>> {
+    pub(super) fn download_tar(&self, container: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>> {
         let options = DownloadFromContainerOptions { path: path.to_owned() };
         let pieces = self.patient.download_from_container(container, Some(options));
         pieces.map(|piece| piece.map_err(from_bollard)).boxed()

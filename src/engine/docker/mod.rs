@@ -23,17 +23,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::{Ipam as ApiIpam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
-use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions};
+use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions, TagImageOptions};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::credentials::Credentials;
 use super::{
     ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted, discovery,
 };
-use crate::plan::observed::{Container, Image, Observed};
+use crate::plan::observed::{Abilities, Container, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
 
@@ -52,6 +52,8 @@ pub struct Docker {
     /// For what takes as long as it takes.
     patient: bollard::Docker,
     facts: Arc<Facts>,
+    /// Asked for once, when it is first of use.
+    abilities: Arc<OnceCell<Abilities>>,
     credentials: Credentials,
 }
 
@@ -108,7 +110,7 @@ impl Docker {
     ) -> Self {
         let patient = client.clone().with_timeout(PATIENCE);
         let facts = Facts { address, version: greeting.version, buildkit: greeting.buildkit, local };
-        Self { client, patient, facts: Arc::new(facts), credentials }
+        Self { client, patient, facts: Arc::new(facts), abilities: Arc::default(), credentials }
     }
 
     /// The same engine, building with the classic builder even where it has BuildKit (`DOCKER_BUILDKIT=0`).
@@ -160,6 +162,14 @@ impl Docker {
             Err(error) if status_of(&error) == Some(409) => Ok(()),
             Err(error) => Err(from_bollard(error)),
         }
+    }
+}
+
+/// A reference as repository and tag. A colon before the last slash is a port's.
+fn split_tag(reference: &str) -> (&str, &str) {
+    match reference.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (reference, "latest"),
     }
 }
 
@@ -254,6 +264,12 @@ impl Engine for Docker {
         self.build_image(spec, progress, cancel).await
     }
 
+    async fn tag_image(&self, image: &str, name: &str) -> Result<(), EngineError> {
+        let (repository, tag) = split_tag(name);
+        let options = TagImageOptions { repo: Some(repository.to_owned()), tag: Some(tag.to_owned()) };
+        self.client.tag_image(image, Some(options)).await.map_err(from_bollard)
+    }
+
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
         gone(self.client.remove_image(reference, None::<RemoveImageOptions>, None).await)
     }
@@ -288,6 +304,10 @@ impl Engine for Docker {
 
     fn logs(&self, id: &str, options: &LogOptions) -> BoxStream<'static, Result<LogChunk, EngineError>> {
         self.log_stream(id, options)
+    }
+
+    fn download(&self, id: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>> {
+        self.download_tar(id, path)
     }
 
     async fn upload(&self, id: &str, folder: &str, tar: Bytes) -> Result<(), EngineError> {

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, future, stream};
 use super::error::{from_bollard, is_not_found};
 use super::{Docker, inspect};
 use crate::engine::{EngineError, Wanted};
-use crate::plan::observed::{Container, Image, Observed, ObservedNetwork, ObservedVolume};
+use crate::plan::observed::{Abilities, Container, Image, Observed, ObservedNetwork, ObservedVolume};
 use crate::plan::spec::label;
 
 /// How many inspections are under way at once.
@@ -36,11 +36,12 @@ impl Docker {
     }
 
     pub(super) async fn observed(&self, project: &str, wanted: &Wanted) -> Result<Observed, EngineError> {
-        let (containers, images, networks, volumes) = future::try_join4(
+        let (containers, images, networks, volumes, abilities) = future::try_join5(
             self.observed_containers(project),
             self.images(wanted.images.iter().cloned().collect()),
             self.networks(project, &wanted.networks),
             self.volumes(project, &wanted.volumes),
+            self.abilities(),
         )
         .await?;
         let mut images = images;
@@ -49,7 +50,20 @@ impl Docker {
         let unknown = running.iter().filter(|id| !id.is_empty() && !known.contains_key(*id)).cloned().collect();
         images.extend(self.images(unknown).await?);
         images.extend(known);
-        Ok(Observed { containers, networks, volumes, images })
+        Ok(Observed { containers, networks, volumes, images, abilities })
+    }
+
+    /// What the engine says once that it can do beyond the Docker Engine API.
+    async fn abilities(&self) -> Result<Abilities, EngineError> {
+        let ask = || async {
+            let labels = self.client.info().await.map_err(from_bollard)?.labels.unwrap_or_default();
+            let has = |name: &str| labels.iter().any(|label| label.strip_prefix(name) == Some("=1"));
+            Ok(Abilities {
+                hands_over_ports: has("dev.hoist.hands-over-ports"),
+                probes_early: has("dev.hoist.probes-early"),
+            })
+        };
+        self.abilities.get_or_try_init(ask).await.copied()
     }
 
     async fn observed_containers(&self, project: &str) -> Result<BTreeMap<String, Container>, EngineError> {

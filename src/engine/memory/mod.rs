@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted};
 use crate::plan::observed::{
-    Container, ContainerId, ContainerState, Health, Image, Observed, ObservedNetwork, ObservedVolume,
+    Abilities, Container, ContainerId, ContainerState, Health, Image, Observed, ObservedNetwork, ObservedVolume,
 };
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec, label};
 use crate::project::Hook;
@@ -281,6 +281,15 @@ impl Engine for Memory {
         cancel.run_until_cancelled(building).await.unwrap_or(Err(EngineError::Cancelled))
     }
 
+    async fn tag_image(&self, image: &str, name: &str) -> Result<(), EngineError> {
+        self.ask(|state| {
+            let gone = || EngineError::NotFound { message: format!("no image {image}") };
+            let stored = state.image(image).cloned().ok_or_else(gone)?;
+            state.images.insert(name.to_owned(), stored);
+            Ok(())
+        })
+    }
+
     async fn remove_image(&self, reference: &str) -> Result<(), EngineError> {
         self.ask(|state| {
             let Some(id) = state.image(reference).map(|stored| stored.image.id.clone()) else { return Ok(()) };
@@ -377,6 +386,14 @@ impl Engine for Memory {
         .boxed()
     }
 
+    fn download(&self, id: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>> {
+        let archive = self.ask(|state| {
+            let gone = || EngineError::NotFound { message: format!("no {path} in {id}") };
+            pack(&state.existing(id)?.files, path).ok_or_else(gone)
+        });
+        stream::iter([archive]).boxed()
+    }
+
     async fn upload(&self, id: &str, folder: &str, tar: Bytes) -> Result<(), EngineError> {
         let files = unpack(folder, &tar)
             .map_err(|error| EngineError::Refused { message: format!("the tar cannot be read: {error}") })?;
@@ -385,6 +402,26 @@ impl Engine for Memory {
             Ok(())
         })
     }
+}
+
+/// What is at a path, below the path's last name, as engines give it.
+fn pack(files: &BTreeMap<String, Vec<u8>>, path: &str) -> Option<Bytes> {
+    let path = path.trim_matches('/');
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut is_there = false;
+    for (name, content) in files {
+        if name != path && !name.starts_with(&format!("{path}/")) {
+            continue;
+        }
+        is_there = true;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        let inside = name[folder.len()..].trim_start_matches('/');
+        builder.append_data(&mut header, inside, &content[..]).ok()?;
+    }
+    builder.into_inner().ok().filter(|_| is_there).map(Bytes::from)
 }
 
 fn unpack(folder: &str, tar: &[u8]) -> std::io::Result<BTreeMap<String, Vec<u8>>> {
@@ -423,5 +460,6 @@ fn observe(state: &State, project: &str, wanted: &Wanted) -> Observed {
         networks: networks.map(|(name, network)| (name.clone(), network.clone())).collect(),
         volumes: volumes.map(|(name, volume)| (name.clone(), volume.clone())).collect(),
         images,
+        abilities: Abilities::default(),
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{build, given, machine, mount};
 use crate::manifest::raw;
+use crate::manifest::raw::deploy::Order;
 use crate::manifest::raw::develop::{Action, Watch};
 use crate::manifest::raw::health::Healthcheck as RawHealthcheck;
 use crate::manifest::raw::port::Port as RawPort;
@@ -15,8 +16,8 @@ use crate::manifest::raw::storage::Grant;
 use crate::manifest::value;
 use crate::project::{
     Condition, Dependency, FileGrant, HealthTest, Healthcheck, Hook, Link, ModelUse, NetworkAttachment, Networking,
-    Port, Protocol, Provider, Published, PullPolicy, RestartPolicy, Service, VolumesFrom, VolumesSource, WatchAction,
-    WatchRule,
+    Port, Protocol, Provider, Published, PullPolicy, RestartPolicy, Service, UpdateOrder, VolumesFrom, VolumesSource,
+    WatchAction, WatchRule,
 };
 
 pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String, serde_json::Value>) -> Service {
@@ -56,6 +57,7 @@ pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String,
         stdin_open: raw.stdin_open.0,
         // What a program provides has no containers.
         replicas: if raw.provider.is_some() { 0 } else { raw.scale.map(|scale| scale.0).or(replicas).unwrap_or(1) },
+        update_order: deploy.and_then(|deploy| deploy.update_config.as_ref()?.order).map(update_order),
         platform: given(&raw.platform),
         limits: machine::limits(raw),
         devices: machine::devices(raw),
@@ -213,6 +215,13 @@ fn healthcheck(raw: &RawHealthcheck) -> Healthcheck {
         retries: raw.retries.map(|retries| retries.0),
         start_period: raw.start_period.map(duration),
         start_interval: raw.start_interval.map(duration),
+    }
+}
+
+fn update_order(order: Order) -> UpdateOrder {
+    match order {
+        Order::StartFirst => UpdateOrder::StartFirst,
+        Order::StopFirst => UpdateOrder::StopFirst,
     }
 }
 

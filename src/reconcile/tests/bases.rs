@@ -30,7 +30,7 @@ fn a_base_that_is_another_one_after_a_save_has_those_built_again_that_are_made_w
     base.watch = vec![rule];
     let (mut run, _) = Run::running(project([base, made_with("web", "base")]));
     run.saved("/base/file");
-    assert_eq!(run.settled(), ["1: build image of base"]);
+    assert_eq!(run.settled_anew("base"), ["1: build image of base"]);
     assert_eq!(run.done(1, built("base", "2")), ["2: create base-1", "3: build image of web"]);
 }
 

@@ -1,12 +1,14 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod exchanges;
 mod provided;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::edits::Deed;
 use super::event::{Action, Answer, Event, Failure, Outcome, Reloaded, Ticket};
 use super::notice::Notice;
 use super::{Setup, State, step};
@@ -78,12 +80,12 @@ impl Run {
     }
 
     fn done(&mut self, ticket: u64, outcome: Outcome) -> Vec<String> {
-        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Done(outcome) })
+        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Done(outcome), parts: Vec::new() })
     }
 
     fn failed(&mut self, ticket: u64, reason: &str) -> Vec<String> {
         let failure = Failure { reason: reason.into(), output: Vec::new(), unreachable: false };
-        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Failed(failure) })
+        self.on(Event::Answered { ticket: Ticket(ticket), answer: Answer::Failed(failure), parts: Vec::new() })
     }
 
     fn became(&mut self, container: Container) -> Vec<String> {
@@ -94,9 +96,29 @@ impl Run {
         self.on(Event::Changed([(path.into(), PathState::Present)].into()))
     }
 
+    fn later(&mut self, millis: u64) -> Vec<String> {
+        self.now += Duration::from_millis(millis);
+        self.on(Event::Woken)
+    }
+
     fn settled(&mut self) -> Vec<String> {
         self.now = self.state.wake_at().expect("a burst has to settle");
         self.on(Event::Woken)
+    }
+
+    /// The files of a service's build are read now, and have this digest.
+    fn read(&mut self, service: &str, digest: &str) -> Vec<String> {
+        let generation = self.state.facts.generation(service);
+        self.on(Event::InputsRead { service: service.into(), generation, digest: Some(digest.into()) })
+    }
+
+    /// The burst is over, and the files of a service's build turn out to be others.
+    fn settled_anew(&mut self, service: &str) -> Vec<String> {
+        let mut done = self.settled();
+        let reading = done.iter().position(|line| *line == format!("read {service}")).expect("its files are read");
+        done.remove(reading);
+        done.extend(self.read(service, "others"));
+        done
     }
 }
 
@@ -117,6 +139,7 @@ fn worded(action: &Action) -> Option<String> {
         Action::Cancel { ticket } => format!("cancel {}", ticket.0),
         Action::Observe => "observe".into(),
         Action::Reload => "reload".into(),
+        Action::ReadInputs { service, .. } => format!("read {service}"),
         Action::Probe { container, .. } => format!("probe {container}"),
         Action::StopProbe { container } => format!("stop probing {container}"),
         Action::Follow { container, .. } => format!("follow {container}"),
@@ -137,6 +160,9 @@ fn worded(action: &Action) -> Option<String> {
         Action::Tell(Notice::EngineBack) => "engine back".into(),
         Action::Tell(Notice::StopWaits { patience }) => format!("waits {patience:?} for the engine"),
         Action::Tell(Notice::LeftRunning { containers }) => format!("left running: {containers:?}"),
+        Action::Tell(Notice::Reverted { service, reason, still_running, .. }) => {
+            format!("{service} {reason}, taken back{}", if *still_running { ", running" } else { "" })
+        }
         Action::Tell(Notice::Failed { operation, still_running, .. }) => {
             format!("failed: {operation}{}", if *still_running { ", still running" } else { "" })
         }
@@ -246,7 +272,7 @@ fn a_save_settles_and_builds_and_replaces_only_its_service() {
     let (mut run, done) = Run::running(project([service("api").built(), service("db")]));
     assert!(done.is_empty(), "everything runs: {done:?}");
     assert!(run.at(1_000).saved("/shop/api/main.js").is_empty(), "the burst may not be over");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert!(run.now <= Duration::from_millis(1_050), "acted {:?} after a save at 1 s", run.now);
     assert_eq!(run.done(1, built("api", "newer")), ["2: create api-1"]);
     let mut new = run.container("api", ContainerState::Created);
@@ -254,6 +280,8 @@ fn a_save_settles_and_builds_and_replaces_only_its_service() {
     assert_eq!(run.done(2, now_a(&new)), ["3: replace api-1"]);
     new.state = ContainerState::Running;
     assert!(run.done(3, now_a(&new)).is_empty());
+    assert_eq!(run.later(1_000), ["4: keep api-1"], "it has stayed alive for a moment");
+    assert!(run.done(4, now_a(&new)).is_empty());
     assert!(run.state.plan().entries.is_empty());
 }
 
@@ -261,7 +289,7 @@ fn a_save_settles_and_builds_and_replaces_only_its_service() {
 fn a_build_that_gives_the_same_image_replaces_nothing() {
     let (mut run, _) = Run::running(project([service("api").built()]));
     run.saved("/shop/api/README.md");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged"]);
 }
 
@@ -269,12 +297,12 @@ fn a_build_that_gives_the_same_image_replaces_nothing() {
 fn a_save_during_a_build_voids_it_and_builds_once_more() {
     let (mut run, _) = Run::running(project([service("api").built()]));
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     for _ in 0..10 {
         assert!(run.saved("/shop/api/main.js").is_empty());
     }
-    assert_eq!(run.settled(), ["cancel 1"]);
-    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled };
+    assert_eq!(run.settled_anew("api"), ["cancel 1"]);
+    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled, parts: Vec::new() };
     assert_eq!(run.on(cancelled), ["2: build image of api"]);
 }
 
@@ -282,9 +310,9 @@ fn a_save_during_a_build_voids_it_and_builds_once_more() {
 fn a_void_build_that_succeeds_all_the_same_is_followed_by_another() {
     let (mut run, _) = Run::running(project([service("api").built()]));
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["cancel 1"]);
+    assert_eq!(run.settled_anew("api"), ["cancel 1"]);
     assert_eq!(run.done(1, built("api", "half old")), ["2: build image of api"]);
 }
 
@@ -295,7 +323,7 @@ fn ten_thousand_files_at_once_are_one_build() {
         let paths = (0..1_000).map(|file| (format!("/shop/api/{batch}/{file}.js").into(), PathState::Present));
         assert!(run.at(batch * 10).on(Event::Changed(paths.collect())).is_empty());
     }
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
 }
 
 #[test]
@@ -320,12 +348,12 @@ fn a_file_that_comes_back_before_its_removal_was_synced_is_copied() {
 fn a_failed_build_keeps_what_runs_and_the_next_save_tries_again() {
     let (mut run, _) = Run::running(project([service("api").built(), service("web").needs("api", Condition::Started)]));
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.failed(1, "exit code 1"), ["observe", "failed: build image of api, still running"]);
     let listing = run.state.observed().clone();
     assert!(run.on(Event::Observed(listing)).is_empty());
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["2: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
 }
 
 #[test]
@@ -354,7 +382,7 @@ fn ctrl_c_during_a_build_cancels_it() {
     listing.images.clear();
     assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
     assert_eq!(run.on(Event::Interrupted { code: 130 }), ["cancel 1"]);
-    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled };
+    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled, parts: Vec::new() };
     assert_eq!(run.on(cancelled), ["end with 130"]);
 }
 
@@ -441,7 +469,7 @@ fn a_container_without_a_restart_policy_stays_down_until_a_save() {
     assert_eq!(run.became(api), ["api exited with 1, again in None"]);
     assert!(run.state.plan().entries.is_empty());
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged", "2: start api-1"]);
 }
 
@@ -470,7 +498,7 @@ fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
 fn an_answer_that_comes_before_a_listing_makes_the_listing_outdated() {
     let (mut run, _) = Run::running(project([service("api").built(), service("db")]));
     run.saved("/shop/api/main.js");
-    assert_eq!(run.settled(), ["1: build image of api"]);
+    assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.on(Event::Reconnected), ["observe"]);
     assert!(run.done(1, built("api", "newer")).is_empty(), "nothing is begun on what may be stale");
     let listing = run.state.observed().clone();

@@ -73,7 +73,7 @@ fn an_interrupt_while_a_provider_works_calls_it_off_and_has_it_stop() {
     let listing = prepared(&run.project);
     run.on(Event::Observed(listing));
     assert_eq!(run.on(Event::Interrupted { code: 130 }), ["cancel 1"]);
-    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled };
+    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled, parts: Vec::new() };
     assert_eq!(run.on(cancelled), ["2: stop database"]);
     assert_eq!(run.done(2, Outcome::Nothing), ["end with 130"]);
 }

@@ -1,0 +1,233 @@
+//! Files into containers, and what a container had in their place back out of it, for the case that it does not come up
+//! with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Cursor};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tar::{Archive, Builder};
+
+use super::perform::{Job, refused};
+use crate::change::SyncFiles;
+use crate::engine::{Engine, EngineError};
+use crate::plan::observed::ContainerId;
+use crate::plan::operation::Keep;
+use crate::project::Hook;
+use crate::reconcile::event::Outcome;
+use crate::watch::tar::sync_tar;
+
+/// How much of a container's files is kept for the case that it wants them back.
+const LARGEST: usize = 64 << 20;
+/// How many files are fetched from a container at once.
+const PARALLEL: usize = 8;
+
+/// What containers had in the place of files that were copied into them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Backups(Arc<Mutex<BTreeMap<ContainerId, Backup>>>);
+
+/// What one container had.
+#[derive(Debug, Clone, Default)]
+struct Backup {
+    /// Tars of what was at a path, each with the folder that it is unpacked into.
+    archives: BTreeMap<String, (String, Bytes)>,
+    /// Paths at which there was nothing.
+    absent: BTreeSet<String>,
+}
+
+impl Backup {
+    fn has(&self, path: &str) -> bool {
+        self.absent.contains(path) || self.archives.contains_key(path)
+    }
+
+    fn size(&self) -> usize {
+        self.archives.values().map(|(_, archive)| archive.len()).sum()
+    }
+}
+
+impl Backups {
+    fn get(&self, id: &str) -> Option<Backup> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn put(&self, id: &str, backup: Option<Backup>) {
+        let mut backups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match backup {
+            Some(backup) => drop(backups.insert(id.to_owned(), backup)),
+            None => drop(backups.remove(id)),
+        }
+    }
+}
+
+impl<E: Engine> Job<E> {
+    pub(super) async fn sync(
+        &self,
+        containers: &[ContainerId],
+        files: &SyncFiles,
+        exec: &[Hook],
+        keep: Keep,
+    ) -> Result<Outcome, EngineError> {
+        let batch = files.clone();
+        let packed = tokio::task::spawn_blocking(move || sync_tar(&batch)).await;
+        let packed = packed
+            .map_err(|_| refused("internal error while packing files; please report it"))?
+            .map_err(|error| refused(&error.to_string()))?;
+        for id in containers {
+            self.keep(id, files, keep).await?;
+            self.delete(id, &packed.deleted).await?;
+            if let Some(archive) = &packed.archive {
+                self.engine.upload(id, "/", archive.clone()).await?;
+            }
+            for hook in exec.iter().filter(|_| self.is_running(id)) {
+                self.run_in(id, hook).await?;
+            }
+        }
+        match packed.unreadable.first() {
+            None => Ok(Outcome::Nothing),
+            Some((path, reason)) => Err(refused(&format!("cannot read `{}`: {reason}", path.display()))),
+        }
+    }
+
+    async fn delete(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
+        if paths.is_empty() || !self.is_running(id) {
+            return Ok(());
+        }
+        let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
+        command.extend(paths.iter().cloned());
+        self.run_in(id, &Hook { command, user: Some("0".into()), ..Hook::default() }).await
+    }
+
+    /// Fetches what is about to be replaced.
+    async fn keep(&self, id: &str, files: &SyncFiles, keep: Keep) -> Result<(), EngineError> {
+        let mut backup = match keep {
+            Keep::Nothing => return Ok(()),
+            Keep::Anew => Backup::default(),
+            Keep::More => self.backups.get(id).unwrap_or_default(),
+        };
+        let copied = files.copied.iter().map(|(_, inside)| inside);
+        let paths: BTreeSet<String> = copied.chain(&files.deleted).filter(|path| !backup.has(path)).cloned().collect();
+        let fetched =
+            stream::iter(paths).map(|path| async move { self.fetch(id, &path).await.map(|fetched| (path, fetched)) });
+        let fetched: Vec<(String, Fetched)> = fetched.buffer_unordered(PARALLEL).try_collect().await?;
+        for (path, fetched) in fetched {
+            match fetched {
+                Fetched::Archive(archive) => drop(backup.archives.insert(path.clone(), (parent(&path), archive))),
+                Fetched::Nothing => drop(backup.absent.insert(path)),
+                Fetched::TooLarge => return Ok(self.backups.put(id, None)),
+            }
+        }
+        let backup = (backup.size() <= LARGEST).then_some(backup);
+        self.backups.put(id, backup);
+        Ok(())
+    }
+
+    async fn fetch(&self, id: &str, path: &str) -> Result<Fetched, EngineError> {
+        let mut pieces = self.engine.download(id, path);
+        let mut archive = BytesMut::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => archive.extend_from_slice(&piece),
+                Err(EngineError::NotFound { .. }) => return Ok(Fetched::Nothing),
+                Err(error) => return Err(error),
+            }
+            if archive.len() > LARGEST {
+                return Ok(Fetched::TooLarge);
+            }
+        }
+        Ok(Fetched::Archive(archive.freeze()))
+    }
+
+    /// Puts a container's files back as they were.
+    pub(super) async fn put_back(&self, id: &str) -> Result<(), EngineError> {
+        let Some(backup) = self.backups.get(id) else {
+            return Err(refused("the files that it came up with were too large to be kept"));
+        };
+        let absent: Vec<String> = backup.absent.iter().cloned().collect();
+        let joined = tokio::task::spawn_blocking(move || join(&backup.archives)).await;
+        let joined = joined
+            .map_err(|_| refused("internal error while unpacking files; please report it"))?
+            .map_err(|error| refused(&format!("the files that were kept cannot be read: {error}")))?;
+        self.engine.upload(id, "/", joined).await?;
+        self.delete(id, &absent).await?;
+        self.backups.put(id, None);
+        Ok(())
+    }
+
+    pub(super) async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
+        let ended = self.engine.exec(container, hook).await?;
+        if ended.code == 0 {
+            return Ok(());
+        }
+        let last = ended.output.trim_end().lines().next_back().unwrap_or_default().to_owned();
+        Err(refused(&format!("`{}` exited with code {}: {last}", hook.command.join(" "), ended.code)))
+    }
+}
+
+/// What was at a path of a container.
+enum Fetched {
+    Archive(Bytes),
+    Nothing,
+    TooLarge,
+}
+
+/// The folder of an absolute path inside a container.
+fn parent(path: &str) -> String {
+    match path.trim_end_matches('/').rsplit_once('/') {
+        Some((folder, _)) if !folder.is_empty() => folder.to_owned(),
+        _ => "/".to_owned(),
+    }
+}
+
+/// One tar for `/` out of many for their folders.
+fn join(archives: &BTreeMap<String, (String, Bytes)>) -> io::Result<Bytes> {
+    let mut joined = Builder::new(Vec::new());
+    for (folder, archive) in archives.values() {
+        for entry in Archive::new(Cursor::new(archive)).entries()? {
+            let mut entry = entry?;
+            let mut header = entry.header().clone();
+            let path = Path::new(folder.trim_start_matches('/')).join(entry.path()?);
+            match entry.link_name()? {
+                Some(target) => joined.append_link(&mut header, &path, target.into_owned())?,
+                None => joined.append_data(&mut header, &path, &mut entry)?,
+            }
+        }
+    }
+    joined.into_inner().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{join, parent};
+
+    #[test]
+    fn the_folder_of_a_path_is_what_it_is_unpacked_into() {
+        for (path, expected) in [("/app/src/a.js", "/app/src"), ("/a", "/"), ("/app/src/", "/app")] {
+            assert_eq!(parent(path), expected);
+        }
+    }
+
+    #[test]
+    fn archives_of_several_folders_become_one() {
+        let archive = |name: &str, text: &str| {
+            let mut builder = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o755);
+            builder.append_data(&mut header, name, text.as_bytes()).expect("it fits");
+            bytes::Bytes::from(builder.into_inner().expect("it is in memory"))
+        };
+        let archives = [
+            ("/app/a.js".to_owned(), ("/app".to_owned(), archive("a.js", "one"))),
+            ("/b".to_owned(), ("/".to_owned(), archive("b", "two"))),
+        ];
+        let joined = join(&archives.into()).expect("both are whole");
+        let mut archive = tar::Archive::new(&joined[..]);
+        let entries = archive.entries().expect("a tar").map(|entry| {
+            let entry = entry.expect("an entry");
+            (entry.path().expect("a path").display().to_string(), entry.header().mode().expect("a mode"))
+        });
+        assert_eq!(entries.collect::<Vec<_>>(), [("app/a.js".to_owned(), 0o755), ("b".to_owned(), 0o755)]);
+    }
+}

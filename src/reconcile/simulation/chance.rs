@@ -1,0 +1,85 @@
+//! Dice, and the projects that they make.
+
+use crate::plan::fixtures::{ServiceExt as _, project, service};
+use crate::project::{BuildContext, Condition, Project, RestartPolicy, Service, UpdateOrder, WatchAction, WatchRule};
+
+/// Small, seeded and good enough (splitmix64).
+pub(super) struct Dice(pub(super) u64);
+
+impl Dice {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % sides
+    }
+
+    pub(super) fn one_in(&mut self, sides: u64) -> bool {
+        self.roll(sides) == 0
+    }
+}
+
+/// A project of two to six services, each depending on some before it.
+pub(super) fn any_project(dice: &mut Dice) -> Project {
+    let count = 2 + dice.roll(5);
+    let name = |number: u64| format!("s{number}");
+    let mut services: Vec<Service> = Vec::new();
+    for number in 0..count {
+        let mut made = service(&name(number));
+        // The first one is a job now and then, of which others need that it completes.
+        let is_job = number == 0 && dice.one_in(3);
+        if !is_job && dice.one_in(2) {
+            made = made.checked();
+        }
+        if dice.one_in(2) {
+            made = made.built();
+        }
+        if !is_job && dice.one_in(2) {
+            made = made.restart(RestartPolicy::Always);
+        }
+        if !is_job && dice.one_in(4) {
+            made = made.times(2);
+        }
+        if !is_job && dice.one_in(3) {
+            made.update_order = Some(UpdateOrder::StartFirst);
+        }
+        if made.build.is_some() && dice.one_in(4) {
+            // Built from the same as the others that are.
+            let build = made.build.as_mut().expect("it was just seen");
+            build.context = BuildContext::Local("/shop/common".into());
+        } else if !is_job && dice.one_in(3) {
+            let action = WatchAction::SyncRestart { target: "/app".into() };
+            let (path, ignore, include) = (format!("/shop/{}/sync", made.name).into(), Vec::new(), Vec::new());
+            made.watch.push(WatchRule { path, action, ignore, include, initial_sync: false });
+            if made.build.is_some() {
+                let (path, ignore, include) = (format!("/shop/{}", made.name).into(), Vec::new(), Vec::new());
+                let ignore: Vec<String> = [ignore, vec!["sync".to_owned()]].concat();
+                let action = WatchAction::Rebuild;
+                made.watch.push(WatchRule { path, action, ignore, include, initial_sync: false });
+            }
+        }
+        for other in 0..number {
+            if !dice.one_in(3) {
+                continue;
+            }
+            let checked = services[usize::try_from(other).expect("a small number")].healthcheck.is_some();
+            let condition = if other == 0 && services[0].labels.contains_key("job") {
+                Condition::Completed
+            } else if checked {
+                Condition::Healthy
+            } else {
+                Condition::Started
+            };
+            made = made.needs(&name(other), condition);
+            if condition != Condition::Completed && dice.one_in(3) {
+                made.depends_on.get_mut(&name(other)).expect("just added").restart = true;
+            }
+        }
+        if is_job {
+            made.labels.insert("job".into(), String::new());
+        }
+        services.push(made);
+    }
+    project(services)
+}

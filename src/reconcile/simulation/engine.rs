@@ -1,0 +1,168 @@
+//! The engine of a simulated world: what operations make of what is there.
+
+use super::{Due, World};
+use crate::plan::observed::{ContainerState, Health, Image, ObservedNetwork};
+use crate::plan::operation::{Keep, Operation};
+use crate::plan::spec::{self, label};
+use crate::project::BuildContext;
+use crate::reconcile::event::Outcome;
+
+impl World {
+    /// Where the files lie that a service's image is built from.
+    pub(super) fn folder(&self, service: &str) -> String {
+        match self.project.services[service].build.as_ref().map(|build| &build.context) {
+            Some(BuildContext::Local(path)) => path.display().to_string(),
+            _ => format!("/shop/{service}"),
+        }
+    }
+
+    pub(super) fn digest(&self, service: &str) -> String {
+        self.sources.get(&self.folder(service)).copied().unwrap_or(0).to_string()
+    }
+
+    pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::CreateNetwork { .. } => {
+                let labels = spec::network(&self.project, "default", &self.project.networks["default"]).labels;
+                self.truth.networks.insert("shop_default".into(), ObservedNetwork { id: "n".into(), labels });
+                Outcome::Nothing
+            }
+            Operation::Pull { service } | Operation::Build { service, .. } => Outcome::Image(self.make_image(service)),
+            Operation::Tag { service, from, .. } => {
+                let image = self.truth.images[&self.project.image_of(&self.project.services[from])].clone();
+                self.truth.images.insert(self.project.image_of(&self.project.services[service]), image.clone());
+                Outcome::Image(image)
+            }
+            Operation::Create { service, number, replaces } => self.create(service, *number, replaces.as_deref()),
+            Operation::Start { container, .. } => self.start(container),
+            Operation::Restart { container, .. } => {
+                self.set_state(container, ContainerState::Exited(143));
+                self.start(container)
+            }
+            Operation::Exchange { old, new, .. } => {
+                self.end(old);
+                self.later(20, Due::News(old.clone()));
+                self.start(new)
+            }
+            Operation::Promote { service, number, old, new } => {
+                self.truth.containers.remove(old);
+                let name = self.project.container_name(&self.project.services[service], *number);
+                self.truth.containers.entry(new.clone()).and_modify(|it| it.name = name);
+                self.outcome(new)
+            }
+            Operation::Revert { old, new, .. } => {
+                self.truth.containers.remove(new);
+                let runs = self.truth.containers.get(old).is_some_and(|it| it.state.is_running());
+                let outcome = if runs { self.outcome(old) } else { self.start_safely(old) };
+                reverted(outcome)
+            }
+            Operation::Restore { container, .. } => {
+                self.set_state(container, ContainerState::Exited(143));
+                let before = self.kept.remove(container).unwrap_or_default();
+                self.files.insert(container.clone(), before);
+                reverted(self.start_safely(container))
+            }
+            Operation::Sync { service, containers, keep, .. } => {
+                let content = self.tree.get(service).copied().unwrap_or_default();
+                for id in containers {
+                    let before = self.files.insert(id.clone(), content).unwrap_or_default();
+                    match keep {
+                        Keep::Nothing => drop(self.kept.remove(id)),
+                        Keep::Anew => drop(self.kept.insert(id.clone(), before)),
+                        Keep::More => drop(self.kept.entry(id.clone()).or_insert(before)),
+                    }
+                }
+                Outcome::Nothing
+            }
+            Operation::Rename { container, .. } => self.outcome(container),
+            Operation::Stop { container, .. } => {
+                self.set_state(container, ContainerState::Exited(143));
+                self.outcome(container)
+            }
+            Operation::Remove { container, .. } => {
+                self.truth.containers.remove(container);
+                Outcome::Nothing
+            }
+            _ => Outcome::Nothing,
+        }
+    }
+
+    fn make_image(&mut self, service: &str) -> Image {
+        let digest = self.digest(service);
+        let id = format!("sha256:{}@{digest}", self.folder(service));
+        let labels = [(label::INPUTS.to_owned(), digest)].into();
+        let image = Image { identity: id.clone(), id: id.clone(), labels, ..Image::default() };
+        let reference = self.project.image_of(&self.project.services[service]);
+        self.truth.images.insert(reference, image.clone());
+        self.truth.images.insert(id, image.clone());
+        image
+    }
+
+    fn create(&mut self, service: &str, number: u32, replaces: Option<&str>) -> Outcome {
+        self.made += 1;
+        let reference = self.project.image_of(&self.project.services[service]);
+        let mut made = crate::plan::fixtures::container(&self.project, service, number, ContainerState::Created);
+        made.id = format!("{service}-{number}-{}", self.made);
+        made.image_id = self.truth.images[&reference].id.clone();
+        made.replaces = replaces.map(Into::into);
+        made.created_at = self.tick();
+        let id = made.id.clone();
+        self.truth.containers.insert(id.clone(), made);
+        self.outcome(&id)
+    }
+
+    /// Starts what has run before and does not crash.
+    fn start_safely(&mut self, id: &str) -> Outcome {
+        let calm = std::mem::replace(&mut self.calm, true);
+        let outcome = self.start(id);
+        self.calm = calm;
+        outcome
+    }
+
+    pub(super) fn end(&mut self, id: &str) {
+        let at = self.tick();
+        if let Some(container) = self.truth.containers.get_mut(id)
+            && container.state.is_running()
+        {
+            container.state = ContainerState::Exited(143);
+            container.finished_at = at;
+        }
+    }
+
+    fn start(&mut self, id: &str) -> Outcome {
+        let at = self.tick();
+        let Some(container) = self.truth.containers.get_mut(id) else { return Outcome::Nothing };
+        let service = &self.project.services[&container.service];
+        container.state = ContainerState::Running;
+        container.started_at = at;
+        container.health = if service.healthcheck.is_some() { Health::Starting } else { Health::None };
+        let is_job = service.labels.contains_key("job");
+        if is_job {
+            self.later(500, Due::Exit(id.to_owned(), 0, at));
+        } else if self.truth.containers[id].health == Health::Starting {
+            self.later(1_000, Due::Health(id.to_owned()));
+        }
+        let crashes = self.files.get(id).is_some_and(|content| content.crashes);
+        if crashes || !self.calm && !is_job && self.dice.one_in(8) {
+            self.later(if crashes { 300 } else { 2_000 }, Due::Exit(id.to_owned(), 1, at));
+        }
+        self.outcome(id)
+    }
+
+    pub(super) fn set_state(&mut self, id: &str, state: ContainerState) {
+        if let Some(container) = self.truth.containers.get_mut(id) {
+            container.state = state;
+        }
+    }
+
+    fn outcome(&self, id: &str) -> Outcome {
+        self.truth.containers.get(id).map_or(Outcome::Nothing, |it| Outcome::Container(Box::new(it.clone())))
+    }
+}
+
+fn reverted(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Container(container) => Outcome::Reverted { container, output: Vec::new() },
+        other => other,
+    }
+}

@@ -1,0 +1,427 @@
+//! A seeded world in which operations take any time and end in any order, containers crash, builds fail, files are
+//! saved, the engine goes away and the person loses patience. What must hold is checked after every step; the seed of
+//! a world that breaks it is in the failure.
+
+mod chance;
+mod checks;
+mod engine;
+mod saves;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::event::{Action, Answer, Event, Failure, Ticket};
+use super::{Setup, State, step};
+use crate::change::PathState;
+use crate::change::rules::Rules;
+use crate::plan::fixtures::up;
+use crate::plan::goal::{Goal, Until};
+use crate::plan::observed::{Container, ContainerState, Health, Observed};
+use crate::plan::operation::Operation;
+use crate::project::{Project, Service, WatchAction};
+use chance::{Dice, any_project};
+
+/// How many worlds one test run sees; `HOIST_WORLDS` says otherwise.
+const WORLDS: u64 = 20_000;
+/// A world that has not come to rest after so many steps never will.
+const STEPS: usize = 4_000;
+
+/// Files of a service, and whether it comes up with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Content {
+    version: u64,
+    crashes: bool,
+}
+
+/// Something that will come about.
+enum Due {
+    Answer(Ticket),
+    Health(String),
+    /// Of the life that began then; of any when that is 0.
+    Exit(String, i64, u64),
+    Listing,
+    Manifest,
+    Inputs(String, u64),
+    /// News of a container come late.
+    News(String),
+}
+
+struct World {
+    seed: u64,
+    dice: Dice,
+    /// Every service that there ever was, as it was read last.
+    project: Arc<Project>,
+    /// What the manifest says; `None` when it would not load.
+    written: Option<Arc<Project>>,
+    state: State,
+    now: Duration,
+    /// What really is there.
+    truth: Observed,
+    operations: BTreeMap<Ticket, (Operation, bool)>,
+    due: Vec<(Duration, Due)>,
+    made: u64,
+    clock: u64,
+    /// The content of each folder that images are built from.
+    sources: BTreeMap<String, u64>,
+    /// What is in the containers' files now, by container, and whether it lets them come up.
+    files: BTreeMap<String, Content>,
+    /// What was in them before.
+    kept: BTreeMap<String, Content>,
+    /// What lies in each service's folder that is copied.
+    tree: BTreeMap<String, Content>,
+    /// Services that ran when the last save came, and of which nothing has been taken since but by the saves.
+    good: BTreeSet<(String, u32)>,
+    broken: BTreeSet<String>,
+    calm: bool,
+    ended: Option<u8>,
+    /// Everything that happens, in words; of a world that went wrong, when it is lived through once more.
+    story: Option<String>,
+}
+
+impl World {
+    fn new(seed: u64, telling: bool) -> Self {
+        let mut dice = Dice(seed);
+        let project = Arc::new(any_project(&mut dice));
+        let until = Until::Interrupted { abort_on_exit: false, abort_on_failure: false, exit_code_from: None };
+        let setup = Setup {
+            began: 0,
+            project: project.clone(),
+            goal: Goal::Up(up(&project, until)),
+            rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
+            inputs: BTreeMap::new(),
+            initial_syncs: BTreeMap::new(),
+            follow: true,
+        };
+        let (state, first) = State::new(setup).expect("the project has no cycle");
+        let mut world = Self {
+            seed,
+            dice,
+            written: Some(project.clone()),
+            project,
+            state,
+            now: Duration::ZERO,
+            truth: Observed::default(),
+            operations: BTreeMap::new(),
+            due: Vec::new(),
+            made: 0,
+            clock: 10,
+            sources: BTreeMap::new(),
+            files: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            tree: BTreeMap::new(),
+            good: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            calm: false,
+            ended: None,
+            story: telling.then(String::new),
+        };
+        world.act(first);
+        world
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        match &self.story {
+            Some(story) => panic!("seed {}: {why}\nplan:\n{}story:\n{story}", self.seed, self.state.plan()),
+            None => {
+                a_stormy_day(self.seed, true);
+                panic!("seed {}: {why}, but not when it is told", self.seed)
+            }
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(story) = &mut self.story {
+            let _ = writeln!(story, "{now:?} {}", what());
+        }
+    }
+
+    fn later(&mut self, longest_millis: u64, due: Due) {
+        let after = Duration::from_millis(1 + self.dice.roll(longest_millis));
+        self.due.push((self.now + after, due));
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn feed(&mut self, event: Event) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.note(|| format!("← {}", shortened(&event)));
+        let actions = step(&mut self.state, event, self.now);
+        self.act(actions);
+    }
+
+    fn act(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Perform { ticket, operation } => {
+                    self.note(|| format!("→ {operation}"));
+                    self.check_begin(&operation);
+                    self.operations.insert(ticket, (operation, false));
+                    self.later(400, Due::Answer(ticket));
+                }
+                Action::Cancel { ticket } => match self.operations.get_mut(&ticket) {
+                    Some((_, cancelled)) => *cancelled = true,
+                    None => self.fail("an operation was cancelled that is not under way"),
+                },
+                Action::Observe => self.later(20, Due::Listing),
+                Action::Reload => self.later(50, Due::Manifest),
+                Action::ReadInputs { service, generation } => self.later(40, Due::Inputs(service, generation)),
+                Action::Probe { container, .. } => self.later(300, Due::Health(container)),
+                Action::Kill { container } => self.later(5, Due::Exit(container, 137, 0)),
+                Action::End { code } => self.ended = Some(code),
+                Action::StopProbe { .. } | Action::Follow { .. } | Action::Tell(_) => {}
+            }
+        }
+    }
+
+    fn advance(&mut self) -> bool {
+        let wake = self.state.wake_at();
+        let next = self.due.iter().map(|(at, _)| *at).chain(wake).min();
+        let Some(next) = next else { return false };
+        self.now = self.now.max(next);
+        match self.due.iter().position(|(at, _)| *at <= self.now) {
+            Some(position) => {
+                let (_, due) = self.due.swap_remove(position);
+                self.come_about(due);
+            }
+            None => self.feed(Event::Woken),
+        }
+        true
+    }
+
+    fn come_about(&mut self, due: Due) {
+        match due {
+            Due::Answer(ticket) => self.answer(ticket),
+            Due::Listing => {
+                let listing = self.truth.clone();
+                self.feed(Event::Observed(listing));
+            }
+            Due::News(id) => self.tell(&id),
+            Due::Manifest => self.read_manifest(),
+            Due::Inputs(service, generation) => {
+                let digest = Some(self.digest(&service));
+                self.feed(Event::InputsRead { service, generation, digest });
+            }
+            Due::Health(id) => {
+                let runs = self.truth.containers.get(&id).is_some_and(|it| it.state.is_running());
+                if runs && self.dice.one_in(2) {
+                    self.feed(Event::ProbePassed { container: id });
+                } else if runs {
+                    self.truth.containers.entry(id.clone()).and_modify(|it| it.health = Health::Healthy);
+                    self.tell(&id);
+                }
+            }
+            Due::Exit(id, code, life) => {
+                let at = self.tick();
+                let Some(container) = self.truth.containers.get_mut(&id) else { return };
+                if container.state.is_running() && (life == 0 || life == container.started_at) {
+                    if code == 0 || !self.state.is_on_trial(&container.clone()) {
+                        self.good.remove(&(container.service.clone(), container.number));
+                    }
+                    container.state = ContainerState::Exited(code);
+                    container.finished_at = at;
+                    self.tell(&id);
+                    if self.dice.one_in(10) {
+                        self.tell(&id);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, id: &str) {
+        let container = self.truth.containers.get(id).cloned().map(Box::new);
+        self.feed(Event::Container { id: id.into(), container });
+    }
+
+    fn answer(&mut self, ticket: Ticket) {
+        let (operation, cancelled) = self.operations.remove(&ticket).expect("every ticket is answered once");
+        if cancelled && self.dice.one_in(2) {
+            self.feed(Event::Answered { ticket, answer: Answer::Cancelled, parts: Vec::new() });
+            return;
+        }
+        let breaks = match &operation {
+            Operation::Build { service, .. } => self.broken.contains(service),
+            Operation::Start { .. } | Operation::Create { .. } | Operation::Exchange { .. } => {
+                !self.calm && self.dice.one_in(60)
+            }
+            _ => false,
+        };
+        if breaks && let Operation::Exchange { old, .. } = &operation {
+            self.end(old);
+            self.later(20, Due::News(old.clone()));
+        }
+        let answer = if breaks {
+            let reason = "the dice said so".to_owned();
+            Answer::Failed(Failure { reason, output: Vec::new(), unreachable: false })
+        } else {
+            Answer::Done(self.perform(&operation))
+        };
+        self.feed(Event::Answered { ticket, answer, parts: Vec::new() });
+    }
+
+    fn something_happens(&mut self) {
+        match self.dice.roll(40) {
+            0..=2 => self.save(),
+            6 | 7 => self.save_synced(),
+            3 => {
+                let runs: Vec<String> =
+                    self.truth.containers.values().filter(|it| it.state.is_running()).map(|it| it.id.clone()).collect();
+                if let Some(id) = runs.first() {
+                    self.later(1, Due::Exit(id.clone(), 137, 0));
+                }
+            }
+            4 if self.dice.one_in(4) => {
+                self.feed(Event::EngineLost { reason: "gone".into() });
+                self.feed(Event::Reconnected);
+            }
+            5 if self.dice.one_in(2) => self.edit_manifest(),
+            _ => {}
+        }
+    }
+
+    fn run_until_rest(&mut self) {
+        if !self.comes_to_rest(STEPS) {
+            self.fail("the world does not come to rest");
+        }
+    }
+
+    fn comes_to_rest(&mut self, steps: usize) -> bool {
+        (0..steps).any(|_| self.ended.is_some() || !self.advance())
+    }
+}
+
+fn is_synced(service: &&Service) -> bool {
+    service.watch.iter().any(|rule| matches!(rule.action, WatchAction::SyncRestart { .. }))
+}
+
+fn shortened(event: &Event) -> String {
+    match event {
+        Event::Observed(_) => "listing".into(),
+        Event::Container { id, container } => {
+            let how = |it: &Container| format!("{:?} {:?}", it.state, it.health);
+            format!("{id} is {}", container.as_deref().map_or("gone".into(), how))
+        }
+        Event::Answered { ticket, answer, .. } => match answer {
+            Answer::Done(_) => format!("{ticket:?} done"),
+            Answer::Failed(_) => format!("{ticket:?} failed"),
+            Answer::Cancelled => format!("{ticket:?} cancelled"),
+        },
+        Event::Reloaded(read) => format!("a manifest that {}", if read.is_some() { "loads" } else { "does not load" }),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Storms for a while, then everything gets a save that works, and the world has to become what was asked for.
+fn a_stormy_day(seed: u64, telling: bool) {
+    let mut world = World::new(seed, telling);
+    for _ in 0..150 {
+        if world.ended.is_some() || !world.advance() {
+            break;
+        }
+        world.something_happens();
+    }
+    if world.ended.is_some() {
+        // A start that failed for good ends the run; it must say so. A project of jobs is done when they are.
+        let is_job = |service: &Service| service.labels.contains_key("job");
+        if world.state.project.services.values().all(is_job) {
+            return;
+        }
+        if world.ended == Some(0) {
+            world.fail("a failed start ended well");
+        }
+        return;
+    }
+    world.calm = true;
+    // Some files let a container come up and crash later; it is then started again and again.
+    let rests = world.comes_to_rest(400);
+    if world.ended.is_some() {
+        return;
+    }
+    if rests {
+        world.check_good();
+    }
+    world.broken.clear();
+    world.written.get_or_insert_with(|| world.state.project.clone());
+    world.save_manifest();
+    let built: Vec<String> =
+        world.project.services.values().filter(|it| it.build.is_some()).map(|it| it.name.clone()).collect();
+    for service in built {
+        let folder = world.folder(&service);
+        *world.sources.entry(folder.clone()).or_default() += 1;
+        world.feed(Event::Changed([(format!("{folder}/main.js").into(), PathState::Present)].into()));
+    }
+    let synced: Vec<String> = world.project.services.values().filter(is_synced).map(|it| it.name.clone()).collect();
+    for service in synced {
+        let version = world.tree.get(&service).map_or(1, |content| content.version + 1);
+        world.tree.insert(service.clone(), Content { version, crashes: false });
+        world.feed(Event::Changed([(format!("/shop/{service}/sync/a.js").into(), PathState::Present)].into()));
+    }
+    world.run_until_rest();
+    if world.ended.is_some() {
+        return;
+    }
+    world.check_good();
+    let plan = world.state.plan();
+    let moving = plan.entries.iter().any(|entry| entry.holds.is_empty());
+    if moving || !world.operations.is_empty() {
+        world.fail("the world rests although something can be done");
+    }
+    if world.written.as_ref() != Some(&world.state.project) {
+        world.fail("what runs is not what the manifest says");
+    }
+    for (name, service) in &world.state.project.services {
+        if service.build.is_some() {
+            let generation = world.state.facts.generation(name);
+            let built = world.state.facts.built.get(name).copied().unwrap_or(0);
+            if built < generation {
+                world.fail(&format!("{name} does not run what was saved"));
+            }
+        }
+    }
+    for container in world.truth.containers.values() {
+        if world.state.observed().containers.get(&container.id) != Some(container) {
+            world.fail(&format!("what is observed of {} is not what is there", container.id));
+        }
+    }
+    world.feed(Event::Interrupted { code: 130 });
+    world.run_until_rest();
+    if world.ended != Some(130) {
+        world.fail("the run does not end when it is interrupted");
+    }
+    if let Some(container) = world.truth.containers.values().find(|it| it.state.is_running()) {
+        world.fail(&format!("{} still runs after the end", container.id));
+    }
+}
+
+/// Every world is one seed's; processors share them.
+#[test]
+fn whatever_happens_the_world_becomes_what_was_asked_for_and_stops_when_told() {
+    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("HOIST_SEED") {
+        return a_stormy_day(seed, true);
+    }
+    let (next, last) = (AtomicU64::new(0), number("HOIST_WORLDS").unwrap_or(WORLDS));
+    let live = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= last {
+                return;
+            }
+            a_stormy_day(seed, false);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(live);
+        }
+    });
+}
