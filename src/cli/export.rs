@@ -9,18 +9,16 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::error::Error;
 use super::global::Global;
+use super::objects::Objects;
 use super::output::print;
 use super::session;
-use crate::export::{
-    self, Export, Fate, File, Kind, Object, Options, SecretValues, Violation, WriteError, wanted_files,
-};
-use crate::project::Project;
+use crate::export::{self, Export, Fate, Kind, Object, WriteError};
 
-/// The most of a file that is read, in bytes: more does not fit into an object.
+/// The most of an earlier file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// By this the files of an earlier export are known.
@@ -50,30 +48,9 @@ struct Kubernetes {
     /// Write all objects to standard output instead
     #[arg(long, conflicts_with = "output")]
     stdout: bool,
-    /// Put this before the names of images that the project builds: `registry.example.com/team`
-    #[arg(long, value_name = "PREFIX")]
-    registry: Option<String>,
-    /// What to put into Secrets: a placeholder, or the values of this machine
-    #[arg(long, value_name = "WHAT", default_value = "placeholder", hide_possible_values = true)]
-    secrets: Secrets,
-}
-
-/// What goes into Secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Secrets {
-    /// A word that says that the value is still to be supplied.
-    Placeholder,
-    /// The values of this machine.
-    Values,
-}
-
-impl From<Secrets> for SecretValues {
-    fn from(secrets: Secrets) -> Self {
-        match secrets {
-            Secrets::Placeholder => Self::Placeholder,
-            Secrets::Values => Self::Values,
-        }
-    }
+    /// How the objects are made.
+    #[command(flatten)]
+    objects: Objects,
 }
 
 /// Runs the command.
@@ -85,18 +62,14 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
         });
     };
     let project = session::load(global, &[])?.project;
-    let secrets = arguments.secrets.into();
-    let options = Options { registry: arguments.registry, secrets, files: read_files(&project, secrets) };
-    let mut export = export::kubernetes(&project, &options);
-    let violations = export::check(&export.objects, &export.external);
-    if !violations.is_empty() {
-        return Err(unacceptable(&violations));
-    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
+    let mut export = runtime.block_on(arguments.objects.make(global, &project))?;
     if arguments.stdout {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
     } else {
         let folder = &arguments.output;
-        if secrets == SecretValues::Placeholder {
+        if arguments.objects.keeps_supplied() {
             export::keep_supplied(&mut export, |name| read_text(&folder.join(name)).ok());
         }
         write_folder(folder, &export.objects)?;
@@ -105,55 +78,8 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     Ok(0)
 }
 
-fn unacceptable(violations: &[Violation]) -> Error {
-    let message = violations.iter().fold("a cluster would refuse the objects".to_owned(), |mut text, violation| {
-        let _ = write!(text, "\n  {violation}");
-        text
-    });
-    Error::Failed { message, hint: Some("this is a mistake of hoist; please report it with the manifest".into()) }
-}
-
 fn unwritable(error: &WriteError) -> Error {
     Error::failed(error.to_string())
-}
-
-/// Reads the files that the objects are to hold.
-fn read_files(project: &Project, secrets: SecretValues) -> BTreeMap<PathBuf, File> {
-    wanted_files(project, secrets)
-        .into_iter()
-        .map(|path| {
-            let file = read_file(&path).unwrap_or(File::Missing);
-            (path, file)
-        })
-        .collect()
-}
-
-fn read_file(path: &Path) -> io::Result<File> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Ok(File::Folder);
-    }
-    // Opening a pipe would wait for somebody to write to it.
-    if !metadata.is_file() {
-        return Ok(File::Special);
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Ok(File::TooLarge);
-    }
-    Ok(File::Content { bytes, executable: is_executable(&metadata) })
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// Writes a file for each object, and says how many were not as they should be and which ones were left over.
