@@ -87,7 +87,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
             hint: Some("`hoist export kubernetes`".into()),
         });
     };
-    let loaded = session::load(global, &[])?;
+    let loaded = session::load_for_cluster(global)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
     let mut export = runtime.block_on(arguments.objects.make(global, &loaded.project))?;
