@@ -100,7 +100,7 @@ def main():
                 wrong += found
                 objects += count
     for line in sorted(set(without)):
-        print(f"not exported: {line}")
+        print(f"not exported: {line}", flush=True)
     for line in wrong:
         print(line)
     print(f"{loaded} exports, {objects} objects, versions {' and '.join(VERSIONS)}: {len(wrong)} rejected")
