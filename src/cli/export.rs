@@ -3,8 +3,7 @@
 //! Reads the files that the objects are to hold, writes only inside the folder named, removes nothing, and leaves files
 //! that are as they should be untouched.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,14 +12,13 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::Error;
 use super::global::Global;
+use super::losses::{Report, reference_page};
+use super::objects::Objects;
 use super::output::print;
 use super::session;
-use crate::export::{
-    self, Export, Fate, File, Kind, Object, Options, SecretValues, Violation, WriteError, wanted_files,
-};
-use crate::project::Project;
+use crate::export::{self, Kind, Object, WriteError};
 
-/// The most of a file that is read, in bytes: more does not fit into an object.
+/// The most of an earlier file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024;
 
 /// By this the files of an earlier export are known.
@@ -29,6 +27,9 @@ const MARK: &str = "app.kubernetes.io/managed-by: hoist";
 /// Write the project in another system's words
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Print what every attribute of a manifest becomes in a cluster, and what is lost
+    #[arg(long, exclusive = true)]
+    reference: bool,
     /// For whom.
     #[command(subcommand)]
     target: Option<Target>,
@@ -50,110 +51,69 @@ struct Kubernetes {
     /// Write all objects to standard output instead
     #[arg(long, conflicts_with = "output")]
     stdout: bool,
-    /// Put this before the names of images that the project builds: `registry.example.com/team`
-    #[arg(long, value_name = "PREFIX")]
-    registry: Option<String>,
-    /// What to put into Secrets: a placeholder, or the values of this machine
-    #[arg(long, value_name = "WHAT", default_value = "placeholder", hide_possible_values = true)]
-    secrets: Secrets,
+    /// Fail when something of the manifest is dropped or only approximated
+    #[arg(long)]
+    strict: bool,
+    /// How what became of the manifest is told: `text`, or `json` with every key and its place
+    #[arg(long, value_name = "FORM", default_value = "text", hide_possible_values = true)]
+    report: Form,
+    /// How the objects are made.
+    #[command(flatten)]
+    objects: Objects,
 }
 
-/// What goes into Secrets.
+/// How what became of the manifest is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Secrets {
-    /// A word that says that the value is still to be supplied.
-    Placeholder,
-    /// The values of this machine.
-    Values,
+enum Form {
+    Text,
+    Json,
 }
 
-impl From<Secrets> for SecretValues {
-    fn from(secrets: Secrets) -> Self {
-        match secrets {
-            Secrets::Placeholder => Self::Placeholder,
-            Secrets::Values => Self::Values,
-        }
-    }
+/// The page of what every attribute of a manifest becomes in a cluster, for the one that is checked in.
+#[must_use]
+pub fn print_reference() -> String {
+    reference_page()
 }
 
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    if arguments.reference {
+        print(&reference_page())?;
+        return Ok(0);
+    }
     let Some(Target::Kubernetes(arguments)) = arguments.target else {
         return Err(Error::Usage {
             message: "`export` has to be told for whom".into(),
             hint: Some("`hoist export kubernetes`".into()),
         });
     };
-    let project = session::load(global, &[])?.project;
-    let secrets = arguments.secrets.into();
-    let options = Options { registry: arguments.registry, secrets, files: read_files(&project, secrets) };
-    let mut export = export::kubernetes(&project, &options);
-    let violations = export::check(&export.objects, &export.external);
-    if !violations.is_empty() {
-        return Err(unacceptable(&violations));
-    }
+    let loaded = session::load_for_cluster(global)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
+    let mut export = runtime.block_on(arguments.objects.make(global, &loaded.project))?;
     if arguments.stdout {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
     } else {
         let folder = &arguments.output;
-        if secrets == SecretValues::Placeholder {
+        if arguments.objects.keeps_supplied() {
             export::keep_supplied(&mut export, |name| read_text(&folder.join(name)).ok());
         }
         write_folder(folder, &export.objects)?;
     }
-    anstream::eprint!("{}", report(&export));
+    let report = Report::new(&export, &loaded);
+    match arguments.report {
+        Form::Text => anstream::eprint!("{}", report.text()),
+        Form::Json if arguments.stdout => anstream::eprint!("{}", report.json()),
+        Form::Json => print(&report.json())?,
+    }
+    if arguments.strict && report.has_loss() {
+        return Err(Error::failed("something of the manifest is not in the objects as it was said"));
+    }
     Ok(0)
-}
-
-fn unacceptable(violations: &[Violation]) -> Error {
-    let message = violations.iter().fold("a cluster would refuse the objects".to_owned(), |mut text, violation| {
-        let _ = write!(text, "\n  {violation}");
-        text
-    });
-    Error::Failed { message, hint: Some("this is a mistake of hoist; please report it with the manifest".into()) }
 }
 
 fn unwritable(error: &WriteError) -> Error {
     Error::failed(error.to_string())
-}
-
-/// Reads the files that the objects are to hold.
-fn read_files(project: &Project, secrets: SecretValues) -> BTreeMap<PathBuf, File> {
-    wanted_files(project, secrets)
-        .into_iter()
-        .map(|path| {
-            let file = read_file(&path).unwrap_or(File::Missing);
-            (path, file)
-        })
-        .collect()
-}
-
-fn read_file(path: &Path) -> io::Result<File> {
-    let metadata = fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Ok(File::Folder);
-    }
-    // Opening a pipe would wait for somebody to write to it.
-    if !metadata.is_file() {
-        return Ok(File::Special);
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_LIMIT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Ok(File::TooLarge);
-    }
-    Ok(File::Content { bytes, executable: is_executable(&metadata) })
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o111 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_: &fs::Metadata) -> bool {
-    false
 }
 
 /// Writes a file for each object, and says how many were not as they should be and which ones were left over.
@@ -246,35 +206,4 @@ fn read_text(path: &Path) -> io::Result<String> {
         fs::File::open(path)?.take(8 * FILE_LIMIT).read_to_string(&mut text)?;
     }
     Ok(text)
-}
-
-/// What could not be carried over and what is to be supplied, for people. Keys with the same reason stand together.
-fn report(export: &Export) -> String {
-    let mut text = String::new();
-    for fate in [Fate::Dropped, Fate::Approximated] {
-        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for loss in export.losses.iter().filter(|loss| loss.fate == fate) {
-            reasons.entry(&loss.reason).or_default().push(&loss.key);
-        }
-        if !reasons.is_empty() {
-            let _ = writeln!(text, "{}:", fate.as_str());
-        }
-        let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by(|a, b| a.1.cmp(&b.1));
-        for (reason, keys) in reasons {
-            let _ = writeln!(text, "  {}: {reason}", keys.join(", "));
-        }
-    }
-    let mut objects: BTreeMap<(Kind, &str), Vec<&str>> = BTreeMap::new();
-    for supply in &export.supplies {
-        objects.entry((supply.kind, &supply.object)).or_default().extend(supply.key.as_deref());
-    }
-    if !objects.is_empty() {
-        text.push_str("to be supplied before the objects are applied:\n");
-    }
-    for ((kind, name), keys) in objects {
-        let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
-        let _ = writeln!(text, "  {} `{name}`{keys}", kind.as_str());
-    }
-    text
 }

@@ -43,10 +43,13 @@ fn names(folder: &Path) -> Vec<String> {
 fn an_object_is_a_file_and_a_second_export_changes_none() {
     let project = project();
     let said = export(project.path(), &[]);
-    assert!(said.starts_with("3 objects in `k8s`, 3 changed\n"), "{said}");
-    assert_eq!(names(&project.path().join("k8s")), ["web-deployment.yaml", "web-env-secret.yaml", "web-service.yaml"]);
+    assert!(said.starts_with("4 objects in `k8s`, 4 changed\n"), "{said}");
+    assert_eq!(
+        names(&project.path().join("k8s")),
+        ["web-deployment.yaml", "web-env-secret.yaml", "web-service.yaml", "web-serviceaccount.yaml"]
+    );
     let said = export(project.path(), &[]);
-    assert!(said.starts_with("3 objects in `k8s`, 0 changed\n"), "{said}");
+    assert!(said.starts_with("4 objects in `k8s`, 0 changed\n"), "{said}");
 }
 
 #[test]
@@ -94,5 +97,5 @@ fn files_of_others_stay_and_a_link_is_replaced_instead_of_followed() {
     assert!(!said.contains("kustomization"), "{said}");
     assert_eq!(fs::read_to_string(&outside).expect("it is there"), "mine\n");
     assert!(!fs::symlink_metadata(folder.join("web-service.yaml")).expect("it is there").is_symlink());
-    assert_eq!(names(&folder).len(), 5);
+    assert_eq!(names(&folder).len(), 6);
 }
