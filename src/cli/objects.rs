@@ -77,7 +77,8 @@ enum Secrets {
     /// The values of this machine.
     Values,
     /// Nothing: an operator fetches them.
-    ExternalSecrets,
+    #[value(name = "external-secrets")]
+    External,
     /// The values of this machine, encrypted for the cluster.
     Sealed,
 }
@@ -128,7 +129,7 @@ impl Objects {
         let secrets = match self.secrets {
             Secrets::Placeholder => SecretValues::Placeholder,
             Secrets::Values | Secrets::Sealed => SecretValues::Values,
-            Secrets::ExternalSecrets => SecretValues::External(store),
+            Secrets::External => SecretValues::External(store),
         };
         Ok(Options {
             registry: self.registry.clone(),

@@ -115,7 +115,10 @@ impl<E: Engine> Job<E> {
             match fetched {
                 Fetched::Archive(archive) => drop(backup.archives.insert(path.clone(), (parent(&path), archive))),
                 Fetched::Nothing => drop(backup.absent.insert(path)),
-                Fetched::TooLarge => return Ok(self.backups.put(id, None)),
+                Fetched::TooLarge => {
+                    self.backups.put(id, None);
+                    return Ok(());
+                }
             }
         }
         let backup = (backup.size() <= LARGEST).then_some(backup);
@@ -189,7 +192,7 @@ fn join(archives: &BTreeMap<String, (String, Bytes)>) -> io::Result<Bytes> {
             let mut header = entry.header().clone();
             let path = Path::new(folder.trim_start_matches('/')).join(entry.path()?);
             match entry.link_name()? {
-                Some(target) => joined.append_link(&mut header, &path, target.into_owned())?,
+                Some(target) => joined.append_link(&mut header, &path, &target)?,
                 None => joined.append_data(&mut header, &path, &mut entry)?,
             }
         }

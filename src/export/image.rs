@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::project::{Build, BuildContext, Protocol, Service};
 
-use super::{Context, Export, File, service_key};
+use super::{Context, Export, File, kompose, service_key};
 
 /// What a Dockerfile tells of the image that it makes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -117,7 +117,7 @@ fn port(text: &str) -> Option<(u16, Protocol)> {
 pub(super) fn name(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
     let options = &context.options;
     let written = context.project.image_of(service);
-    let pull = pull_policy(context, service, export);
+    let pull = pull_policy(service, export);
     if let Some(pinned) = options.pins.get(&written) {
         return (pinned.clone(), pull);
     }
@@ -150,7 +150,7 @@ pub(super) fn name(context: &Context<'_>, service: &Service, export: &mut Export
     }
 }
 
-fn pull_policy(context: &Context<'_>, service: &Service, export: &mut Export) -> Option<String> {
+fn pull_policy(service: &Service, export: &mut Export) -> Option<String> {
     use crate::project::PullPolicy;
     let policy = match service.pull_policy {
         PullPolicy::Missing | PullPolicy::Build => None,
@@ -162,7 +162,7 @@ fn pull_policy(context: &Context<'_>, service: &Service, export: &mut Export) ->
             Some("Always")
         }
     };
-    policy.or_else(|| context.kompose(service, "kompose.image-pull-policy")).map(str::to_owned)
+    policy.or_else(|| kompose::written(service, "kompose.image-pull-policy")).map(str::to_owned)
 }
 
 /// The name before a tag or a digest.

@@ -11,7 +11,6 @@ use crate::project::kubernetes::{Autoscale, Concurrency, Entry, Kubernetes, Sche
 use crate::project::syntax;
 use crate::project::{HealthTest, Healthcheck, Service};
 
-use super::Context;
 use super::container::escaped;
 use super::name::label;
 
@@ -94,6 +93,12 @@ fn autoscale(labels: &BTreeMap<String, String>, replicas: u32) -> Option<Autosca
     })
 }
 
+/// The value of a label that a manifest for Kompose has.
+pub(super) fn written<'s>(service: &'s Service, name: &str) -> Option<&'s str> {
+    let value = service.labels.get(name).or_else(|| service.cluster.labels.get(name));
+    value.map(|value| value.trim()).filter(|value| !value.is_empty())
+}
+
 /// The healthcheck that Kompose's labels write, for a service without one of its own.
 pub(super) fn healthcheck(service: &Service, which: &str) -> Option<Healthcheck> {
     let get = |key: &str| service.labels.get(&format!("kompose.service.healthcheck.{which}.{key}"));
@@ -109,8 +114,8 @@ pub(super) fn healthcheck(service: &Service, which: &str) -> Option<Healthcheck>
         HealthTest::Command(words)
     };
     let period = |key: &str| {
-        let text = get(key)?.trim();
-        text.strip_suffix('s').unwrap_or(text).parse().ok().map(std::time::Duration::from_secs)
+        let seconds = get(key)?.trim();
+        seconds.strip_suffix('s').unwrap_or(seconds).parse().ok().map(std::time::Duration::from_secs)
     };
     Some(Healthcheck {
         test,
@@ -123,8 +128,8 @@ pub(super) fn healthcheck(service: &Service, which: &str) -> Option<Healthcheck>
 }
 
 /// The container that runs before a service's own, which Kompose's labels write.
-pub(super) fn init_container(context: &Context<'_>, service: &Service) -> Option<Container> {
-    let get = |key: &str| context.kompose(service, &format!("kompose.init.containers.{key}"));
+pub(super) fn init_container(service: &Service) -> Option<Container> {
+    let get = |key: &str| written(service, &format!("kompose.init.containers.{key}"));
     let command = get("command").map(|text| {
         let words = serde_yaml::from_str::<Vec<String>>(text).ok().or_else(|| shell_words::split(text).ok());
         escaped(&words.unwrap_or_default())

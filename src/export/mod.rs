@@ -179,12 +179,6 @@ impl<'a> Context<'a> {
         self.facts.get(service.name.as_str()).unwrap_or(&self.nothing.1)
     }
 
-    /// The value of a label that a manifest for Kompose has.
-    fn kompose<'s>(&self, service: &'s Service, label: &str) -> Option<&'s str> {
-        let written = service.labels.get(label).or_else(|| service.cluster.labels.get(label));
-        written.map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
     /// The service whose pods a service's containers are in.
     fn owner(&self, service: &'a Service) -> &'a Service {
         let owner = self.owners.get(service.name.as_str());

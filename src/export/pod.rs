@@ -220,7 +220,7 @@ fn shared_security<'a>(
     });
     let written = services
         .iter()
-        .find_map(|service| context.kompose(service, "kompose.security-context.fsgroup")?.parse::<i64>().ok());
+        .find_map(|service| kompose::written(service, "kompose.security-context.fsgroup")?.parse::<i64>().ok());
     let mut groups = Vec::new();
     for service in services {
         for name in &service.group_add {

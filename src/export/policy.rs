@@ -58,7 +58,7 @@ fn pods(context: &Context<'_>, service: &Service) -> LabelSelector {
     LabelSelector { match_labels: Some(selector(context, service)), match_expressions: None }
 }
 
-fn peer<'a>(context: &Context<'a>, name: &str) -> Option<NetworkPolicyPeer> {
+fn peer(context: &Context<'_>, name: &str) -> Option<NetworkPolicyPeer> {
     let service = context.project.services.get(name)?;
     Some(NetworkPolicyPeer { pod_selector: Some(pods(context, service)), ..NetworkPolicyPeer::default() })
 }
@@ -117,13 +117,12 @@ fn ports_of(ports: &[PodPort]) -> Option<Vec<NetworkPolicyPort>> {
 /// Whether all networks of some services are internal, or they have none.
 fn is_shut_in(context: &Context<'_>, services: &[&Service]) -> bool {
     services.iter().all(|service| match &service.networking {
-        Networking::None => true,
+        Networking::None | Networking::Service(_) => true,
         Networking::Networks(_) => {
             let mut keys = networks_of(service).peekable();
             let is_internal = |key: &String| context.project.networks.get(key).is_some_and(|network| network.internal);
             keys.peek().is_some() && keys.all(is_internal)
         }
-        Networking::Service(_) => true,
         _ => false,
     })
 }

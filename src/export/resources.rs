@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::project::Service;
 use crate::project::syntax::quantity;
 
-use super::{Context, Export, service_key};
+use super::{Context, Export, kompose, service_key};
 
 /// What is kept for a container whose number the load decides when nobody says how much: an autoscaler counts in
 /// per cent of it.
@@ -34,7 +34,7 @@ pub(super) fn of(context: &Context<'_>, service: &Service, export: &mut Export) 
     }
     for (part, resources) in [("request", &mut kept), ("limit", &mut most)] {
         let label = format!("kompose.ephemeral-storage.{part}");
-        if let Some(size) = context.kompose(service, &label).filter(|size| quantity(size).is_some()) {
+        if let Some(size) = kompose::written(service, &label).filter(|size| quantity(size).is_some()) {
             resources.insert("ephemeral-storage", size.to_owned());
         }
     }

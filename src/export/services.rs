@@ -18,7 +18,7 @@ use super::hosts::aliases;
 use super::name::{label, with_digest};
 use super::pod::{metadata, selector};
 use super::ports::{self, MOST_PORTS, PodPort, exposed, is_used};
-use super::{Context, Export, Object, service_key};
+use super::{Context, Export, Object, kompose, service_key};
 
 /// Writes the Services of a service: one under its name, one under each further name that others use.
 pub(super) fn write<'a>(context: &Context<'a>, service: &'a Service, export: &mut Export) {
@@ -124,7 +124,7 @@ fn object<'a>(
         metadata: metadata(context, name, Some(service)),
         spec: Some(ServiceSpec {
             cluster_ip: is_headless.then(|| "None".to_owned()),
-            external_traffic_policy: outside.and_then(|_| traffic_policy(context, service)),
+            external_traffic_policy: outside.and_then(|_| traffic_policy(service)),
             ports: (!ports.is_empty()).then_some(ports),
             selector: Some(selector(context, context.owner(service))),
             type_: Some(type_name(outside).to_owned()),
@@ -143,7 +143,8 @@ fn public<'a>(
     outside: ServiceType,
 ) -> Object {
     let mut names = BTreeSet::new();
-    let node_port = context.kompose(service, "kompose.service.nodeport.port").and_then(|port| port.parse::<i32>().ok());
+    let node_port =
+        kompose::written(service, "kompose.service.nodeport.port").and_then(|port| port.parse::<i32>().ok());
     let ports = published
         .iter()
         .map(|(number, port)| {
@@ -161,7 +162,7 @@ fn public<'a>(
     KubernetesService {
         metadata: metadata(context, name, Some(service)),
         spec: Some(ServiceSpec {
-            external_traffic_policy: traffic_policy(context, service),
+            external_traffic_policy: traffic_policy(service),
             ports: Some(ports),
             selector: Some(selector(context, context.owner(service))),
             type_: Some(type_name(Some(outside)).to_owned()),
@@ -172,8 +173,8 @@ fn public<'a>(
     .into()
 }
 
-fn traffic_policy(context: &Context<'_>, service: &Service) -> Option<String> {
-    let written = context.kompose(service, "kompose.service.external-traffic-policy")?;
+fn traffic_policy(service: &Service) -> Option<String> {
+    let written = kompose::written(service, "kompose.service.external-traffic-policy")?;
     ["Local", "Cluster"].into_iter().find(|word| word.eq_ignore_ascii_case(written)).map(str::to_owned)
 }
 

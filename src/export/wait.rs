@@ -54,7 +54,7 @@ pub(super) fn containers<'a>(
     export: &mut Export,
 ) -> Vec<Container> {
     let mut containers: Vec<Container> =
-        services.iter().filter_map(|service| kompose::init_container(context, service)).collect();
+        services.iter().filter_map(|service| kompose::init_container(service)).collect();
     let mut jobs = Vec::new();
     for service in services {
         for (name, dependency) in &service.depends_on {

@@ -13,7 +13,7 @@ use crate::project::{MountSource, RestartPolicy, Service};
 use super::name::shortened;
 use super::pod::{self, Parts, metadata, selector};
 use super::scale::count;
-use super::{Context, Export, Object, restarts_always, service_key, storage, update, wait};
+use super::{Context, Export, Object, kompose, restarts_always, service_key, storage, update, wait};
 
 /// The most retries that a Job makes when the manifest sets no limit; Kubernetes' own default.
 const DEFAULT_RETRIES: i32 = 6;
@@ -237,7 +237,7 @@ fn job_spec(context: &Context<'_>, service: &Service, mut template: PodTemplateS
             DEFAULT_RETRIES
         }
     };
-    let written = context.kompose(service, "kompose.cronjob.backoff_limit").and_then(|limit| limit.parse().ok());
+    let written = kompose::written(service, "kompose.cronjob.backoff_limit").and_then(|limit| limit.parse().ok());
     if let Some(spec) = &mut template.spec {
         let policy = if service.restart == RestartPolicy::No { "Never" } else { "OnFailure" };
         spec.restart_policy = Some(policy.to_owned());

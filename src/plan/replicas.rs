@@ -20,8 +20,8 @@ impl<'a> Replica<'a> {
     /// The container that does the work now: of several that run the newest, else the one that holds the number.
     #[must_use]
     pub fn serving(&self) -> &'a Container {
-        let newest_first = self.replacement.into_iter().chain(self.leftovers.iter().rev().copied());
-        newest_first.filter(|container| container.state.is_running()).next().unwrap_or(self.current)
+        let mut newest_first = self.replacement.into_iter().chain(self.leftovers.iter().rev().copied());
+        newest_first.find(|container| container.state.is_running()).unwrap_or(self.current)
     }
 }
 

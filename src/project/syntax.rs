@@ -1,7 +1,7 @@
 //! What a cluster accepts as a name, a number and a time, for whoever reads such a thing from a manifest or writes it
 //! into an object.
 //!
-//! Sources: the Kubernetes documentation, "Object Names and IDs", "Quantity" and "CronJob".
+//! Sources: the Kubernetes documentation on names and ids of objects, quantities and schedules.
 
 /// The length of a DNS label (RFC 1123) and of a label's value.
 pub const LABEL_LENGTH: usize = 63;

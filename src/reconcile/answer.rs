@@ -65,12 +65,12 @@ impl State {
         };
         let exit = exit_at_once(operation, &outcome);
         self.note_done(operation, unchanged, took, parts);
-        let edit = self.edit_of(operation.service());
+        let cause = self.edit_of(operation.service());
         let notice = match operation {
             Operation::Build { service, .. } if unchanged => {
-                Notice::ImageUnchanged { service: service.clone(), took, edit }
+                Notice::ImageUnchanged { service: service.clone(), took, edit: cause }
             }
-            _ => Notice::Done { operation: operation.clone(), took, edit },
+            _ => Notice::Done { operation: operation.clone(), took, edit: cause },
         };
         actions.push(Action::Tell(notice));
         self.apply(operation, outcome, now, actions);
@@ -270,7 +270,9 @@ impl State {
         let services = self.project.services.iter().chain(&self.project.disabled);
         let made_with = services.filter(|(_, it)| it.build.iter().flat_map(Build::bases).any(|name| name == base));
         let made_with: Vec<String> = made_with.map(|(name, _)| name.clone()).collect();
-        made_with.iter().for_each(|name| self.build_otherwise(name));
+        for name in &made_with {
+            self.build_otherwise(name);
+        }
     }
 
     fn insert_image(&mut self, service: &str, image: Image) {

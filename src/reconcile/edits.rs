@@ -68,9 +68,12 @@ impl State {
             deeds: BTreeSet::new(),
             failure: None,
         });
+        if edit.failure.take().is_some() {
+            // What has not worked is told of already, and this is another try.
+            (edit.parts, edit.deeds, edit.saved) = (Vec::new(), BTreeSet::new(), saved);
+        }
         edit.ids.push(id);
         edit.paths.extend(paths);
-        edit.failure = None;
         edit.add(Part::Settle, now.saturating_sub(saved));
     }
 
@@ -97,10 +100,10 @@ impl State {
             _ => (None, &[]),
         };
         edit.deeds.extend(deeds);
-        if parts.is_empty() {
-            part.into_iter().for_each(|part| edit.add(part, took));
+        let whole = part.filter(|_| parts.is_empty()).map(|part| (part, took));
+        for (part, took) in parts.into_iter().chain(whole) {
+            edit.add(part, took);
         }
-        parts.into_iter().for_each(|(part, took)| edit.add(part, took));
     }
 
     /// The files of a build were read.

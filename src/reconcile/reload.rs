@@ -119,7 +119,9 @@ impl State {
             (spec::build(old, before).as_ref() != Some(&now)).then(|| name.clone())
         };
         let others: Vec<String> = self.project.services.iter().filter_map(is_other).collect();
-        others.iter().for_each(|name| self.build_otherwise(name));
+        for name in &others {
+            self.build_otherwise(name);
+        }
     }
 
     /// Containers of services that come into the run are started as they are at its beginning.

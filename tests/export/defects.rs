@@ -48,11 +48,11 @@ fn export() -> Export {
 #[derive(Debug, PartialEq, Eq)]
 enum Kept {
     /// The type refuses it, or has no place for it.
-    ByType,
+    Type,
     /// A rule finds it.
-    ByRule(String),
+    Rule(String),
     /// Nothing does.
-    ByNothing,
+    Nothing,
 }
 
 /// Brings a defect into one object, and looks who finds it.
@@ -62,14 +62,14 @@ fn kept(kind: &str, name: &str, defect: &dyn Fn(&mut Value)) -> Kept {
     let at = at.unwrap_or_else(|| panic!("no {kind} `{name}` in {:?}", names(&export)));
     let mut value = serde_json::to_value(&export.objects[at]).expect("an object is JSON");
     defect(&mut value);
-    let Ok(object) = Object::from_value(value.clone()) else { return Kept::ByType };
+    let Ok(object) = Object::from_value(value.clone()) else { return Kept::Type };
     if serde_json::to_value(&object).expect("an object is JSON") != value {
-        return Kept::ByType;
+        return Kept::Type;
     }
     export.objects[at] = object;
     let found = check(&export.objects, &export.external);
     let found: Vec<String> = found.iter().map(ToString::to_string).collect();
-    if found.is_empty() { Kept::ByNothing } else { Kept::ByRule(found.join("; ")) }
+    if found.is_empty() { Kept::Nothing } else { Kept::Rule(found.join("; ")) }
 }
 
 fn names(export: &Export) -> Vec<String> {
@@ -94,6 +94,7 @@ const MAIN: &str = "/spec/template/spec/containers/0";
 
 /// The defects: what each is called, the object, where it stands, what stands there, and what finds it (nothing is a
 /// type).
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn defects() -> Vec<(&'static str, &'static str, &'static str, String, Value, &'static str)> {
     let at = |base: &str, rest: &str| format!("{base}/{rest}");
     let probe = json!({ "httpGet": { "port": "http" }, "exec": { "command": ["x"] } });
@@ -299,9 +300,9 @@ fn what_a_real_api_server_refuses_is_never_written() {
     for (defect, kind, name, path, to, finds) in &defects {
         let kept = kept(kind, name, &|value| set(value, path, to.clone()));
         let holds = match &kept {
-            Kept::ByType => finds.is_empty(),
-            Kept::ByRule(rule) => !finds.is_empty() && rule.contains(finds),
-            Kept::ByNothing => false,
+            Kept::Type => finds.is_empty(),
+            Kept::Rule(rule) => !finds.is_empty() && rule.contains(finds),
+            Kept::Nothing => false,
         };
         if !holds {
             wrong.push(format!("{defect}: {kept:?}, expected `{finds}`"));

@@ -2,6 +2,7 @@
 //! it tells the truth.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -79,7 +80,7 @@ fn lines(row: &Row) -> String {
     for (depth, part) in way.iter().enumerate() {
         let indent = " ".repeat(4 + 2 * depth);
         let value = if depth + 1 == way.len() { format!(" {}", row.example) } else { String::new() };
-        text.push_str(&format!("{indent}{part}:{value}\n"));
+        let _ = writeln!(text, "{indent}{part}:{value}");
     }
     text
 }

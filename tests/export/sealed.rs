@@ -1,5 +1,6 @@
 //! Sealed secrets, opened again as the cluster's controller does it: with the private key, by `openssl`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -35,8 +36,10 @@ fn opened(folder: &Path, sealed: &str, label: &str) -> Vec<u8> {
     let bytes = BASE64_STANDARD.decode(sealed).expect("base64");
     let length = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
     fs::write(folder.join("wrapped"), &bytes[2..2 + length]).expect("a file");
-    let hex: String = label.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let label = format!("rsa_oaep_label:{hex}");
+    let label = label.bytes().fold("rsa_oaep_label:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
     let arguments = [
         "pkeyutl",
         "-decrypt",

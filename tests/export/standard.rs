@@ -83,8 +83,8 @@ fn has_only_allowed_capabilities(context: &SecurityContext) -> bool {
 fn has_only_allowed_selinux(context: &SecurityContext) -> bool {
     let Some(options) = &context.se_linux_options else { return true };
     let types = ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
-    let type_ = options.type_.as_deref().unwrap_or_default();
-    types.contains(&type_) && options.user.is_none() && options.role.is_none()
+    let kind = options.type_.as_deref().unwrap_or_default();
+    types.contains(&kind) && options.user.is_none() && options.role.is_none()
 }
 
 fn has_no_host_ports(container: &Container) -> bool {

@@ -439,6 +439,9 @@ impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Named<T> {
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Named<T>, A::Error> {
                 let mut values = BTreeMap::new();
                 while let Some(name) = items.next_element::<String>()? {
+                    if values.contains_key(&name) {
+                        return Err(de::Error::custom(format!("`{name}` is listed twice\nlist it once")));
+                    }
                     values.insert(name, T::default());
                 }
                 Ok(Named(values))

@@ -1,6 +1,7 @@
 //! `extra_hosts`: more lines for a container's `/etc/hosts`.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -40,13 +41,13 @@ impl<'de> Deserialize<'de> for ExtraHosts {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<ExtraHosts, A::Error> {
-                let mut hosts = Vec::new();
-                while let Some(Line(name, address)) = items.next_element()? {
-                    hosts.push((name, address));
+                let (mut hosts, mut seen) = (Vec::new(), HashSet::new());
+                while let Some(Line { text, name, address }) = items.next_element()? {
+                    // A list may have been merged, and says what each of its parts says once.
+                    if seen.insert(text) {
+                        hosts.push((name, address));
+                    }
                 }
-                // A list may have been merged, and says what each of its parts says once.
-                hosts.sort();
-                hosts.dedup();
                 Ok(sorted(hosts))
             }
         }
@@ -66,14 +67,18 @@ fn unbracketed(address: &str) -> String {
 }
 
 /// `name=address` or `name:address`.
-struct Line(String, String);
+struct Line {
+    text: String,
+    name: String,
+    address: String,
+}
 
 impl<'de> Deserialize<'de> for Line {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         match text.split_once('=').or_else(|| text.split_once(':')) {
             Some((name, address)) if !name.is_empty() && !address.is_empty() => {
-                Ok(Self(name.to_owned(), unbracketed(address)))
+                Ok(Self { name: name.to_owned(), address: unbracketed(address), text })
             }
             _ => Err(de::Error::custom(format!("the host `{text}` has no address\nwrite `name=address`"))),
         }

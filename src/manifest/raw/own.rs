@@ -277,6 +277,7 @@ choice! {
 }
 
 choice! {
+    #[expect(clippy::enum_variant_names, reason = "the words are Kubernetes' own")]
     /// By whom a volume can be mounted.
     AccessMode {
         /// By pods of one node, to be written.

@@ -246,6 +246,9 @@ impl<'de> Deserialize<'de> for Size {
             }
 
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Size, E> {
+                if value.fract() != 0.0 {
+                    return Err(E::custom(format!("`{value}` is no whole number\nwrite a unit, as in `1.5m`")));
+                }
                 self.visit_str(&format!("{value:.0}"))
             }
         }
@@ -442,10 +445,41 @@ scalar!(
     { "type": "array", "items": { "type": ["string", "number"] }, "uniqueItems": true }
 );
 
+/// A text or a whole number, as text.
+struct TextOrWhole(String);
+
+impl<'de> Deserialize<'de> for TextOrWhole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl Visitor<'_> for TextVisitor {
+            type Value = TextOrWhole;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("text or a whole number")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TextOrWhole, E> {
+                Ok(TextOrWhole(text.to_owned()))
+            }
+
+            fn visit_i64<E>(self, value: i64) -> Result<TextOrWhole, E> {
+                Ok(TextOrWhole(value.to_string()))
+            }
+
+            fn visit_u64<E>(self, value: u64) -> Result<TextOrWhole, E> {
+                Ok(TextOrWhole(value.to_string()))
+            }
+        }
+
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
 impl<'de> Deserialize<'de> for Scalars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut values: Vec<String> =
-            Vec::<Scalar>::deserialize(deserializer)?.into_iter().map(|value| value.0.unwrap_or_default()).collect();
+        let items = Vec::<TextOrWhole>::deserialize(deserializer)?;
+        let mut values: Vec<String> = items.into_iter().map(|TextOrWhole(text)| text).collect();
         keep_last(&mut values, Clone::clone);
         Ok(Self(values))
     }

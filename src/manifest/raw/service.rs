@@ -51,6 +51,7 @@ raw! {
         /// The cgroup above the container's.
         cgroup_parent: String,
         /// The cgroup namespace: `host` or `private`.
+        #[serde(deserialize_with = "cgroup")]
         cgroup: String,
         /// How many processors it may use, on Windows.
         cpu_count: Option<Within<0, { i64::MAX }>>,
@@ -223,6 +224,14 @@ raw! {
         /// What is meant for hoist alone.
         #[serde(rename = "x-hoist", skip_serializing)]
         own: Nullable<ServiceOwn>,
+    }
+}
+
+fn cgroup<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    match word.as_str() {
+        "" | "host" | "private" => Ok(word),
+        _ => Err(de::Error::custom(format!("`{word}` is no namespace of control groups\nwrite `host` or `private`"))),
     }
 }
 

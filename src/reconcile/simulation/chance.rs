@@ -44,9 +44,9 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
         if !is_job && dice.one_in(3) {
             made.update_order = Some(UpdateOrder::StartFirst);
         }
-        if made.build.is_some() && dice.one_in(4) {
+        let is_like_others = dice.one_in(4);
+        if let Some(build) = made.build.as_mut().filter(|_| is_like_others) {
             // Built from the same as the others that are.
-            let build = made.build.as_mut().expect("it was just seen");
             build.context = BuildContext::Local("/shop/common".into());
         } else if !is_job && dice.one_in(3) {
             let action = WatchAction::SyncRestart { target: "/app".into() };

@@ -123,13 +123,11 @@ impl World {
     }
 
     fn fail(&self, why: &str) -> ! {
-        match &self.story {
-            Some(story) => panic!("seed {}: {why}\nplan:\n{}story:\n{story}", self.seed, self.state.plan()),
-            None => {
-                a_stormy_day(self.seed, true);
-                panic!("seed {}: {why}, but not when it is told", self.seed)
-            }
+        if let Some(story) = &self.story {
+            panic!("seed {}: {why}\nplan:\n{}story:\n{story}", self.seed, self.state.plan());
         }
+        a_stormy_day(self.seed, true);
+        panic!("seed {}: {why}, but not when it is told", self.seed)
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
@@ -299,7 +297,7 @@ impl World {
     }
 }
 
-fn is_synced(service: &&Service) -> bool {
+fn is_synced(service: &Service) -> bool {
     service.watch.iter().any(|rule| matches!(rule.action, WatchAction::SyncRestart { .. }))
 }
 
@@ -359,7 +357,8 @@ fn a_stormy_day(seed: u64, telling: bool) {
         *world.sources.entry(folder.clone()).or_default() += 1;
         world.feed(Event::Changed([(format!("{folder}/main.js").into(), PathState::Present)].into()));
     }
-    let synced: Vec<String> = world.project.services.values().filter(is_synced).map(|it| it.name.clone()).collect();
+    let synced: Vec<String> =
+        world.project.services.values().filter(|it| is_synced(it)).map(|it| it.name.clone()).collect();
     for service in synced {
         let version = world.tree.get(&service).map_or(1, |content| content.version + 1);
         world.tree.insert(service.clone(), Content { version, crashes: false });

@@ -31,7 +31,8 @@ impl World {
 
     /// A save of files that are copied into running containers, some of which do not come up with them.
     pub(super) fn save_synced(&mut self) {
-        let synced: Vec<String> = self.project.services.values().filter(is_synced).map(|it| it.name.clone()).collect();
+        let synced: Vec<String> =
+            self.project.services.values().filter(|it| is_synced(it)).map(|it| it.name.clone()).collect();
         let Some(service) = synced.get(usize::try_from(self.dice.roll(4)).expect("a small number")) else { return };
         let crashes = !self.calm && self.dice.one_in(3);
         let version = self.tree.get(service).map_or(1, |content| content.version + 1);

@@ -175,7 +175,9 @@ fn what_others_call_is_started_beside_the_one_before_unless_a_port_can_have_only
 fn replicas_are_replaced_one_after_the_other_and_not_at_all_once_one_has_failed() {
     let mut run = Run::new(project([service("api").times(2)]), attached());
     let mut containers = [1, 2].map(|number| container(&run.project, "api", number, ContainerState::Running));
-    containers.iter_mut().for_each(|it| it.config_hash = Some("another".into()));
+    for container in &mut containers {
+        container.config_hash = Some("another".into());
+    }
     let listing = with(prepared(&run.project), containers.clone());
     assert_eq!(run.on(Event::Observed(listing)), ["1: create api-1"]);
     let of = |run: &Run, number, state| {
