@@ -102,7 +102,7 @@ struct Context<'a> {
     /// Values that are kept in Secrets.
     secret_values: BTreeSet<&'a str>,
     /// The services that somebody waits for until they have exited.
-    awaited: BTreeSet<&'a str>,
+    waited_for: BTreeSet<&'a str>,
     /// The services that somebody needs while they run.
     needed: BTreeSet<&'a str>,
     /// What each service is in a cluster.
@@ -149,7 +149,7 @@ impl<'a> Context<'a> {
             names: Names::of(project),
             hosts: Hosts::of(project),
             secret_values: secrecy::known_values(project, &settings),
-            awaited: dependencies(project, |condition| condition == Condition::Completed).collect(),
+            waited_for: dependencies(project, |condition| condition == Condition::Completed).collect(),
             needed: dependencies(project, |condition| condition != Condition::Completed).collect(),
             volume_users: volume_users(project, &pods),
             settings,

@@ -50,7 +50,7 @@ fn ends(context: &Context<'_>, service: &Service) -> bool {
     if restarts_always(service) {
         return false;
     }
-    if context.awaited.contains(service.name.as_str()) {
+    if context.waited_for.contains(service.name.as_str()) {
         return true;
     }
     let words = || service.entrypoint.iter().chain(&service.command).flatten();
