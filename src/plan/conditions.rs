@@ -23,7 +23,13 @@ pub(crate) fn standing(situation: Situation<'_>, service: &Service, condition: C
     }
     let mut all = Standing::Met;
     for replica in replicas.values() {
-        match container_standing(situation, service, replica.serving(), condition) {
+        let serving = replica.serving();
+        if replica.replacement.is_some() && !serving.state.is_running() {
+            // One has gone and the other is about to come.
+            all = Standing::Waiting;
+            continue;
+        }
+        match container_standing(situation, service, serving, condition) {
             Standing::Met => {}
             Standing::Waiting => all = Standing::Waiting,
             failed @ Standing::Failed(_) => return failed,

@@ -256,7 +256,9 @@ fn common_holds(facts: &Facts, operation: &Operation) -> Vec<Hold> {
     if facts.busy.contains(&target) || is_sync_under_way(facts, operation) {
         holds.push(Hold::Busy);
     }
-    if let Some(reason) = facts.failures.get(&target) {
+    // A new version that failed does not keep the one before from getting its files back.
+    let is_undoing = matches!(operation, Operation::Restore { .. });
+    if let Some(reason) = facts.failures.get(&target).filter(|_| !is_undoing) {
         holds.push(Hold::Failed { reason: reason.clone() });
     }
     holds

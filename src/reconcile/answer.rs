@@ -333,6 +333,9 @@ impl State {
             return;
         }
         self.note_not_built(&flight.operation);
+        if let Operation::Restore { service, container, .. } = &flight.operation {
+            self.take_restored(&service.clone(), &container.clone());
+        }
         match (flight.sync, &flight.operation) {
             // It is not tried again by itself; its files go with the next save's.
             (Some(pending), Operation::Sync { service, .. }) => {

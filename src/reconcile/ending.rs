@@ -48,15 +48,15 @@ pub(super) fn readiness(situation: Situation<'_>, scope: &BTreeSet<String>) -> R
             continue;
         }
         let condition = ready_condition(situation, name);
+        let replicas = replicas_of(situation.observed, name);
         match standing(situation, service, condition) {
             Standing::Failed(reason) => return Readiness::Failed(name.clone(), reason),
             Standing::Waiting => waiting.push(name.clone()),
+            Standing::Met if replicas.values().any(|replica| replica.replacement.is_some()) => waiting.push(name.clone()),
             Standing::Met if condition == Condition::Started => {
-                let exited = replicas_of(situation.observed, name).into_values().find_map(|replica| {
-                    match replica.current.state {
-                        ContainerState::Exited(code) => Some(code),
-                        _ => None,
-                    }
+                let exited = replicas.values().find_map(|replica| match replica.current.state {
+                    ContainerState::Exited(code) => Some(code),
+                    _ => None,
                 });
                 if let Some(code) = exited {
                     return Readiness::Failed(name.clone(), format!("exited with code {code}"));
@@ -77,7 +77,7 @@ fn ready_condition(situation: Situation<'_>, name: &str) -> Condition {
         return Condition::Completed;
     }
     let replicas = replicas_of(situation.observed, name);
-    let is_checked = replicas.values().any(|replica| replica.current.health != Health::None)
+    let is_checked = replicas.values().any(|replica| replica.serving().health != Health::None)
         || situation.project.services.get(name).is_some_and(crate::plan::conditions::has_own_healthcheck);
     if is_checked { Condition::Healthy } else { Condition::Started }
 }

@@ -84,13 +84,17 @@ impl World {
         }
     }
 
-    /// What runs now is not to be lost by what is saved next.
+    /// What runs now is not to be lost by what is saved next. A container that is on its way out, because the one after
+    /// it has proved itself, runs no more.
     pub(super) fn note_good(&mut self) {
-        let services = self.state.project.services.keys();
-        let running = services.flat_map(|name| {
+        let leaves = |id: &str| {
+            let mut under_way = self.operations.values().map(|(operation, _)| operation);
+            under_way.any(|operation| matches!(operation, Operation::Promote { old, .. } if old == id))
+        };
+        let running = self.asked_for.iter().flat_map(|name| {
             replicas_of(&self.truth, name)
                 .into_iter()
-                .filter(|(_, replica)| replica.serving().state.is_running())
+                .filter(|(_, replica)| replica.serving().state.is_running() && !leaves(&replica.serving().id))
                 .map(|(number, _)| (name.clone(), number))
                 .collect::<Vec<_>>()
         });

@@ -74,6 +74,8 @@ struct World {
     tree: BTreeMap<String, Content>,
     /// Services that ran when the last save came, and of which nothing has been taken since but by the saves.
     good: BTreeSet<(String, u32)>,
+    /// The services of the manifest that was read last.
+    asked_for: BTreeSet<String>,
     broken: BTreeSet<String>,
     calm: bool,
     ended: Option<u8>,
@@ -113,6 +115,7 @@ impl World {
             kept: BTreeMap::new(),
             tree: BTreeMap::new(),
             good: BTreeSet::new(),
+            asked_for: project.services.keys().cloned().collect(),
             broken: BTreeSet::new(),
             calm: false,
             ended: None,

@@ -74,6 +74,9 @@ impl World {
             let rules = Arc::new(Rules::new(&project, &BTreeMap::new()));
             Box::new(Reloaded { project, services, rules, inputs: BTreeMap::new() })
         });
+        if let Some(read) = &read {
+            self.asked_for = read.services.clone();
+        }
         self.feed(Event::Reloaded(read));
     }
 }
