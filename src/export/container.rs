@@ -1,14 +1,15 @@
 //! The one container of a service's pods.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Capabilities, Container, ContainerPort, SecurityContext};
 
-use crate::project::Service;
+use crate::project::{Project, Service};
 
 use super::hosts::command_texts;
 use super::probe::{self, Probes};
-use super::{Context, Export, ports, service_key};
+use super::{Context, Export, Options, ports, service_key};
 
 /// The container, without its environment and mounts. That of a Job is done when it exits, and so has no probes.
 pub(super) fn of(context: &Context<'_>, service: &Service, is_job: bool, export: &mut Export) -> Container {
@@ -35,9 +36,25 @@ pub(super) fn of(context: &Context<'_>, service: &Service, is_job: bool, export:
     }
 }
 
+/// The images that the project builds, by service, as the objects name them.
+#[must_use]
+pub fn built_images(project: &Project, options: &Options) -> BTreeMap<String, String> {
+    let built = project.services.values().filter(|service| service.build.is_some());
+    built.map(|service| (service.name.clone(), image_name(project, options, service))).collect()
+}
+
+/// What a service's image is called in the cluster.
+fn image_name(project: &Project, options: &Options, service: &Service) -> String {
+    let image = project.image_of(service);
+    match &options.registry {
+        Some(registry) if service.image.is_none() => format!("{}/{image}", registry.trim_end_matches('/')),
+        _ => image,
+    }
+}
+
 /// The image, and when it is pulled. One that the project builds has to get into a registry first.
 fn image(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
-    let image = context.project.image_of(service);
+    let image = image_name(context.project, context.options, service);
     let key = service_key(service, "build");
     if service.image.is_some() {
         if service.build.is_some() {
@@ -45,8 +62,7 @@ fn image(context: &Context<'_>, service: &Service, export: &mut Export) -> (Stri
         }
         return (image, None);
     }
-    if let Some(registry) = &context.options.registry {
-        let image = format!("{}/{image}", registry.trim_end_matches('/'));
+    if context.options.registry.is_some() {
         export.approximated(key, format!("build it here and push it as `{image}`"));
         return (image, None);
     }

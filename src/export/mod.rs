@@ -18,6 +18,7 @@ mod object;
 mod ports;
 mod probe;
 mod secrecy;
+pub mod shape;
 mod storage;
 mod supplied;
 mod workload;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use crate::project::{Condition, Project, RestartPolicy, Service};
 
 pub use check::{Violation, check};
+pub use container::built_images;
 pub use files::{File, wanted_files};
 pub use loss::{Fate, Loss, Supply};
 pub use object::{Kind, Object, Reference};
@@ -129,6 +131,24 @@ pub fn kubernetes(project: &Project, options: &Options) -> Export {
     export.supplies.sort();
     export.supplies.dedup();
     export
+}
+
+/// What the services are called in the cluster, by their names in the manifest.
+#[must_use]
+pub fn service_names(project: &Project) -> BTreeMap<String, String> {
+    Names::of(project).services
+}
+
+/// The nearest name that an object may have.
+#[must_use]
+pub fn label(text: &str) -> String {
+    name::label(text)
+}
+
+/// An object that is a value already as a YAML document, its fields in the usual order.
+#[must_use]
+pub fn text_of(object: serde_json::Value) -> String {
+    yaml::value(yaml::identity_first(object))
 }
 
 /// Services that others wait for to exit with code 0. One that is restarted whenever it exits never does.

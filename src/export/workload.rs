@@ -14,7 +14,7 @@ use super::name::{is_label, is_qualified, is_subdomain, label, label_value, shor
 use super::{Context, Export, Object, container, environment, files, service_key, storage};
 
 /// The annotation of a pod that changes with what it reads from `ConfigMap`s and Secrets, so that a change rolls out.
-const DIGEST_ANNOTATION: &str = "checksum/config";
+pub(super) const DIGEST_ANNOTATION: &str = "checksum/config";
 
 /// The most retries that a Job makes when the manifest sets no limit; Kubernetes' own default.
 const DEFAULT_RETRIES: i32 = 6;
