@@ -96,6 +96,7 @@ fn rules(folder: &Path) -> Arc<Rules> {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
+        kubernetes: hoist::project::ProjectKubernetes::default(),
     };
     Arc::new(Rules::new(&project, &read_ignore_files(&project)))
 }

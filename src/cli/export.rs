@@ -89,7 +89,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     match arguments.target {
         Some(Target::Kubernetes(mut arguments)) => match named.or_else(|| arguments.check.take()) {
             Some(folder) => check(global, &folder, &arguments.given),
-            None => kubernetes(global, &arguments),
+            None => kubernetes(global, arguments),
         },
         None => match named {
             Some(folder) => check(global, &folder, &Given::default()),
@@ -107,12 +107,15 @@ const PLACES: [&str; 3] = ["output", "check", "stdout"];
 /// Compares a folder with what would be exported into it now.
 fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
     let command = Kubernetes::augment_args(clap::Command::new("kubernetes")).no_binary_name(true);
-    let words = overridden(folder::options(folder)?, given.words(&command, &PLACES));
+    let recorded = folder::options(folder)?;
+    let words = overridden(recorded.words, given.words(&command, &PLACES));
     let arguments = command.try_get_matches_from(words).and_then(|matches| Kubernetes::from_arg_matches(&matches));
-    let arguments = arguments.map_err(|error| Error::Failed {
+    let mut arguments = arguments.map_err(|error| Error::Failed {
         message: format!("the options in `{}` are not of this hoist", folder.join(".hoist/options").display()),
         hint: error.to_string().lines().next().map(str::to_owned),
     })?;
+    // Every commit has another revision; what is new of that is no drift.
+    arguments.objects.know(recorded.known);
     let project = session::load(global, &[])?.project;
     let (_, tree) = block_on(made(global, &project, &arguments))?;
     folder::check(folder, &tree)?;
@@ -123,10 +126,7 @@ fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
 async fn made(global: &Global, project: &Project, arguments: &Kubernetes) -> Result<(Export, Tree), Error> {
     let export = arguments.objects.make(global, project).await?;
     let tree = match arguments.format {
-        Format::Kustomize => {
-            let built = arguments.objects.images(global, project).await?;
-            kustomize::tree(&project.name, &export, &built)
-        }
+        Format::Kustomize => kustomize::tree(&project.name, &export),
         Format::Helm => chart::tree(&project.name, &export),
         Format::Yaml => Ok(Tree::new()),
     };
@@ -138,17 +138,22 @@ fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error>
     runtime.map_err(Error::io("start the runtime"))?.block_on(work)
 }
 
-fn kubernetes(global: &Global, arguments: &Kubernetes) -> Result<u8, Error> {
+fn kubernetes(global: &Global, mut arguments: Kubernetes) -> Result<u8, Error> {
     let project = session::load(global, &[])?.project;
-    let (mut export, tree) = block_on(made(global, &project, arguments))?;
+    let (known, mut export, tree) = block_on(async {
+        let known = arguments.objects.learn(global, &project).await?;
+        let (export, tree) = made(global, &project, &arguments).await?;
+        Ok((known, export, tree))
+    })?;
     if arguments.stdout || arguments.format == Format::Yaml {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
         anstream::eprint!("{}", report(&export));
         return Ok(0);
     }
     let command = Kubernetes::augment_args(clap::Command::new("kubernetes"));
-    let (root, words) = (&arguments.output, arguments.given.words(&command, &PLACES));
-    let merge = folder::write(root, &tree, &words)?;
+    let root = &arguments.output;
+    let options = folder::Recorded { words: arguments.given.words(&command, &PLACES), known };
+    let merge = folder::write(root, &tree, &options)?;
     anstream::eprint!("{}", folder::report(root, export.objects.len(), &merge));
     if arguments.objects.keeps_supplied() {
         export::keep_supplied(&mut export, |name| folder::found_text(root, &format!("base/{name}")));

@@ -9,6 +9,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::objects::Known;
 use super::output::print;
 use crate::export::shape::folder::{self, Found, Merge, Outcome};
 use crate::export::shape::last::{self, LAST, OPTIONS};
@@ -22,8 +23,43 @@ const RECORD_LIMIT: u64 = 512 * 1024 * 1024;
 
 const OPTIONS_HEADING: &str = "# The options of the last export. `hoist export --check` exports with the same.\n";
 
+/// How a folder was exported: what exports it again in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Recorded {
+    /// Options of the command line.
+    pub(super) words: Vec<String>,
+    /// Tags and digests of images at that time.
+    pub(super) known: Known,
+}
+
+impl Recorded {
+    fn text(&self) -> String {
+        let tags = self.known.tags.iter().map(|(service, tag)| format!("tag {service} {tag}"));
+        let pins = self.known.pins.iter().map(|(image, pinned)| format!("pin {image} {pinned}"));
+        let lines = self.words.iter().cloned().chain(tags).chain(pins);
+        lines.fold(OPTIONS_HEADING.to_owned(), |text, line| text + &line + "\n")
+    }
+
+    fn read(text: &str) -> Self {
+        let mut recorded = Self::default();
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["tag", service, tag] => {
+                    recorded.known.tags.insert(service.to_owned(), tag.to_owned());
+                }
+                ["pin", image, pinned] => {
+                    recorded.known.pins.insert(image.to_owned(), pinned.to_owned());
+                }
+                _ => recorded.words.push(line.to_owned()),
+            }
+        }
+        recorded
+    }
+}
+
 /// Brings a folder from what it is to a new export, with all edits kept. Returns what became of every file.
-pub(super) fn write(root: &Path, new: &Tree, options: &[String]) -> Result<Merge, Error> {
+pub(super) fn write(root: &Path, new: &Tree, options: &Recorded) -> Result<Merge, Error> {
     let last = read_last(root)?.unwrap_or_default();
     let found: BTreeMap<String, Found> =
         last.keys().chain(new.keys()).map(|path| (path.clone(), found(root, path))).collect();
@@ -40,8 +76,7 @@ pub(super) fn write(root: &Path, new: &Tree, options: &[String]) -> Result<Merge
         }
     }
     // Last, so that an export that was cut short is merged from where it began.
-    let options = options.iter().fold(OPTIONS_HEADING.to_owned(), |text, word| text + word + "\n");
-    for (path, text) in [(LAST, last::write(&merge.last)), (OPTIONS, Text::public(options))] {
+    for (path, text) in [(LAST, last::write(&merge.last)), (OPTIONS, Text::public(options.text()))] {
         if found_text(root, path) != Some(text.content.clone()) {
             replace(root, path, &text)?;
         }
@@ -102,10 +137,9 @@ pub(super) fn open(merge: &Merge) -> Option<Error> {
     (count > 0).then(|| Error::Failed { message, hint: Some(hint.into()) })
 }
 
-/// The options of the last export into a folder, as words.
-pub(super) fn options(root: &Path) -> Result<Vec<String>, Error> {
-    let Some(text) = found_text(root, OPTIONS) else { return Err(no_export(root)) };
-    Ok(text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(str::to_owned).collect())
+/// How a folder was exported last.
+pub(super) fn options(root: &Path) -> Result<Recorded, Error> {
+    found_text(root, OPTIONS).map(|text| Recorded::read(&text)).ok_or_else(|| no_export(root))
 }
 
 /// Compares what is exported now with a folder: an error with the difference on standard output when it does not follow.

@@ -33,6 +33,7 @@ mod remnant;
 mod restart;
 mod run;
 pub mod schema;
+mod seal;
 mod session;
 mod start;
 mod stop;

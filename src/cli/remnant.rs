@@ -61,6 +61,7 @@ fn remembered(name: &str, observed: &Observed) -> Project {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
+        kubernetes: crate::project::ProjectKubernetes::default(),
     }
 }
 

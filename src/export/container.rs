@@ -1,21 +1,33 @@
-//! The one container of a service's pods.
+//! The container of a service.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Capabilities, Container, ContainerPort, SecurityContext};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, ExecAction, Lifecycle, LifecycleHandler};
 
-use crate::project::{Project, Service};
+use crate::project::{Hook, Service};
 
 use super::hosts::command_texts;
 use super::probe::{self, Probes};
-use super::{Context, Export, Options, ports, service_key};
+use super::{Context, Export, image, ports, resources, security, service_key};
 
-/// The container, without its environment and mounts. That of a Job is done when it exits, and so has no probes.
-pub(super) fn of(context: &Context<'_>, service: &Service, is_job: bool, export: &mut Export) -> Container {
+/// The container, without its environment and mounts. One that runs to its end is done when it exits, and so has no
+/// probes.
+pub(super) fn of<'a>(context: &Context<'a>, service: &'a Service, export: &mut Export) -> Container {
     let (command, args) = command(service, export);
-    let (image, pull) = image(context, service, export);
-    let probes = if is_job { Probes::default() } else { probe::of(context, service, export) };
+    let (image, pull) = image::name(context, service, export);
+    let probes = if context.is_job(service) {
+        if service.healthcheck.is_some() {
+            let reason = "what runs to its end is done when it exits, not when it is healthy";
+            export.dropped(service_key(service, "healthcheck"), reason);
+        }
+        Probes::default()
+    } else {
+        if service.healthcheck.is_none() && context.facts(service).has_healthcheck {
+            let reason = "the test in its Dockerfile is not read by Kubernetes; write it out as `healthcheck`";
+            export.dropped(service_key(service, "build"), reason);
+        }
+        probe::of(context, service, export)
+    };
     note_rest(service, export);
     note_secrets(context, service, export);
     Container {
@@ -26,52 +38,16 @@ pub(super) fn of(context: &Context<'_>, service: &Service, is_job: bool, export:
         args,
         working_dir: service.working_dir.clone(),
         ports: container_ports(context, service),
-        security_context: security(service, export),
+        resources: resources::of(context, service, export),
+        security_context: Some(security::of(context, service, export)),
         stdin: service.stdin_open.then_some(true),
         tty: service.tty.then_some(true),
+        lifecycle: lifecycle(service, export),
         startup_probe: probes.startup,
         readiness_probe: probes.readiness,
         liveness_probe: probes.liveness,
         ..Container::default()
     }
-}
-
-/// The images that the project builds, by service, as the objects name them.
-#[must_use]
-pub fn built_images(project: &Project, options: &Options) -> BTreeMap<String, String> {
-    let built = project.services.values().filter(|service| service.build.is_some());
-    built.map(|service| (service.name.clone(), image_name(project, options, service))).collect()
-}
-
-/// What a service's image is called in the cluster.
-fn image_name(project: &Project, options: &Options, service: &Service) -> String {
-    let image = project.image_of(service);
-    match &options.registry {
-        Some(registry) if service.image.is_none() => format!("{}/{image}", registry.trim_end_matches('/')),
-        _ => image,
-    }
-}
-
-/// The image, and when it is pulled. One that the project builds has to get into a registry first.
-fn image(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
-    let image = image_name(context.project, context.options, service);
-    let key = service_key(service, "build");
-    if service.image.is_some() {
-        if service.build.is_some() {
-            export.approximated(key, format!("build it here and push it as `{image}`"));
-        }
-        return (image, None);
-    }
-    if context.options.registry.is_some() {
-        export.approximated(key, format!("build it here and push it as `{image}`"));
-        return (image, None);
-    }
-    export.approximated(
-        key,
-        format!("no registry is named for `{image}`; build and push it, and say where with `--registry`"),
-    );
-    // Without a tag, nodes would ask a registry even for an image that was loaded into them by hand.
-    (image, Some("IfNotPresent".to_owned()))
 }
 
 /// `command` and `args`, which Kubernetes fills from the image where they are missing, as Docker does: except that it
@@ -124,7 +100,7 @@ fn escaped_word(word: &str) -> String {
     text
 }
 
-fn container_ports(context: &Context<'_>, service: &Service) -> Option<Vec<ContainerPort>> {
+fn container_ports<'a>(context: &Context<'a>, service: &'a Service) -> Option<Vec<ContainerPort>> {
     let ports: Vec<ContainerPort> = ports::of(context, service)
         .into_iter()
         .map(|port| ContainerPort {
@@ -137,46 +113,30 @@ fn container_ports(context: &Context<'_>, service: &Service) -> Option<Vec<Conta
     (!ports.is_empty()).then_some(ports)
 }
 
-fn security(service: &Service, export: &mut Export) -> Option<SecurityContext> {
-    let user = service.user.as_deref().and_then(numeric_user);
-    if let (Some(name), None) = (&service.user, user) {
-        export.dropped(
-            service_key(service, "user"),
-            format!("Kubernetes takes numbers only, and `{name}` is a name inside the image"),
-        );
-    }
-    let capabilities = |names: &[String]| -> Option<Vec<String>> {
-        let names: Vec<String> = names.iter().map(|name| capability(name)).collect();
-        (!names.is_empty()).then_some(names)
+/// What is run in a container after its start and before its stop.
+fn lifecycle(service: &Service, export: &mut Export) -> Option<Lifecycle> {
+    let mut handler = |attribute: &str, hooks: &[Hook]| -> Option<LifecycleHandler> {
+        let key = || service_key(service, attribute);
+        let with_more = |hook: &Hook| {
+            hook.user.is_some() || hook.privileged || hook.working_dir.is_some() || !hook.environment.is_empty()
+        };
+        if hooks.iter().any(with_more) {
+            export.approximated(key(), "run as the container's own user, where and with what the container runs");
+        }
+        let command = match hooks {
+            [] => return None,
+            [hook] => hook.command.clone(),
+            hooks => {
+                export.approximated(key(), "one shell runs the commands one after the other");
+                let lines: Vec<String> = hooks.iter().map(|hook| shell_words::join(&hook.command)).collect();
+                vec!["/bin/sh".to_owned(), "-c".to_owned(), lines.join(" && ")]
+            }
+        };
+        let exec = ExecAction { command: Some(escaped(&command)) };
+        (!command.is_empty()).then(|| LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() })
     };
-    let (add, drop) = (capabilities(&service.cap_add), capabilities(&service.cap_drop));
-    let context = SecurityContext {
-        capabilities: (add.is_some() || drop.is_some()).then_some(Capabilities { add, drop }),
-        privileged: service.privileged.then_some(true),
-        read_only_root_filesystem: service.read_only.then_some(true),
-        run_as_user: user.map(|(user, _)| user),
-        run_as_group: user.and_then(|(_, group)| group),
-        ..SecurityContext::default()
-    };
-    (context != SecurityContext::default()).then_some(context)
-}
-
-/// The numbers of `uid` and `uid:gid`; `root` is 0 in every image.
-pub(super) fn numeric_user(user: &str) -> Option<(i64, Option<i64>)> {
-    let number = |text: &str| match text {
-        "root" => Some(0),
-        text => text.parse::<u32>().ok().filter(|id| i32::try_from(*id).is_ok()).map(i64::from),
-    };
-    match user.split_once(':') {
-        Some((user, group)) => Some((number(user)?, Some(number(group)?))),
-        None => Some((number(user)?, None)),
-    }
-}
-
-/// `CAP_NET_ADMIN` and `net_admin` are `NET_ADMIN`.
-fn capability(name: &str) -> String {
-    let upper = name.to_ascii_uppercase();
-    upper.strip_prefix("CAP_").unwrap_or(&upper).to_owned()
+    let (post_start, pre_stop) = (handler("post_start", &service.post_start), handler("pre_stop", &service.pre_stop));
+    (post_start.is_some() || pre_stop.is_some()).then(|| Lifecycle { post_start, pre_stop, ..Lifecycle::default() })
 }
 
 /// Whole seconds, rounded up: a limit is never shorter than asked for.
@@ -187,15 +147,10 @@ pub(super) fn seconds(duration: Duration) -> i32 {
 
 /// What a container of a pod has no field for.
 fn note_rest(service: &Service, export: &mut Export) {
-    if service.init == Some(true) {
-        export.dropped(service_key(service, "init"), "a pod has no init of its own; put one (`tini`) into the image");
-    }
     let signal = service.stop_signal.as_deref().map(str::to_ascii_uppercase);
     if signal.is_some_and(|signal| !["SIGTERM", "TERM", "15"].contains(&signal.as_str())) {
-        export.dropped(
-            service_key(service, "stop_signal"),
-            "pods are stopped by the image's signal; set `STOPSIGNAL` there",
-        );
+        let reason = "pods are stopped by the image's signal; set `STOPSIGNAL` there";
+        export.dropped(service_key(service, "stop_signal"), reason);
     }
 }
 
@@ -215,7 +170,7 @@ fn note_secrets(context: &Context<'_>, service: &Service, export: &mut Export) {
 mod tests {
     use std::time::Duration;
 
-    use super::{capability, escaped_word, numeric_user, seconds};
+    use super::{escaped_word, seconds};
 
     #[test]
     fn what_kubernetes_would_take_for_a_variable_is_escaped() {
@@ -226,17 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_numbers_and_root_are_users() {
-        assert_eq!(numeric_user("1000:50"), Some((1000, Some(50))));
-        assert_eq!(numeric_user("root"), Some((0, None)));
-        assert_eq!(numeric_user("node"), None);
-        assert_eq!(numeric_user("1000:staff"), None);
-        assert_eq!(numeric_user("4294967295"), None);
-    }
-
-    #[test]
-    fn a_capability_loses_its_prefix_and_a_part_of_a_second_is_a_second() {
-        assert_eq!(capability("cap_sys_ptrace"), "SYS_PTRACE");
+    fn a_part_of_a_second_is_a_second() {
         assert_eq!(seconds(Duration::from_millis(1500)), 2);
         assert_eq!(seconds(Duration::MAX), i32::MAX);
     }

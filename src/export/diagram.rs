@@ -211,6 +211,7 @@ mod tests {
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             models: BTreeMap::new(),
+            kubernetes: crate::project::ProjectKubernetes::default(),
         };
         (project, names)
     }

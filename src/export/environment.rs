@@ -10,28 +10,20 @@ use crate::project::Service;
 
 use super::files::{config_map, secret};
 use super::name::{environment_object, is_variable};
-use super::secrecy::is_secret;
-use super::workload::Parts;
+use super::secrecy::is_kept_secret;
 use super::{Context, Export, Kind, PLACEHOLDER, SecretValues, Supply, service_key};
 
 /// Writes the objects of a service's environment and gives the references of its container to them.
-pub(super) fn write(
-    context: &Context<'_>,
-    service: &Service,
-    parts: &mut Parts,
-    export: &mut Export,
-) -> Option<Vec<EnvFromSource>> {
+pub(super) fn write(context: &Context<'_>, service: &Service, export: &mut Export) -> Option<Vec<EnvFromSource>> {
     let name = environment_object(&context.names.service(&service.name));
     let (plain, confidential) = divided(context, service, &name, export);
     let mut sources = Vec::new();
     if !plain.is_empty() {
-        parts.digest(&plain);
         export.objects.push(config_map(context, &name, Some(service), plain));
         let reference = ConfigMapEnvSource { name: name.clone(), optional: None };
         sources.push(EnvFromSource { config_map_ref: Some(reference), ..EnvFromSource::default() });
     }
     if !confidential.is_empty() {
-        parts.digest(&confidential);
         export.objects.push(secret(context, &name, Some(service), confidential));
         let reference = SecretEnvSource { name, optional: None };
         sources.push(EnvFromSource { secret_ref: Some(reference), ..EnvFromSource::default() });
@@ -54,16 +46,15 @@ fn divided(context: &Context<'_>, service: &Service, object: &str, export: &mut 
             export.dropped(key(), "Kubernetes does not accept this name for a variable");
             continue;
         }
-        if !is_secret(name, value) {
+        if !is_kept_secret(context.settings(service), name, value) {
             plain.insert(name.clone(), value.clone().into_bytes());
             continue;
         }
-        let shown = match context.options.secrets {
-            SecretValues::Values => value.as_str(),
-            SecretValues::Placeholder => {
-                export.supplies.push(Supply { kind: Kind::Secret, object: object.to_owned(), key: Some(name.clone()) });
-                PLACEHOLDER
-            }
+        let shown = if context.options.secrets == SecretValues::Values {
+            value.as_str()
+        } else {
+            export.supplies.push(Supply { kind: Kind::Secret, object: object.to_owned(), key: Some(name.clone()) });
+            PLACEHOLDER
         };
         confidential.insert(name.clone(), shown.as_bytes().to_vec());
     }

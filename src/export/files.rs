@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, KeyToPath, Secret, SecretVolumeSource, Volume, VolumeMount,
+    ConfigMap, ConfigMapProjection, ConfigMapVolumeSource, KeyToPath, ProjectedVolumeSource, Secret, SecretProjection,
+    SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
 };
 
-use crate::project::{FileGrant, FileObject, FileSource, Mount, MountSource, Project, Service};
+use crate::project::{BuildContext, FileGrant, FileObject, FileSource, Mount, MountSource, Project, Service};
 
 use super::name::{data_key, files_object, label};
+use super::pod::{Mounts, Parts, metadata};
 use super::secrecy::is_secret_file;
-use super::workload::{Parts, metadata};
-use super::{Context, Export, Kind, Object, PLACEHOLDER, Reference, SecretValues, Supply, service_key};
+use super::{Context, Export, Kind, Object, PLACEHOLDER, Reference, SecretValues, Supply, image, service_key};
 
 /// The most that a `ConfigMap` or Secret holds, in bytes.
 pub(super) const OBJECT_LIMIT: usize = 1024 * 1024;
@@ -30,19 +31,31 @@ pub enum File {
     },
     /// A file of more than 1 MiB.
     TooLarge,
-    /// A folder.
+    /// A folder that is too large for an object, or has something else than files in it.
     Folder,
+    /// A folder small enough for an object: all of its files, by their way from there.
+    SmallFolder(BTreeMap<String, FolderFile>),
     /// A socket, a device or the like.
     Special,
     /// Nothing, or nothing that can be read.
     Missing,
 }
 
+/// A file of a small folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderFile {
+    /// All of it.
+    pub bytes: Vec<u8>,
+    /// Whether anybody may execute it.
+    pub executable: bool,
+}
+
 /// The files whose content an export needs, absolute. Secrets are asked for only when their values are to be written.
 #[must_use]
-pub fn wanted_files(project: &Project, secrets: SecretValues) -> BTreeSet<PathBuf> {
+pub fn wanted_files(project: &Project, secrets: &SecretValues) -> BTreeSet<PathBuf> {
     let mut wanted = BTreeSet::new();
     for service in project.services.values() {
+        wanted.extend(service.build.as_ref().and_then(image::dockerfile));
         for mount in &service.mounts {
             if let MountSource::Bind { path, .. } = &mount.source {
                 wanted.insert(path.clone());
@@ -50,7 +63,7 @@ pub fn wanted_files(project: &Project, secrets: SecretValues) -> BTreeSet<PathBu
         }
         let mut granted: Vec<&FileObject> =
             service.configs.iter().filter_map(|grant| project.configs.get(&grant.key)).collect();
-        if secrets == SecretValues::Values {
+        if *secrets == SecretValues::Values {
             granted.extend(service.secrets.iter().filter_map(|grant| project.secrets.get(&grant.key)));
         }
         for object in granted {
@@ -84,7 +97,7 @@ pub(super) fn shared(context: &Context<'_>, export: &mut Export) {
         if let (Some(object), Some(name)) = (project.secrets.get(key), context.names.secrets.get(key)) {
             match content(context, Sort::Secret, object) {
                 Content::Known(bytes) => {
-                    if context.options.secrets == SecretValues::Placeholder {
+                    if context.options.secrets != SecretValues::Values {
                         export.supplies.push(Supply {
                             kind: Kind::Secret,
                             object: name.clone(),
@@ -108,7 +121,7 @@ fn external(kind: Kind, key: &str, object: &FileObject, export: &mut Export) {
     export.supplies.push(Supply { kind, object: name, key: Some(data_key(key)) });
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sort {
     Config,
     Secret,
@@ -124,7 +137,7 @@ fn content(context: &Context<'_>, sort: Sort, object: &FileObject) -> Content {
     if object.source == FileSource::External {
         return Content::External;
     }
-    if sort == Sort::Secret && context.options.secrets == SecretValues::Placeholder {
+    if sort == Sort::Secret && context.options.secrets != SecretValues::Values {
         return Content::Known(PLACEHOLDER.as_bytes().to_vec());
     }
     match &object.source {
@@ -134,7 +147,9 @@ fn content(context: &Context<'_>, sort: Sort, object: &FileObject) -> Content {
         FileSource::File(path) => match context.options.files.get(path) {
             Some(File::Content { bytes, .. }) => bounded(bytes),
             Some(File::TooLarge) => Content::Absent(TOO_LARGE),
-            Some(File::Folder) => Content::Absent("it is a folder, and an object holds single files"),
+            Some(File::Folder | File::SmallFolder(_)) => {
+                Content::Absent("it is a folder, and an object holds single files")
+            }
             Some(File::Special) => Content::Absent("it is not a plain file"),
             Some(File::Missing) | None => Content::Absent("its file cannot be read"),
         },
@@ -148,7 +163,13 @@ fn bounded(bytes: &[u8]) -> Content {
 }
 
 /// Mounts the configs and secrets that a service is given.
-pub(super) fn grants(context: &Context<'_>, service: &Service, parts: &mut Parts, export: &mut Export) {
+pub(super) fn grants(
+    context: &Context<'_>,
+    service: &Service,
+    parts: &mut Parts,
+    mounts: &mut Mounts,
+    export: &mut Export,
+) {
     let project = context.project;
     let sorts = [
         (Sort::Config, "configs", &service.configs, &project.configs, &context.names.configs),
@@ -159,10 +180,7 @@ pub(super) fn grants(context: &Context<'_>, service: &Service, parts: &mut Parts
             let (Some(object), Some(name)) = (objects.get(&grant.key), names.get(&grant.key)) else { continue };
             let manifest_key = service_key(service, &format!("{attribute}.{}", grant.key));
             let name = match content(context, sort, object) {
-                Content::Known(bytes) => {
-                    parts.digest(&BTreeMap::from([(grant.key.clone(), bytes)]));
-                    name.clone()
-                }
+                Content::Known(_) => name.clone(),
                 Content::External => label(&object.name),
                 Content::Absent(_) => {
                     export.dropped(manifest_key, format!("`{attribute}.{}` could not be carried over", grant.key));
@@ -179,14 +197,20 @@ pub(super) fn grants(context: &Context<'_>, service: &Service, parts: &mut Parts
                 Sort::Secret => secret_volume(&name, vec![item]),
             };
             let mount = single_file(&grant.target, key);
-            parts.mount(&manifest_key, &format!("{attribute}-{name}"), volume, mount, export);
+            parts.mount(&manifest_key, &format!("{attribute}-{name}"), volume, mount, mounts, export);
         }
     }
 }
 
 /// Mounts the single files that are bound into a service: a `ConfigMap` or Secret holds their content. Everything else
 /// that is bound is of use only where the folder is.
-pub(super) fn binds(context: &Context<'_>, service: &Service, parts: &mut Parts, export: &mut Export) {
+pub(super) fn binds(
+    context: &Context<'_>,
+    service: &Service,
+    parts: &mut Parts,
+    mounts: &mut Mounts,
+    export: &mut Export,
+) {
     let mut plain = Bundle::new(Sort::Config);
     let mut confidential = Bundle::new(Sort::Secret);
     for mount in &service.mounts {
@@ -194,6 +218,10 @@ pub(super) fn binds(context: &Context<'_>, service: &Service, parts: &mut Parts,
         let key = service_key(service, &format!("volumes.{}", mount.target));
         let (bytes, executable) = match context.options.files.get(path) {
             Some(File::Content { bytes, executable }) => (bytes, *executable),
+            Some(File::SmallFolder(files)) if !is_built_in(service, path) && !files.is_empty() => {
+                folder(context, service, mount, files, parts, mounts, export);
+                continue;
+            }
             other => {
                 export.dropped(key, absent_bind(path, other));
                 continue;
@@ -211,8 +239,85 @@ pub(super) fn binds(context: &Context<'_>, service: &Service, parts: &mut Parts,
         bundle.add(&file_name, bytes, executable, mount);
     }
     let name = files_object(&context.names.service(&service.name));
-    plain.write(context, service, &name, parts, export);
-    confidential.write(context, service, &name, parts, export);
+    plain.write(context, service, &name, parts, mounts, export);
+    confidential.write(context, service, &name, parts, mounts, export);
+}
+
+/// Whether a folder is part of what the service's image is built from: then it is bound in to be worked on.
+fn is_built_in(service: &Service, path: &Path) -> bool {
+    service.build.as_ref().is_some_and(|build| match &build.context {
+        BuildContext::Local(folder) => path.starts_with(folder),
+        BuildContext::Remote(_) => false,
+    })
+}
+
+/// Mounts a small folder: its files are in a `ConfigMap`, those that look like secrets in a Secret.
+fn folder(
+    context: &Context<'_>,
+    service: &Service,
+    mount: &Mount,
+    files: &BTreeMap<String, FolderFile>,
+    parts: &mut Parts,
+    mounts: &mut Mounts,
+    export: &mut Export,
+) {
+    let key = service_key(service, &format!("volumes.{}", mount.target));
+    if !mount.read_only {
+        export.approximated(key.clone(), "a copy of the folder is mounted, and it cannot be written");
+    }
+    let base = label(&format!("{}-{}", files_object(&context.names.service(&service.name)), mount.target));
+    let mut entries: BTreeMap<Sort, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    let mut items: BTreeMap<Sort, Vec<KeyToPath>> = BTreeMap::new();
+    for (number, (path, file)) in files.iter().enumerate() {
+        let sort = if is_secret_file(path, &file.bytes) { Sort::Secret } else { Sort::Config };
+        let entries = entries.entry(sort).or_default();
+        let mut name = data_key(&path.replace('/', "_"));
+        if entries.contains_key(&name) {
+            name = data_key(&format!("{number}-{name}"));
+        }
+        entries.insert(name.clone(), file.bytes.clone());
+        let mode = file.executable.then(|| mode(0o755));
+        items.entry(sort).or_default().push(KeyToPath { key: name, path: path.clone(), mode });
+    }
+    let mut sources = Vec::new();
+    for (sort, entries) in entries {
+        let items = items.remove(&sort);
+        let mut source = VolumeProjection::default();
+        match sort {
+            Sort::Config => {
+                source.config_map = Some(ConfigMapProjection { name: base.clone(), items, optional: None });
+                export.objects.push(config_map(context, &base, Some(service), entries));
+            }
+            Sort::Secret => {
+                source.secret = Some(SecretProjection { name: base.clone(), items, optional: None });
+                let object = hidden(context, &base, service, entries, export);
+                export.objects.push(object);
+            }
+        }
+        sources.push(source);
+    }
+    let projected = ProjectedVolumeSource { sources: Some(sources), default_mode: None };
+    let volume = Volume { projected: Some(projected), ..Volume::default() };
+    let mounted = VolumeMount { mount_path: mount.target.clone(), read_only: Some(true), ..VolumeMount::default() };
+    parts.mount(&key, &format!("folder{}", mount.target), volume, mounted, mounts, export);
+}
+
+/// A Secret of files: their content, or that it is to be supplied.
+fn hidden(
+    context: &Context<'_>,
+    name: &str,
+    service: &Service,
+    mut entries: BTreeMap<String, Vec<u8>>,
+    supplied: &mut Export,
+) -> Object {
+    if context.options.secrets != SecretValues::Values {
+        for (key, value) in &mut entries {
+            *value = PLACEHOLDER.as_bytes().to_vec();
+            let supply = Supply { kind: Kind::Secret, object: name.to_owned(), key: Some(key.clone()) };
+            supplied.supplies.push(supply);
+        }
+    }
+    secret(context, name, Some(service), entries)
 }
 
 fn absent_bind(path: &Path, found: Option<&File>) -> &'static str {
@@ -221,7 +326,10 @@ fn absent_bind(path: &Path, found: Option<&File>) -> &'static str {
     }
     match found {
         Some(File::TooLarge) => TOO_LARGE,
-        Some(File::Folder) => "a folder of this machine, for development only; what is needed belongs into the image",
+        Some(File::Folder | File::SmallFolder(_)) => {
+            "a folder of this machine, for development only: what is needed belongs into the image, what is kept into a \
+             volume"
+        }
         Some(File::Special) => "a socket or device of this machine",
         Some(File::Content { .. } | File::Missing) | None => "nothing that can be read is there",
     }
@@ -257,7 +365,15 @@ impl<'a> Bundle<'a> {
         self.mounts.push((&mount.target, key));
     }
 
-    fn write(self, context: &Context<'_>, service: &Service, name: &str, parts: &mut Parts, export: &mut Export) {
+    fn write(
+        self,
+        context: &Context<'_>,
+        service: &Service,
+        name: &str,
+        parts: &mut Parts,
+        mounts: &mut Mounts,
+        export: &mut Export,
+    ) {
         if self.entries.is_empty() {
             return;
         }
@@ -267,23 +383,13 @@ impl<'a> Bundle<'a> {
         };
         for (target, key) in self.mounts {
             let manifest_key = service_key(service, &format!("volumes.{target}"));
-            parts.mount(&manifest_key, base, volume.clone(), single_file(target, key), export);
+            parts.mount(&manifest_key, base, volume.clone(), single_file(target, key), mounts, export);
         }
-        parts.digest(&self.entries);
-        export.objects.push(match (self.sort, context.options.secrets) {
-            (Sort::Config, _) => config_map(context, name, Some(service), self.entries),
-            (Sort::Secret, SecretValues::Values) => secret(context, name, Some(service), self.entries),
-            (Sort::Secret, SecretValues::Placeholder) => {
-                let hidden: BTreeMap<String, Vec<u8>> =
-                    self.entries.into_keys().map(|key| (key, PLACEHOLDER.as_bytes().to_vec())).collect();
-                export.supplies.extend(hidden.keys().map(|key| Supply {
-                    kind: Kind::Secret,
-                    object: name.to_owned(),
-                    key: Some(key.clone()),
-                }));
-                secret(context, name, Some(service), hidden)
-            }
-        });
+        let object = match self.sort {
+            Sort::Config => config_map(context, name, Some(service), self.entries),
+            Sort::Secret => hidden(context, name, service, self.entries, export),
+        };
+        export.objects.push(object);
     }
 }
 
@@ -316,12 +422,13 @@ pub(super) fn config_map(
     entries: BTreeMap<String, Vec<u8>>,
 ) -> Object {
     let (text, binary) = by_encoding(entries);
-    Object::ConfigMap(Box::new(ConfigMap {
+    ConfigMap {
         metadata: metadata(context, name, service),
         data: (!text.is_empty()).then_some(text),
         binary_data: (!binary.is_empty()).then_some(binary),
         immutable: None,
-    }))
+    }
+    .into()
 }
 
 /// A Secret; text stands in it as text (`stringData`), so that it can be filled in by hand.
@@ -332,13 +439,14 @@ pub(super) fn secret(
     entries: BTreeMap<String, Vec<u8>>,
 ) -> Object {
     let (text, binary) = by_encoding(entries);
-    Object::Secret(Box::new(Secret {
+    Secret {
         metadata: metadata(context, name, service),
         string_data: (!text.is_empty()).then_some(text),
         data: (!binary.is_empty()).then_some(binary),
         type_: Some("Opaque".to_owned()),
         immutable: None,
-    }))
+    }
+    .into()
 }
 
 type Encoded = (BTreeMap<String, String>, BTreeMap<String, ByteString>);

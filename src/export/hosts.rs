@@ -19,6 +19,8 @@ pub(super) struct Mentions {
     pub(super) ports: BTreeSet<u16>,
     /// The places in the manifest where they do.
     pub(super) keys: BTreeSet<String>,
+    /// The services that do.
+    pub(super) users: BTreeSet<String>,
 }
 
 impl Hosts {
@@ -34,6 +36,7 @@ impl Hosts {
                     let mention = mentions.entry(name.to_owned()).or_default();
                     mention.ports.extend(port);
                     mention.keys.insert(super::service_key(service, &attribute));
+                    mention.users.insert(service.name.clone());
                 }
             }
         }
@@ -52,6 +55,7 @@ fn names(project: &Project) -> BTreeSet<&str> {
         names.insert(service.name.as_str());
         names.extend(service.container_name.as_deref());
         names.extend(aliases(service));
+        names.extend(service.links.iter().map(|link| link.alias.as_str()));
     }
     names
 }

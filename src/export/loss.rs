@@ -1,4 +1,4 @@
-//! What an export could not carry over, and what somebody has to supply, as data.
+//! What an export could not carry over, what somebody has to supply and what is missing in the manifest, as data.
 
 use serde::Serialize;
 
@@ -14,9 +14,11 @@ pub struct Loss {
 }
 
 /// What became of a key of the manifest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fate {
+    /// The objects say the same.
+    Carried,
     /// The objects say nearly the same.
     Approximated,
     /// The objects say nothing of it.
@@ -28,6 +30,7 @@ impl Fate {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Carried => "carried",
             Self::Approximated => "approximated",
             Self::Dropped => "dropped",
         }
@@ -43,4 +46,15 @@ pub struct Supply {
     pub object: String,
     /// The key inside it; `None` when the whole object is to be made.
     pub key: Option<String>,
+}
+
+/// Why a manifest cannot be exported as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Refusal {
+    /// The place in the manifest.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write.
+    pub hint: String,
 }

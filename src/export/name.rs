@@ -5,19 +5,13 @@
 //! Selectors".
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::project::{MountSource, Project};
+use crate::project::syntax::{LABEL_LENGTH, SUBDOMAIN_LENGTH};
+use crate::project::{MountSource, Project, hexadecimal};
 
 use super::hosts::aliases;
-
-/// The length of a DNS label (RFC 1123) and of a label's value.
-pub(super) const LABEL_LENGTH: usize = 63;
-
-/// The length of an object's name that is a DNS subdomain, and of a key inside a `ConfigMap`.
-pub(super) const SUBDOMAIN_LENGTH: usize = 253;
 
 /// The names that the project's parts have in the cluster, by their key in the manifest.
 pub(super) struct Names {
@@ -75,8 +69,10 @@ fn alias_owners(project: &Project, services: &BTreeMap<String, String>) -> BTree
     let written = project.services.values().flat_map(|service| aliases(service).map(move |alias| (alias, service)));
     let containers =
         project.services.values().filter_map(|service| Some((service.container_name.as_deref()?, service)));
+    let links = project.services.values().flat_map(|service| &service.links);
+    let links = links.filter_map(|link| Some((link.alias.as_str(), project.services.get(&link.target)?)));
     let mut owners = BTreeMap::new();
-    for (alias, service) in written.chain(containers) {
+    for (alias, service) in written.chain(links).chain(containers) {
         let name = label(alias);
         if !taken.contains(&name) {
             owners.entry(name).or_insert_with(|| service.name.clone());
@@ -106,13 +102,19 @@ pub(super) fn with_digest(name: &str, key: &str) -> String {
     format!("{}-{digest}", kept.trim_end_matches('-'))
 }
 
-/// The first hexadecimal digits of a SHA-256.
-pub(super) fn short_digest(bytes: &[u8], digits: usize) -> String {
-    let mut text = String::new();
-    for byte in Sha256::digest(bytes).iter().take(digits.div_ceil(2)) {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{byte:02x}");
+/// A name of so many letters at most.
+pub(super) fn shortened(name: &str, length: usize) -> String {
+    if name.len() <= length {
+        return name.to_owned();
     }
+    let digest = short_digest(name.as_bytes(), 8);
+    let kept: String = name.chars().take(length - digest.len() - 1).collect();
+    format!("{}-{digest}", kept.trim_end_matches('-'))
+}
+
+/// The first hexadecimal digits of a SHA-256.
+fn short_digest(bytes: &[u8], digits: usize) -> String {
+    let mut text = hexadecimal(&Sha256::digest(bytes));
     text.truncate(digits);
     text
 }
@@ -190,41 +192,12 @@ pub(super) fn is_variable(text: &str) -> bool {
     is_data_key(text) && !text.starts_with(|first: char| first.is_ascii_digit())
 }
 
-/// Whether a text is a DNS label that starts with a letter or, when `digits` allows it, with a digit.
-pub(super) fn is_label(text: &str, digits: bool) -> bool {
-    text.len() <= LABEL_LENGTH && is_dashed(text, digits)
-}
-
-/// Whether a text is what Kubernetes takes for a DNS subdomain: its parts may be longer than labels of DNS.
-pub(super) fn is_subdomain(text: &str) -> bool {
-    text.len() <= SUBDOMAIN_LENGTH && text.split('.').all(|part| is_dashed(part, true))
-}
-
-fn is_dashed(text: &str, digits: bool) -> bool {
-    let inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
-    text.starts_with(|first: char| first.is_ascii_lowercase() || (digits && first.is_ascii_digit()))
-        && !text.ends_with('-')
-        && text.chars().all(inner)
-}
-
-/// Whether a text is a key that labels and annotations may have: `name` or `prefix/name`.
-pub(super) fn is_qualified(text: &str) -> bool {
-    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    prefix.is_none_or(is_subdomain) && !name.is_empty() && is_label_value(name)
-}
-
-/// Whether a label may have this value.
-pub(super) fn is_label_value(text: &str) -> bool {
-    text.len() <= LABEL_LENGTH
-        && text.chars().all(is_data_key_character)
-        && [text.chars().next(), text.chars().next_back()].iter().flatten().all(char::is_ascii_alphanumeric)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 
-    use super::{assign, data_key, is_data_key, is_label, is_label_value, label, label_value, port_name, short_digest};
+    use super::{assign, data_key, is_data_key, label, label_value, port_name, short_digest};
+    use crate::project::syntax::{is_label, is_label_value};
     use std::collections::BTreeSet;
 
     #[test]

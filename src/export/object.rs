@@ -1,41 +1,121 @@
 //! The kinds of objects that an export writes, as one type.
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, PersistentVolumeClaim, PodTemplateSpec, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::networking::v1::{Ingress, NetworkPolicy};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Serialize, Serializer};
 
-/// A kind of object, in the order in which they are written: what others refer to comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub enum Kind {
-    /// A claim for storage.
-    PersistentVolumeClaim,
-    /// Values and files that anybody may read.
-    ConfigMap,
-    /// Values and files that not everybody may read.
-    Secret,
-    /// A name by which pods are reached.
-    Service,
-    /// Pods that run to their end.
-    Job,
-    /// Pods that are kept running.
-    Deployment,
+use super::custom::{ExternalSecret, HTTPRoute, SealedSecret};
+
+/// Declares all kinds, in the order in which objects are written: what others refer to comes first.
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $name:ident = $version:literal,)*) => {
+        /// A kind of object, in the order in which they are written: what others refer to comes first.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        pub enum Kind { $($(#[$meta])* $name,)* }
+
+        impl Kind {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The kind as Kubernetes spells it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// The version of the API that it is written in: `apps/v1`.
+            #[must_use]
+            pub fn api_version(self) -> &'static str {
+                match self { $(Self::$name => $version,)* }
+            }
+        }
+
+        /// One Kubernetes object.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Object { $($(#[$meta])* $name(Box<$name>),)* }
+
+        impl Object {
+            /// Its kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self { $(Self::$name(_) => Kind::$name,)* }
+            }
+
+            /// Its metadata.
+            #[must_use]
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self { $(Self::$name(object) => &object.metadata,)* }
+            }
+
+            /// Its metadata, to be changed.
+            pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+                match self { $(Self::$name(object) => &mut object.metadata,)* }
+            }
+        }
+
+        $(impl From<$name> for Object {
+            fn from(object: $name) -> Self {
+                Self::$name(Box::new(object))
+            }
+        })*
+
+        impl Serialize for Object {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$name(object) => object.serialize(serializer),)* }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// The kind as Kubernetes spells it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::PersistentVolumeClaim => "PersistentVolumeClaim",
-            Self::ConfigMap => "ConfigMap",
-            Self::Secret => "Secret",
-            Self::Service => "Service",
-            Self::Job => "Job",
-            Self::Deployment => "Deployment",
-        }
-    }
+kinds! {
+    /// Where the objects of a project live.
+    Namespace = "v1",
+    /// As whom pods act.
+    ServiceAccount = "v1",
+    /// What somebody may ask of the cluster.
+    Role = "rbac.authorization.k8s.io/v1",
+    /// Who may.
+    RoleBinding = "rbac.authorization.k8s.io/v1",
+    /// A claim for storage.
+    PersistentVolumeClaim = "v1",
+    /// Values and files that anybody may read.
+    ConfigMap = "v1",
+    /// Values and files that not everybody may read.
+    Secret = "v1",
+    /// Such values in a store of secrets.
+    ExternalSecret = "external-secrets.io/v1",
+    /// Such values that only the cluster can read.
+    SealedSecret = "bitnami.com/v1alpha1",
+    /// A name by which pods are reached.
+    Service = "v1",
+    /// Pods that run to their end.
+    Job = "batch/v1",
+    /// Those that do so again and again.
+    CronJob = "batch/v1",
+    /// Pods that are kept running, each with a name of its own.
+    StatefulSet = "apps/v1",
+    /// Pods that are kept running.
+    Deployment = "apps/v1",
+    /// A pod on every node.
+    DaemonSet = "apps/v1",
+    /// How many pods the load asks for.
+    HorizontalPodAutoscaler = "autoscaling/v2",
+    /// How many pods may be missing when a node is emptied.
+    PodDisruptionBudget = "policy/v1",
+    /// Who may reach pods.
+    NetworkPolicy = "networking.k8s.io/v1",
+    /// Hosts of the outside.
+    Ingress = "networking.k8s.io/v1",
+    /// Hosts of the outside, through a Gateway.
+    HTTPRoute = "gateway.networking.k8s.io/v1",
 }
 
 /// Which object is meant: names are unique among those of a kind.
@@ -47,50 +127,7 @@ pub struct Reference {
     pub name: String,
 }
 
-/// One Kubernetes object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Object {
-    /// `v1` `PersistentVolumeClaim`.
-    PersistentVolumeClaim(Box<PersistentVolumeClaim>),
-    /// `v1` `ConfigMap`.
-    ConfigMap(Box<ConfigMap>),
-    /// `v1` `Secret`.
-    Secret(Box<Secret>),
-    /// `v1` `Service`.
-    Service(Box<Service>),
-    /// `batch/v1` `Job`.
-    Job(Box<Job>),
-    /// `apps/v1` `Deployment`.
-    Deployment(Box<Deployment>),
-}
-
 impl Object {
-    /// Its kind.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::PersistentVolumeClaim(_) => Kind::PersistentVolumeClaim,
-            Self::ConfigMap(_) => Kind::ConfigMap,
-            Self::Secret(_) => Kind::Secret,
-            Self::Service(_) => Kind::Service,
-            Self::Job(_) => Kind::Job,
-            Self::Deployment(_) => Kind::Deployment,
-        }
-    }
-
-    /// Its metadata.
-    #[must_use]
-    pub fn metadata(&self) -> &ObjectMeta {
-        match self {
-            Self::PersistentVolumeClaim(object) => &object.metadata,
-            Self::ConfigMap(object) => &object.metadata,
-            Self::Secret(object) => &object.metadata,
-            Self::Service(object) => &object.metadata,
-            Self::Job(object) => &object.metadata,
-            Self::Deployment(object) => &object.metadata,
-        }
-    }
-
     /// Its name; empty when it has none, which [`check`](super::check) refuses.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -108,17 +145,29 @@ impl Object {
     pub fn file_name(&self) -> String {
         format!("{}-{}.yaml", self.name(), self.kind().as_str().to_ascii_lowercase())
     }
-}
 
-impl Serialize for Object {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    /// What its pods are made from, when it has some.
+    #[must_use]
+    pub fn template(&self) -> Option<&PodTemplateSpec> {
         match self {
-            Self::PersistentVolumeClaim(object) => object.serialize(serializer),
-            Self::ConfigMap(object) => object.serialize(serializer),
-            Self::Secret(object) => object.serialize(serializer),
-            Self::Service(object) => object.serialize(serializer),
-            Self::Job(object) => object.serialize(serializer),
-            Self::Deployment(object) => object.serialize(serializer),
+            Self::Job(job) => job.spec.as_ref().map(|spec| &spec.template),
+            Self::CronJob(job) => job.spec.as_ref()?.job_template.spec.as_ref().map(|spec| &spec.template),
+            Self::StatefulSet(set) => set.spec.as_ref().map(|spec| &spec.template),
+            Self::Deployment(deployment) => deployment.spec.as_ref().map(|spec| &spec.template),
+            Self::DaemonSet(set) => set.spec.as_ref().map(|spec| &spec.template),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn template_mut(&mut self) -> Option<&mut PodTemplateSpec> {
+        match self {
+            Self::Job(job) => job.spec.as_mut().map(|spec| &mut spec.template),
+            Self::CronJob(job) => job.spec.as_mut()?.job_template.spec.as_mut().map(|spec| &mut spec.template),
+            Self::StatefulSet(set) => set.spec.as_mut().map(|spec| &mut spec.template),
+            Self::Deployment(deployment) => deployment.spec.as_mut().map(|spec| &mut spec.template),
+            Self::DaemonSet(set) => set.spec.as_mut().map(|spec| &mut spec.template),
+            _ => None,
         }
     }
 }

@@ -1,23 +1,17 @@
-//! The ports of a service's pods, and the Services by which others reach them.
-//!
-//! A Service answers on the port that the container listens on, not on the one published on the host: inside a Compose
-//! network that is the port that others use. A service that others need but whose ports are nowhere told gets a
-//! headless Service: its name resolves to the pods themselves, and so every port is reached.
+//! The ports of a service's pods: published, exposed by the manifest or by the Dockerfile, named by others, or known of the
+//! image. Each has a name that says what is spoken there, as far as that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Service as KubernetesService, ServicePort, ServiceSpec};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use crate::project::{Protocol, Service};
 
-use crate::project::{Protocol, Published, Service};
-
+use super::Context;
+use super::command::{Question, question};
 use super::hosts::aliases;
-use super::name::{is_label_value, is_qualified, label, port_name};
-use super::workload::{metadata, selector};
-use super::{Context, Export, Object, service_key};
+use super::name::port_name;
 
 /// More ports than this are not listed one by one.
-const MOST_PORTS: usize = 100;
+pub(super) const MOST_PORTS: usize = 100;
 
 /// Where the images listen that most projects take as they are, for when nobody says it.
 const WELL_KNOWN: [(&str, u16); 13] = [
@@ -36,6 +30,26 @@ const WELL_KNOWN: [(&str, u16); 13] = [
     ("valkey", 6379),
 ];
 
+/// What is spoken on ports that are nearly always used for it.
+const SPOKEN: [(u16, &str); 16] = [
+    (22, "ssh"),
+    (53, "dns"),
+    (80, "http"),
+    (443, "https"),
+    (1883, "mqtt"),
+    (3306, "mysql"),
+    (4222, "nats"),
+    (5432, "postgres"),
+    (5672, "amqp"),
+    (6379, "redis"),
+    (8080, "http"),
+    (8443, "https"),
+    (9092, "kafka"),
+    (9200, "http"),
+    (11211, "memcached"),
+    (27017, "mongo"),
+];
+
 /// A port on which pods of a service are reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PodPort {
@@ -43,11 +57,11 @@ pub(super) struct PodPort {
     pub(super) protocol: Protocol,
     /// Unique among those of the service, and valid.
     pub(super) name: String,
-    app_protocol: Option<String>,
+    pub(super) app_protocol: Option<String>,
 }
 
 /// All known ports of a service: published, exposed, or named by others, in order of their number.
-pub(super) fn of(context: &Context<'_>, service: &Service) -> Vec<PodPort> {
+pub(super) fn of<'a>(context: &Context<'a>, service: &'a Service) -> Vec<PodPort> {
     let mut found: BTreeMap<(u16, Protocol), (Option<String>, Option<String>)> = BTreeMap::new();
     for port in &service.ports {
         let entry = found.entry((port.target, port.protocol)).or_default();
@@ -64,18 +78,37 @@ pub(super) fn of(context: &Context<'_>, service: &Service) -> Vec<PodPort> {
             found.entry((number, Protocol::Tcp)).or_default();
         }
     }
+    if is_used(context, service) || !found.is_empty() {
+        for port in &context.facts(service).ports {
+            found.entry(*port).or_default();
+        }
+    }
+    let requested = match service.healthcheck.as_ref().and_then(|check| question(&check.test)) {
+        Some(Question::Request { encrypted, port, .. }) => Some((port, if encrypted { "https" } else { "http" })),
+        _ => None,
+    };
+    let shown = context.settings(service).port;
+    let spoken = |number: u16, protocol: Protocol, app_protocol: Option<&str>| -> Option<String> {
+        let word = app_protocol.map(|word| word.rsplit('/').next().unwrap_or(word));
+        let asked = || requested.filter(|(port, _)| *port == number).map(|(_, word)| word);
+        let led_to = || (shown == Some(number)).then_some("http");
+        let usual = || SPOKEN.iter().find(|(port, _)| *port == number).map(|(_, word)| *word);
+        (protocol == Protocol::Tcp || number == 53)
+            .then(|| word.or_else(asked).or_else(led_to).or_else(usual).map(str::to_owned))?
+    };
     let mut names = BTreeSet::new();
     found
         .into_iter()
         .filter(|((number, _), _)| *number > 0)
         .take(MOST_PORTS)
         .map(|((number, protocol), (name, app_protocol))| {
+            let spoken = spoken(number, protocol, app_protocol.as_deref());
+            let numbered = |word: &str| port_name(&format!("{word}-{number}"));
+            let plain = name.map(|name| port_name(&name)).or_else(|| spoken.as_deref().map(port_name));
+            let further = spoken.as_deref().map(numbered);
             let fallback = format!("{}-{number}", protocol.as_str());
-            let mut name = name.map_or_else(|| fallback.clone(), |name| port_name(&name));
-            if !names.insert(name.clone()) {
-                name = fallback;
-                names.insert(name.clone());
-            }
+            let name = [plain, further].into_iter().flatten().find(|name| !names.contains(name)).unwrap_or(fallback);
+            names.insert(name.clone());
             PodPort { number, protocol, name, app_protocol }
         })
         .collect()
@@ -84,12 +117,11 @@ pub(super) fn of(context: &Context<'_>, service: &Service) -> Vec<PodPort> {
 /// The ports that nobody declares: what others name together with its host, and what its image is known for.
 fn told(context: &Context<'_>, service: &Service) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
-    let mut is_used = context.needed.contains(service.name.as_str());
     for mentions in known_as(service).filter_map(|name| context.hosts.mentions(name)) {
-        is_used = true;
         ports.extend(&mentions.ports);
     }
-    if let Some(image) = service.image.as_deref().filter(|_| is_used) {
+    ports.extend(context.settings(service).port);
+    if let Some(image) = service.image.as_deref().filter(|_| is_used(context, service)) {
         let last = image.rsplit('/').next().unwrap_or(image);
         let plain = last.split([':', '@']).next().unwrap_or(last);
         ports.extend(WELL_KNOWN.iter().filter(|(name, _)| *name == plain).map(|(_, port)| port));
@@ -97,13 +129,20 @@ fn told(context: &Context<'_>, service: &Service) -> BTreeSet<u16> {
     ports
 }
 
+/// Whether somebody needs a service while it runs, or speaks of it as a host.
+pub(super) fn is_used(context: &Context<'_>, service: &Service) -> bool {
+    context.needed.contains(service.name.as_str())
+        || !context.settings(service).hosts.is_empty()
+        || known_as(service).any(|name| context.hosts.mentions(name).is_some())
+}
+
 /// The names by which a service's containers are reached.
-fn known_as(service: &Service) -> impl Iterator<Item = &str> {
+pub(super) fn known_as(service: &Service) -> impl Iterator<Item = &str> {
     std::iter::once(service.name.as_str()).chain(service.container_name.as_deref()).chain(aliases(service))
 }
 
 /// `80`, `8000-8010`, `53/udp`.
-fn exposed(text: &str) -> Option<(u16, u16, Protocol)> {
+pub(super) fn exposed(text: &str) -> Option<(u16, u16, Protocol)> {
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol.to_ascii_lowercase().as_str() {
         "tcp" => Protocol::Tcp,
@@ -114,107 +153,6 @@ fn exposed(text: &str) -> Option<(u16, u16, Protocol)> {
     let (first, last) = range.split_once('-').unwrap_or((range, range));
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
     (first <= last).then_some((first, last, protocol))
-}
-
-/// Writes the Services of a service: one under its name, one under each further name that others use.
-pub(super) fn write(context: &Context<'_>, service: &Service, export: &mut Export) {
-    note(context, service, export);
-    let ports = of(context, service);
-    let name = context.names.service(&service.name);
-    let is_used = context.needed.contains(service.name.as_str()) || context.hosts.mentions(&service.name).is_some();
-    let is_job = context.one_shot.contains(service.name.as_str());
-    if (!ports.is_empty() && !is_job) || is_used {
-        export.objects.push(object(context, service, &name, &ports));
-    }
-    let mut others: BTreeSet<&str> = aliases(service).collect();
-    others.extend(service.container_name.as_deref().filter(|name| context.hosts.mentions(name).is_some()));
-    for other in others {
-        let other_name = label(other);
-        if other_name == name {
-            continue;
-        }
-        if context.names.aliases.get(&other_name) != Some(&service.name) {
-            export.dropped(
-                service_key(service, &format!("networks.aliases.{other}")),
-                format!("another Service is called `{other_name}` already"),
-            );
-            continue;
-        }
-        export.objects.push(object(context, service, &other_name, &ports));
-        note_renamed(context, service, other, &other_name, export);
-    }
-    note_renamed(context, service, &service.name, &name, export);
-}
-
-fn object(context: &Context<'_>, service: &Service, name: &str, ports: &[PodPort]) -> Object {
-    let ports: Vec<ServicePort> = ports
-        .iter()
-        .map(|port| ServicePort {
-            app_protocol: port.app_protocol.clone().filter(|it| is_qualified(it) && is_label_value(it)),
-            name: Some(port.name.clone()),
-            port: port.number.into(),
-            protocol: Some(port.protocol.as_str().to_ascii_uppercase()),
-            target_port: Some(IntOrString::Int(port.number.into())),
-            node_port: None,
-        })
-        .collect();
-    Object::Service(Box::new(KubernetesService {
-        metadata: metadata(context, name, Some(service)),
-        spec: Some(ServiceSpec {
-            cluster_ip: ports.is_empty().then(|| "None".to_owned()),
-            ports: (!ports.is_empty()).then_some(ports),
-            selector: Some(selector(context, service)),
-            type_: Some("ClusterIP".to_owned()),
-            ..ServiceSpec::default()
-        }),
-        status: None,
-    }))
-}
-
-fn note(context: &Context<'_>, service: &Service, export: &mut Export) {
-    let name = context.names.service(&service.name);
-    for port in &service.ports {
-        let outside = match port.published {
-            Published::Port(number) => number,
-            Published::Ephemeral | Published::Range(..) => port.target,
-        };
-        export.approximated(
-            service_key(service, &format!("ports.{}", port.target)),
-            format!(
-                "inside the cluster only, as `{name}:{}`; for outside write an Ingress, or use \
-                 `kubectl port-forward service/{name} {outside}:{}`",
-                port.target, port.target
-            ),
-        );
-    }
-    let exposed: Vec<_> = service.expose.iter().map(|text| (text, exposed(text))).collect();
-    for (text, _) in exposed.iter().filter(|(_, parsed)| parsed.is_none()) {
-        export.dropped(service_key(service, &format!("expose.{text}")), "not a port");
-    }
-    let count: usize = exposed
-        .iter()
-        .filter_map(|(_, parsed)| *parsed)
-        .map(|(first, last, _)| usize::from(last - first) + 1)
-        .sum::<usize>()
-        + service.ports.len();
-    if count > MOST_PORTS {
-        export.approximated(service_key(service, "expose"), format!("only the first {MOST_PORTS} ports are listed"));
-    }
-}
-
-/// A name that is not valid in a cluster is another one there, and who uses it has to be told.
-fn note_renamed(context: &Context<'_>, service: &Service, old: &str, new: &str, export: &mut Export) {
-    if old == new {
-        return;
-    }
-    let users = context.hosts.mentions(old).map(|mentions| &mentions.keys);
-    let users: Vec<String> = users.into_iter().flatten().map(|key| format!("`{key}`")).collect();
-    let mut reason = format!("`{old}` is called `{new}` in the cluster");
-    if !users.is_empty() {
-        reason.push_str("; change ");
-        reason.push_str(&users.join(", "));
-    }
-    export.approximated(format!("services.{}", service.name), reason);
 }
 
 #[cfg(test)]

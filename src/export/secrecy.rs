@@ -3,9 +3,9 @@
 //! A value taken for a secret by mistake costs somebody a line to fill in; a secret taken for a plain value ends up in
 //! a repository. When in doubt it is a secret.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::project::{FileSource, Project};
+use crate::project::{FileSource, Kubernetes, Project};
 
 /// Words that make a name's value a secret wherever they stand in it.
 const ANYWHERE: [&str; 7] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL", "APIKEY"];
@@ -67,6 +67,12 @@ pub(super) fn is_secret(name: &str, value: &str) -> bool {
     has_credentials(value) || name_is_secret(name, value)
 }
 
+/// The same of a variable of a service, which may say otherwise.
+pub(super) fn is_kept_secret(settings: &Kubernetes, name: &str, value: &str) -> bool {
+    let is_plain = settings.plain_variables.contains(name);
+    settings.secret_variables.contains(name) || (!is_plain && is_secret(name, value))
+}
+
 /// Whether a file's name says that its content is to be kept in a Secret.
 pub(super) fn is_secret_file(file_name: &str, content: &[u8]) -> bool {
     let lower = file_name.to_ascii_lowercase();
@@ -78,20 +84,24 @@ pub(super) fn is_secret_file(file_name: &str, content: &[u8]) -> bool {
 }
 
 /// The values that the project keeps secret and that are too particular to stand somewhere by accident.
-pub(super) fn known_values(project: &Project) -> BTreeSet<&str> {
-    let variables = project.services.values().flat_map(|service| &service.environment);
-    let variables = variables.filter_map(|(name, value)| Some((name, value.as_deref()?)));
+pub(super) fn known_values<'a>(project: &'a Project, settings: &BTreeMap<&str, Kubernetes>) -> BTreeSet<&'a str> {
+    let services = project.services.values();
+    let variables = services.flat_map(|service| {
+        let settings = settings.get(service.name.as_str());
+        let is_secret = move |name: &str, value: &str| {
+            settings.map_or_else(|| is_secret(name, value), |settings| is_kept_secret(settings, name, value))
+        };
+        service
+            .environment
+            .iter()
+            .filter_map(move |(name, value)| value.as_deref().filter(|value| is_secret(name, value)))
+    });
     let files = project.secrets.values().filter_map(|secret| match &secret.source {
         FileSource::Content(text) => Some(text.trim()),
         FileSource::Environment { value, .. } => Some(value.trim()),
         FileSource::File(_) | FileSource::External => None,
     });
-    variables
-        .filter(|(name, value)| is_secret(name, value))
-        .map(|(_, value)| value)
-        .chain(files)
-        .filter(|value| is_particular(value))
-        .collect()
+    variables.chain(files).filter(|value| is_particular(value)).collect()
 }
 
 /// `postgres` is the password of many a development database, and also a word like any other.

@@ -81,15 +81,16 @@ mod tests {
             secrets: BTreeMap::new(),
             configs: BTreeMap::new(),
             models: BTreeMap::new(),
+            kubernetes: crate::project::ProjectKubernetes::default(),
         };
-        let options = Options { registry: None, secrets: SecretValues::Placeholder, files: BTreeMap::new() };
-        let mut export = kubernetes(&project, &options);
+        let mut export = kubernetes(&project, &Options::new(SecretValues::Placeholder));
         let earlier = "kind: Secret\napiVersion: v1\nmetadata: {name: web-env}\n\
                        stringData: {A_TOKEN: mine, B_TOKEN: REPLACE_ME}\ndata: {C_TOKEN: bWluZQ==}\n";
         keep_supplied(&mut export, |file| (file == "web-env-secret.yaml").then(|| earlier.to_owned()));
         let open: Vec<_> = export.supplies.iter().filter_map(|supply| supply.key.as_deref()).collect();
         assert_eq!(open, ["B_TOKEN"]);
-        let text = document(&export.objects[0]).unwrap_or_default();
+        let secret = export.objects.iter().find(|object| object.kind() == super::Kind::Secret);
+        let text = document(secret.expect("it has one")).unwrap_or_default();
         assert!(text.contains("A_TOKEN: mine") && text.contains("C_TOKEN: bWluZQ=="), "{text}");
     }
 

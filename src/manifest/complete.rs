@@ -134,6 +134,7 @@ fn limits(service: &mut Service) {
 fn files_of_variables(service: &mut Service, variables: &Variables, assembly: &mut Assembly<'_>) {
     keep_last(&mut service.env_file.0, |file| file.0.path.clone());
     let mut from_files: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut secret = Vec::new();
     for file in &service.env_file.0 {
         let place = file.place;
         let Form(file) = &file.value.0;
@@ -150,7 +151,12 @@ fn files_of_variables(service: &mut Service, variables: &Variables, assembly: &m
         }
         let path = &assembly.current.join(&file.path);
         match read_env_file(path, raw, assembly.loader, assembly.current, &mut assembly.sources, &lookup) {
-            Ok((read, _)) => from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value)))),
+            Ok((read, _)) => {
+                if file.own.0.as_ref().and_then(|own| own.secret).is_some_and(|secret| secret.0) {
+                    secret.extend(read.iter().map(|(key, _)| key.clone()));
+                }
+                from_files.extend(read.into_iter().map(|(key, value)| (key, Some(value))));
+            }
             Err(EnvFileError::Read(_)) if file.required.is_some_and(|required| !required.0) => {}
             Err(EnvFileError::Read(error)) => {
                 let message = format!("cannot read the env file `{}`: {error}", assembly.shown(path));
@@ -165,6 +171,10 @@ fn files_of_variables(service: &mut Service, variables: &Variables, assembly: &m
     }
     for (key, value) in from_files {
         service.environment.0.entry(key).or_insert(value);
+    }
+    if !secret.is_empty() {
+        let own = service.own.0.get_or_insert_default().kubernetes.0.get_or_insert_default();
+        own.secret.0.extend(secret);
     }
 }
 

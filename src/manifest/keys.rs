@@ -26,6 +26,8 @@ pub(super) fn required(name: &str) -> &'static [&'static str] {
         "Ulimit" => &["soft", "hard"],
         "DeviceRequest" => &["capabilities"],
         "Model" => &["model"],
+        "Gateway" | "SecretStore" => &["name"],
+        "Autoscale" => &["max"],
         _ => &[],
     }
 }
@@ -151,6 +153,9 @@ pub(super) fn example(name: &str, key: &str) -> Option<&'static str> {
         ("Mount", "type") => "bind",
         ("Port", "target") => "80",
         ("EnvFile", "path") => ".env.local",
+        ("Autoscale", "max") => "10",
+        ("Gateway", "name") => "public",
+        ("SecretStore", "name") => "vault",
         ("Hook", "command") => "[\"sh\", \"-c\", \"echo hello\"]",
         _ => return None,
     })

@@ -44,6 +44,11 @@ fn rule(path: &[Box<str>]) -> Rule {
         | ["services", _, "deploy", "labels"]
         | ["networks" | "volumes" | "secrets" | "configs", _, "labels"] => Rule::KeyValues,
         ["services", _, "dns" | "dns_search" | "dns_opt" | "tmpfs" | "env_file" | "label_file"] => Rule::Append,
+        ["services", _, "x-hoist", "allow"] | ["x-hoist", "allow"] => Rule::Append,
+        ["services", _, "x-hoist", "kubernetes", "host" | "secret" | "plain" | "image_pull_secrets"]
+        | ["x-hoist", "kubernetes", "image_pull_secrets"] => Rule::Append,
+        ["services", _, "x-hoist", "kubernetes", "labels" | "annotations"]
+        | ["x-hoist", "kubernetes", "labels" | "annotations"] => Rule::KeyValues,
         ["services", _, "networks" | "models"] => Rule::Named,
         ["services", _, "depends_on"] => Rule::DependsOn,
         ["services", _, "build"] => Rule::Build,

@@ -30,31 +30,11 @@ fn finish(schema: &mut Value, name: &str) {
     {
         map.insert("additionalProperties".to_owned(), false.into());
         map.insert("patternProperties".to_owned(), json!({ "^x-": {} }));
-        if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut)
-            && matches!(name, "Manifest" | "Service")
-        {
-            properties.insert("x-hoist".to_owned(), own());
-        }
         if !keys::required(name).is_empty() {
             map.insert("required".to_owned(), json!(keys::required(name)));
         }
     }
     without_defaults(schema);
-}
-
-/// What hoist itself reads under `x-hoist`.
-fn own() -> Value {
-    json!({
-        "description": "What is meant for hoist alone.",
-        "type": "object",
-        "properties": {
-            "allow": {
-                "description": "Rules of `hoist config --check` that are not told here, such as `H001`.",
-                "type": "array",
-                "items": { "type": "string", "pattern": "^H[0-9]{3}$" }
-            }
-        }
-    })
 }
 
 /// What is meant when a key is missing is said in words; a value of `null` or `""` would only mislead.

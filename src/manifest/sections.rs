@@ -11,6 +11,7 @@ use super::problem::Problem;
 use super::raw::fields::fields_of;
 use super::raw::manifest::Manifest;
 use super::raw::network::Network;
+use super::raw::own::ProjectOwn;
 use super::raw::service::{Nullable, Service};
 use super::raw::storage::{Config, Model, Secret, Volume};
 use super::read::{self, Context};
@@ -27,6 +28,8 @@ pub(super) struct Sections {
     pub(super) models: BTreeMap<String, Model>,
     /// The resources whose name was written, yet is empty, by section and key.
     pub(super) nameless: Vec<(&'static str, String)>,
+    /// What is meant for hoist alone, of the whole project.
+    pub(super) own: Option<ProjectOwn>,
     /// The `x-…` of the top.
     pub(super) extensions: IndexMap<String, serde_json::Value>,
     /// The `x-…` of services.
@@ -59,6 +62,9 @@ pub(super) fn read(tree: &Node, context: &Context<'_>) -> Sections {
             "version" => version(entry, context),
             "name" => name(entry, context),
             key if key.starts_with("x-") => {
+                if key == "x-hoist" && !entry.value.is_null() {
+                    sections.own = read::read(entry, "", context);
+                }
                 sections.extensions.insert(key.to_owned(), json(&entry.value));
             }
             _ => unknown(entry, context),

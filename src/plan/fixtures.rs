@@ -25,6 +25,7 @@ pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
+        kubernetes: crate::project::ProjectKubernetes::default(),
     }
 }
 

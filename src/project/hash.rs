@@ -6,13 +6,16 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::{FileGrant, FileObject, FileSource, MountSource, Networking, Project, PullPolicy, Service};
+use super::{
+    Cluster, FileGrant, FileObject, FileSource, Kubernetes, MountSource, Networking, Project, PullPolicy, Service,
+};
 
 /// SHA-256, in hexadecimal, of what a container of this service is created from.
 ///
 /// Left out is what does not change a container: how its image is built and when it is pulled, how many there are, whom
-/// it waits for, its profiles, its watch rules, what is run before it stops and whether its output is shown. What nobody wrote is left out too, so that a newer hoist with more attributes gives
-/// the same hash to a file that uses none of them. Put in is the content of secrets and configs that are copied into the
+/// it waits for, its profiles, its watch rules, what is run before it stops, whether its output is shown and what only a
+/// cluster does. What nobody wrote is left out too, so that a newer hoist with more attributes gives the same hash to a
+/// file that uses none of them. Put in is the content of secrets and configs that are copied into the
 /// container: when it changes, only a new container sees it.
 #[must_use]
 pub fn config_hash(project: &Project, service: &Service) -> String {
@@ -28,6 +31,9 @@ pub fn config_hash(project: &Project, service: &Service) -> String {
     reduced.provider = None;
     reduced.pre_stop.clear();
     reduced.extensions.clear();
+    reduced.ignores_changes = false;
+    reduced.cluster = Cluster::default();
+    reduced.kubernetes = Kubernetes::default();
     let files: Vec<&str> = copied_files(&service.secrets, &project.secrets)
         .chain(copied_files(&service.configs, &project.configs))
         .collect();

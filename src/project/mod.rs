@@ -6,11 +6,14 @@
 //! Sources: the chapters of the [Compose Specification](https://github.com/compose-spec/compose-spec).
 
 mod build;
+pub mod cluster;
 mod hash;
+pub mod kubernetes;
 mod machine;
 mod network;
 pub mod provided;
 mod storage;
+pub mod syntax;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +22,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use build::{Build, BuildContext};
+pub use cluster::Cluster;
 pub use hash::{config_hash, hexadecimal};
+pub use kubernetes::{Kubernetes, ProjectKubernetes};
 pub use machine::{
     BlockLimits, BlockRate, BlockWeight, Device, DeviceRequest, Devices, Dns, Limits, Logging, Namespaces, Sharing,
     Ulimit,
@@ -52,6 +57,14 @@ pub struct Project {
     pub configs: BTreeMap<String, FileObject>,
     /// The declared models, by their key in the manifest.
     pub models: BTreeMap<String, Model>,
+    /// What it is in a cluster (`x-hoist.kubernetes`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub kubernetes: ProjectKubernetes,
+}
+
+/// Whether nothing is said that is not so anyway.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The image that stands for this machine's own root file system: what services run that name neither an image nor a
@@ -201,6 +214,15 @@ pub struct Service {
     pub watch: Vec<WatchRule>,
     /// Free extension keys (`x-…`) of the service.
     pub extensions: BTreeMap<String, serde_json::Value>,
+    /// Files that are saved change nothing about it while it runs (`x-hoist.watch: false`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub ignores_changes: bool,
+    /// How a cluster runs it (`deploy`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub cluster: Cluster,
+    /// What it is in a cluster (`x-hoist.kubernetes`).
+    #[serde(skip_serializing_if = "is_default")]
+    pub kubernetes: Kubernetes,
 }
 
 impl Service {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::kubernetes::Storage;
+
 /// Something mounted into a container (chapter 5, `volumes` and `tmpfs`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mount {
@@ -138,4 +140,7 @@ pub struct Volume {
     pub driver_opts: BTreeMap<String, String>,
     /// Labels of the volume.
     pub labels: BTreeMap<String, String>,
+    /// What it is claimed with in a cluster (`x-hoist.kubernetes`).
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub storage: Storage,
 }

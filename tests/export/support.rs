@@ -24,10 +24,11 @@ pub(crate) fn project(services: impl IntoIterator<Item = Service>) -> Project {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
+        kubernetes: hoist::project::ProjectKubernetes::default(),
     }
 }
 
 /// The export of a project without files.
 pub(crate) fn exported(project: &Project, secrets: SecretValues) -> Export {
-    kubernetes(project, &Options { registry: None, secrets, files: BTreeMap::new() })
+    kubernetes(project, &Options::new(secrets))
 }

@@ -57,6 +57,7 @@ fn rules(services: Vec<Service>, ignore_file: &str) -> Rules {
         secrets: BTreeMap::new(),
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
+        kubernetes: crate::project::ProjectKubernetes::default(),
     };
     Rules::new(&project, &ignores)
 }

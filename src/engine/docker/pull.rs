@@ -55,6 +55,25 @@ impl Docker {
         })
     }
 
+    /// The digest of an image as its registry has it now; as this engine pulled it when the registry does not answer.
+    ///
+    /// # Errors
+    /// When neither knows it.
+    pub async fn digest(&self, image: &str) -> Result<String, EngineError> {
+        let credentials = self.credentials.of_registry(&registry_of(image)).await;
+        let asked = self.client.inspect_registry_image(image, credentials).await.map_err(from_bollard);
+        match asked.map(|answer| answer.descriptor.digest) {
+            Ok(Some(digest)) => return Ok(digest),
+            Ok(None) => {}
+            Err(error) => {
+                let known = self.client.inspect_image(image).await.ok().and_then(|image| image.repo_digests);
+                let pulled = known.into_iter().flatten().find_map(|name| Some(name.split_once('@')?.1.to_owned()));
+                return pulled.ok_or(error);
+            }
+        }
+        Err(EngineError::NotFound { message: format!("the registry of `{image}` tells no digest") })
+    }
+
     async fn pull_to_end(
         &self,
         image: &str,

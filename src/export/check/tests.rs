@@ -32,9 +32,9 @@ fn objects() -> Vec<Object> {
         secrets: [].into(),
         configs: [].into(),
         models: [].into(),
+        kubernetes: crate::project::ProjectKubernetes::default(),
     };
-    let options = Options { registry: None, secrets: SecretValues::Placeholder, files: [].into() };
-    kubernetes(&project, &options).objects
+    kubernetes(&project, &Options::new(SecretValues::Placeholder)).objects
 }
 
 /// What is wrong once every object has gone through `edit`.

@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::super::name::label;
 use super::super::yaml::{document, value};
-use super::super::{Export, Object, WriteError};
+use super::super::{Export, Kind, Object, WriteError};
 use super::{Text, Tree, containers, environment, fields, image_parts, is_private};
 
 /// A `kustomization.yaml`, with the fields that are used here.
@@ -73,13 +74,18 @@ const PRODUCTION: &str = "\
 # What is different where the project is used. Release another version by its tag under `images`.
 ";
 
-/// Makes the folder. `built` are the images that the project builds, by service.
-pub fn tree(project: &str, export: &Export, built: &BTreeMap<String, String>) -> Result<Tree, WriteError> {
+/// Makes the folder. Production has the namespace of the export, when that has one.
+pub fn tree(project: &str, export: &Export) -> Result<Tree, WriteError> {
     let mut tree = Tree::new();
     let mut base = Kustomization::new();
-    let mut production = overlay(project, "production", &mut tree);
-    let mut development = overlay(project, "development", &mut tree);
-    for object in &export.objects {
+    let named = export.objects.iter().find(|object| object.kind() == Kind::Namespace).map(Object::name);
+    let of = |environment: &str| label(&format!("{}-{environment}", named.unwrap_or(project)));
+    let mut production = overlay("production", named.map_or_else(|| of("production"), str::to_owned), &mut tree);
+    let mut development = overlay("development", of("development"), &mut tree);
+    for object in export.objects.iter().filter(|object| object.kind() != Kind::Namespace) {
+        let mut object = object.clone();
+        object.metadata_mut().namespace = None;
+        let object = &object;
         let name = object.file_name();
         let folder = if environment::is_for_production(object.kind()) {
             production.resources.push(name.clone());
@@ -100,15 +106,14 @@ pub fn tree(project: &str, export: &Export, built: &BTreeMap<String, String>) ->
             development.replicas.push(Replicas { name: object.name().to_owned(), count: 1 });
         }
     }
-    production.images = tags(&export.objects, built);
+    production.images = tags(&export.objects, &export.images);
     tree.insert("base/kustomization.yaml".to_owned(), base.text(BASE));
     tree.insert("overlays/development/kustomization.yaml".to_owned(), development.text(DEVELOPMENT));
     tree.insert("overlays/production/kustomization.yaml".to_owned(), production.text(PRODUCTION));
     Ok(tree)
 }
 
-fn overlay(project: &str, environment: &str, tree: &mut Tree) -> Kustomization {
-    let namespace = super::super::name::label(&format!("{project}-{environment}"));
+fn overlay(environment: &str, namespace: String, tree: &mut Tree) -> Kustomization {
     let object = serde_json::json!({
         "apiVersion": "v1",
         "kind": "Namespace",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::forms::{Form, OneOrMany, Short, ShortForm};
 use super::network::Network;
+use super::own::ProjectOwn;
 use super::service::{Nullable, Service};
 use super::storage::{Config, Model, Secret, Volume};
 
@@ -28,6 +29,9 @@ raw! {
         secrets: BTreeMap<String, Secret>,
         /// Configs that services are given as files.
         configs: BTreeMap<String, Config>,
+        /// What is meant for hoist alone.
+        #[serde(rename = "x-hoist", skip_serializing)]
+        own: Nullable<ProjectOwn>,
     }
 }
 

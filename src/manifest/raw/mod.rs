@@ -16,6 +16,7 @@ pub(crate) mod limits;
 pub(crate) mod manifest;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod own;
 pub(crate) mod placed;
 pub(crate) mod port;
 pub(crate) mod scalars;

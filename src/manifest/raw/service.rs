@@ -19,6 +19,7 @@ use super::hosts::ExtraHosts;
 use super::limits::{BlkioConfig, Device, Gpus, Ulimit};
 use super::mount::Mounts;
 use super::network::Attachment;
+use super::own::{EnvFileOwn, ServiceOwn};
 use super::placed::Placed;
 use super::port::Ports;
 use super::scalars::{
@@ -219,6 +220,9 @@ raw! {
         post_start: Vec<Hook>,
         /// Commands run in the container before it stops.
         pre_stop: Vec<Hook>,
+        /// What is meant for hoist alone.
+        #[serde(rename = "x-hoist", skip_serializing)]
+        own: Nullable<ServiceOwn>,
     }
 }
 
@@ -306,6 +310,9 @@ pub(crate) struct EnvFile {
     /// `raw` for values that are taken as they stand.
     #[serde(default)]
     pub(crate) format: String,
+    /// What is meant for hoist alone.
+    #[serde(default, rename = "x-hoist", skip_serializing)]
+    pub(crate) own: Nullable<EnvFileOwn>,
 }
 
 impl ShortForm for EnvFile {

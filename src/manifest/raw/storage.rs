@@ -6,7 +6,9 @@ use serde::de::{self, Deserialize, Deserializer};
 
 use super::forms::{Form, Labels, Options, Scalar, Short, ShortForm};
 use super::network::External;
+use super::own::VolumeOwn;
 use super::scalars::HostPath;
+use super::service::Nullable;
 
 raw! {
     /// A volume of the project.
@@ -21,6 +23,9 @@ raw! {
         external: Option<Form<External>>,
         /// Labels of the volume.
         labels: Labels,
+        /// What is meant for hoist alone.
+        #[serde(rename = "x-hoist", skip_serializing)]
+        own: Nullable<VolumeOwn>,
     }
 }
 

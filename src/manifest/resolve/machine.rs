@@ -46,7 +46,7 @@ pub(super) fn limits(raw: &RawService) -> Limits {
 }
 
 /// A number in smaller units, of which only whole ones count.
-fn scaled(number: Real, units: f64) -> Option<i64> {
+pub(super) fn scaled(number: Real, units: f64) -> Option<i64> {
     #[expect(clippy::cast_possible_truncation, reason = "a share of processors is small")]
     let scaled = (number.0 * units).round() as i64;
     Some(scaled).filter(|scaled| *scaled != 0)

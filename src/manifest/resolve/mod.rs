@@ -2,8 +2,10 @@
 //! was told before.
 
 mod build;
+mod cluster;
 mod machine;
 mod mount;
+mod own;
 mod service;
 
 pub(super) use service::restart_policy;
@@ -57,6 +59,7 @@ pub(super) fn project(
         secrets: sections.secrets.iter().map(|(key, raw)| (key.clone(), secret(raw, variables))).collect(),
         configs: sections.configs.iter().map(|(key, raw)| (key.clone(), config(raw, variables))).collect(),
         models: sections.models.iter().map(|(key, raw)| (key.clone(), model(raw))).collect(),
+        kubernetes: own::project(sections.own.as_ref()),
     }
 }
 
@@ -131,6 +134,7 @@ fn volume(raw: &raw::storage::Volume) -> Volume {
         driver: given(&raw.driver),
         driver_opts: raw.driver_opts.0.clone(),
         labels: raw.labels.0.clone(),
+        storage: raw.own.0.as_ref().and_then(|own| own.kubernetes.0.as_ref()).map(own::storage).unwrap_or_default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{build, given, machine, mount};
+use super::{build, cluster, given, machine, mount, own};
 use crate::manifest::raw;
 use crate::manifest::raw::develop::{Action, Watch};
 use crate::manifest::raw::health::Healthcheck as RawHealthcheck;
@@ -21,6 +21,7 @@ use crate::project::{
 
 pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String, serde_json::Value>) -> Service {
     let deploy = raw.deploy.as_ref().and_then(|deploy| deploy.0.as_ref());
+    let own = raw.own.0.as_ref();
     let replicas = deploy.and_then(|deploy| deploy.replicas).and_then(|replicas| u32::try_from(replicas.0).ok());
     Service {
         name: name.to_owned(),
@@ -89,11 +90,14 @@ pub(super) fn service(name: &str, raw: &RawService, extensions: BTreeMap<String,
             .map(watch)
             .collect(),
         extensions,
+        ignores_changes: own.and_then(|own| own.watch).is_some_and(|watch| !watch.0),
+        cluster: cluster::cluster(raw),
+        kubernetes: own::service(own),
     }
 }
 
 /// A negative duration means none.
-fn duration(span: Span) -> Duration {
+pub(super) fn duration(span: Span) -> Duration {
     Duration::from_nanos(u64::try_from(span.0).unwrap_or(0))
 }
 

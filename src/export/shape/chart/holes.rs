@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::super::workload::DIGEST_ANNOTATION;
+use super::super::super::digest::ANNOTATION;
 use super::super::super::yaml::{self, Entry, Hole, Node};
 use super::super::super::{Object, WriteError};
 use super::super::{PODS, fields, image_parts, service_of};
@@ -120,7 +120,7 @@ impl Form<'_> {
             }
         }
         let template = path.trim_end_matches("/spec");
-        let annotation = format!("{template}/metadata/annotations/{}", DIGEST_ANNOTATION.replace('/', "~1"));
+        let annotation = format!("{template}/metadata/annotations/{}", ANNOTATION.replace('/', "~1"));
         let Some(exported) = self.fields.pointer(&annotation).and_then(Value::as_str) else { return };
         let mut read = BTreeSet::new();
         references(self.fields.pointer(path).unwrap_or(&Value::Null), &mut read);
