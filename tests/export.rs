@@ -10,5 +10,7 @@ mod folder;
 mod properties;
 #[path = "export/readers.rs"]
 mod readers;
+#[path = "export/shapes.rs"]
+mod shapes;
 #[path = "export/support.rs"]
 mod support;

@@ -16,6 +16,7 @@ use super::global::Global;
 use super::objects::Objects;
 use super::output::print;
 use super::session;
+use crate::export::shape::last::OPTIONS;
 use crate::export::shape::{Tree, chart, kustomize};
 use crate::export::{self, Export, Fate, Kind, WriteError};
 use crate::project::Project;
@@ -43,7 +44,8 @@ enum Target {
 const FOLDER: &str = "\
 Edit what was exported as you like. The next export merges what is new with your edits, as git merges; where both changed
 the same lines, both stand in the file between marks, and the command fails. What you deleted stays deleted, and what you
-added stays. For this the folder keeps the last export in `.hoist`: commit it with the rest.
+added stays. For this the folder keeps the last export and its options in `.hoist`: commit it with the rest. An option that
+is not given again is as it was the last time.
 
 A folder follows the manifest when exporting with the same options would bring nothing new to it, and no conflict is open
 in it. Your edits do not count. `--check` says whether it does: exit code 1 and a diff when it does not. It takes the
@@ -106,20 +108,25 @@ const PLACES: [&str; 3] = ["output", "check", "stdout"];
 
 /// Compares a folder with what would be exported into it now.
 fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
-    let command = Kubernetes::augment_args(clap::Command::new("kubernetes")).no_binary_name(true);
-    let recorded = folder::options(folder)?;
-    let words = overridden(recorded.words, given.words(&command, &PLACES));
-    let arguments = command.try_get_matches_from(words).and_then(|matches| Kubernetes::from_arg_matches(&matches));
-    let mut arguments = arguments.map_err(|error| Error::Failed {
-        message: format!("the options in `{}` are not of this hoist", folder.join(".hoist/options").display()),
-        hint: error.to_string().lines().next().map(str::to_owned),
-    })?;
+    let recorded = folder::options(folder)?.ok_or_else(|| folder::no_export(folder))?;
+    let mut arguments = as_before(folder, recorded.words, given)?;
     // Every commit has another revision; what is new of that is no drift.
     arguments.objects.know(recorded.known);
     let project = session::load(global, &[])?.project;
     let (_, tree) = block_on(made(global, &project, &arguments))?;
     folder::check(folder, &tree)?;
     Ok(0)
+}
+
+/// The options of the last export, with those in their place that are given now.
+fn as_before(folder: &Path, recorded: Vec<String>, given: &Given) -> Result<Kubernetes, Error> {
+    let command = Kubernetes::augment_args(clap::Command::new("kubernetes")).no_binary_name(true);
+    let words = overridden(recorded, given.words(&command, &PLACES));
+    let arguments = command.try_get_matches_from(words).and_then(|matches| Kubernetes::from_arg_matches(&matches));
+    arguments.map_err(|error| Error::Failed {
+        message: format!("the options in `{}` are not of this hoist", folder.join(OPTIONS).display()),
+        hint: error.to_string().lines().next().map(str::to_owned),
+    })
 }
 
 /// The export of a project, and the folder that it is; a stream is no folder and empty.
@@ -139,13 +146,18 @@ fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error>
 }
 
 fn kubernetes(global: &Global, mut arguments: Kubernetes) -> Result<u8, Error> {
+    let is_stream = arguments.stdout || arguments.format == Format::Yaml;
+    if let Some(recorded) = folder::options(&arguments.output)?.filter(|_| !is_stream) {
+        let output = std::mem::take(&mut arguments.output);
+        arguments = Kubernetes { output: output.clone(), ..as_before(&output, recorded.words, &arguments.given)? };
+    }
     let project = session::load(global, &[])?.project;
     let (known, mut export, tree) = block_on(async {
         let known = arguments.objects.learn(global, &project).await?;
         let (export, tree) = made(global, &project, &arguments).await?;
         Ok((known, export, tree))
     })?;
-    if arguments.stdout || arguments.format == Format::Yaml {
+    if is_stream {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
         anstream::eprint!("{}", report(&export));
         return Ok(0);

@@ -137,9 +137,13 @@ pub(super) fn open(merge: &Merge) -> Option<Error> {
     (count > 0).then(|| Error::Failed { message, hint: Some(hint.into()) })
 }
 
-/// How a folder was exported last.
-pub(super) fn options(root: &Path) -> Result<Recorded, Error> {
-    found_text(root, OPTIONS).map(|text| Recorded::read(&text)).ok_or_else(|| no_export(root))
+/// How a folder was exported last; `None` where it was not.
+pub(super) fn options(root: &Path) -> Result<Option<Recorded>, Error> {
+    let path = root.join(OPTIONS);
+    match read_text(&path, FILE_LIMIT) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => Ok(Some(Recorded::read(&text.map_err(failed("read", &path))?))),
+    }
 }
 
 /// Compares what is exported now with a folder: an error with the difference on standard output when it does not follow.
@@ -167,7 +171,8 @@ pub(super) fn check(root: &Path, new: &Tree) -> Result<(), Error> {
     })
 }
 
-fn no_export(root: &Path) -> Error {
+/// That a folder is none of an export.
+pub(super) fn no_export(root: &Path) -> Error {
     Error::Failed {
         message: format!("there is no export in `{}`", root.display()),
         hint: Some(format!("make one with `hoist export kubernetes -o {}`, and keep its `.hoist` too", root.display())),

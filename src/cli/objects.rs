@@ -124,6 +124,11 @@ impl Objects {
         self.namespace.as_deref()
     }
 
+    /// Says in which namespace the objects are to be.
+    pub(super) fn within(&mut self, namespace: &str) {
+        self.namespace = Some(namespace.to_owned());
+    }
+
     /// Finds the tags and digests out, which are used from then on.
     pub(super) async fn learn(&mut self, global: &Global, project: &Project) -> Result<Known, Error> {
         let tags = self.tags(project).await?;

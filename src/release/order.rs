@@ -21,7 +21,7 @@ pub fn is_workload(kind: &str) -> bool {
 
 fn rank(kind: &str) -> u8 {
     match kind {
-        "ServiceAccount" => 0,
+        "ServiceAccount" | "Role" | "RoleBinding" => 0,
         "ConfigMap" | "Secret" | "ExternalSecret" | "SealedSecret" => 1,
         "PersistentVolumeClaim" => 2,
         "Service" => 3,

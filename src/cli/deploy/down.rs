@@ -42,7 +42,8 @@ pub(super) async fn run(
     arguments: &Arguments,
 ) -> Result<u8, Error> {
     let project = session::outline(global)?.name;
-    let cluster = connect(place, namespace).await?;
+    let own = session::loaded_quietly(global).and_then(|project| project.kubernetes.namespace);
+    let cluster = connect(place, namespace.or(own.as_deref())).await?;
     let parent = applyset::parent_id(&project);
     let set = applyset::id(&parent, cluster.namespace());
     let namespace = cluster.namespace().to_owned();

@@ -22,7 +22,7 @@ use super::objects::Objects;
 use super::output::print;
 use super::{drive, push, session};
 use crate::deploy::{Cluster, DeployError};
-use crate::export::Export;
+use crate::export::{Export, Fate};
 use crate::project::{Condition, Project};
 use crate::release::applyset;
 use crate::release::item::{Id, items};
@@ -116,13 +116,17 @@ struct Deployment<'a> {
 }
 
 /// Runs the command.
-pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+pub(super) async fn run(global: &Global, mut arguments: Arguments) -> Result<u8, Error> {
     if let Some(Command::Down(down)) = &arguments.command {
         return down::run(global, &arguments.place, down.namespace(&arguments), down).await;
     }
     let project = session::load(global, &[])?.project;
+    let namespace = arguments.objects.namespace().or(project.kubernetes.namespace.as_deref());
+    let cluster = connect(&arguments.place, namespace).await?;
+    arguments.objects.within(cluster.namespace());
+    arguments.objects.learn(global, &project).await?;
     let export = arguments.objects.make(global, &project).await?;
-    let cluster = connect(&arguments.place, arguments.objects.namespace()).await?;
+    anstream::eprint!("{}", losses(&export));
     let parent = applyset::parent_id(&project.name);
     let set = applyset::id(&parent, cluster.namespace());
     let deployment = Deployment { cluster, project: &project, parent, set, arguments: &arguments };
@@ -139,10 +143,9 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     if !confirmed(&plan, arguments.yes)? {
         return Err(Error::failed("nothing was done"));
     }
-    let images = arguments.objects.images(global, &project).await?;
-    if !arguments.no_push && !images.is_empty() {
+    if !arguments.no_push && !export.images.is_empty() {
         let docker = engine::connect(global, Some(&project), Start::Allowed).await?;
-        if push::perform(&docker, &project, &images, true, &drive::options(global)).await?.is_none() {
+        if push::perform(&docker, &project, &export.images, true, &drive::options(global)).await?.is_none() {
             anstream::eprintln!("interrupted; nothing was applied");
             return Ok(130);
         }
@@ -166,6 +169,21 @@ async fn connect(place: &Place, namespace: Option<&str>) -> Result<Cluster, Erro
     })
 }
 
+/// That not all of the manifest goes to the cluster, in a line.
+fn losses(export: &Export) -> String {
+    let dropped = export.losses.iter().filter(|loss| loss.fate == Fate::Dropped).count();
+    match dropped {
+        0 => String::new(),
+        count => {
+            let does = if count == 1 { "does" } else { "do" };
+            format!(
+                "{} of the manifest {does} not go to a cluster; `hoist export kubernetes` lists them\n",
+                counted(count, "attribute")
+            )
+        }
+    }
+}
+
 /// Wraps a cluster's refusal; `action` completes "cannot …".
 fn cannot(action: impl std::fmt::Display) -> impl FnOnce(DeployError) -> Error {
     move |error| {
@@ -185,11 +203,17 @@ fn confirmed(plan: &Plan, yes: bool) -> Result<bool, Error> {
     if yes || !is_there || plan.is_empty() {
         return Ok(true);
     }
-    anstream::eprint!("apply? [y/N] ");
-    std::io::stderr().flush().map_err(Error::io("ask"))?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(Error::io("read the answer"))?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    loop {
+        anstream::eprint!("apply? [y/N, d shows the difference] ");
+        std::io::stderr().flush().map_err(Error::io("ask"))?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(Error::io("read the answer"))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "d" | "diff" => anstream::eprint!("{}", plan.diff()),
+            _ => return Ok(false),
+        }
+    }
 }
 
 /// For each service the services that it waits for until they have ended, by the names that they have in the cluster.
@@ -212,7 +236,9 @@ fn external(export: &Export) -> Vec<Id> {
         kind: reference.kind.as_str().to_owned(),
         name: reference.name.clone(),
     };
-    export.external.iter().map(one).collect()
+    // These a cluster makes by itself in every namespace.
+    let given = ["kube-root-ca.crt", "default"];
+    export.external.iter().map(one).filter(|id| !given.contains(&id.name.as_str())).collect()
 }
 
 /// `1 object`, `2 objects`.

@@ -56,6 +56,7 @@ impl Form<'_> {
             let expression = super::values::expression(&[section, object.name()]);
             self.put(&format!("/{list}"), Hole::Block(expression));
         }
+        self.namespaces();
         self.number("/spec/replicas", &["replicas"], 0);
         if let Some(path) = PODS.iter().find(|path| self.fields.pointer(path).is_some()) {
             self.pods(path);
@@ -79,6 +80,15 @@ impl Form<'_> {
             _ => {}
         }
         None
+    }
+
+    /// Wherever a namespace is named, it is that of the release.
+    fn namespaces(&mut self) {
+        let subjects = list(self.fields, "/subjects").len();
+        let places = (0..subjects).map(|index| format!("/subjects/{index}/namespace"));
+        for place in places.chain(["/metadata/namespace".to_owned()]) {
+            self.put(&place, Hole::Scalar(".Release.Namespace | quote".to_owned()));
+        }
     }
 
     /// Whether there is such an object at all.
