@@ -4,13 +4,23 @@
 
 #[path = "export/cases.rs"]
 mod cases;
+#[path = "export/defects.rs"]
+mod defects;
 #[path = "export/folder.rs"]
 mod folder;
+#[path = "export/kompose.rs"]
+mod kompose;
 #[path = "export/properties.rs"]
 mod properties;
 #[path = "export/readers.rs"]
 mod readers;
+#[path = "export/reference.rs"]
+mod reference;
+#[path = "export/round.rs"]
+mod round;
 #[path = "export/shapes.rs"]
 mod shapes;
+#[path = "export/standard.rs"]
+mod standard;
 #[path = "export/support.rs"]
 mod support;

@@ -24,7 +24,7 @@ use table::{Row, Target, Unit};
 use tool::{Session, Tool};
 
 /// What is measured, and what is promised of it.
-const MEASURES: [(&str, Unit, Target); 15] = [
+const MEASURES: [(&str, Unit, Target); 16] = [
     ("up", Unit::Milliseconds, Target::Ratio(0.40)),
     ("no-op up", Unit::Milliseconds, Target::Ratio(0.15)),
     ("down", Unit::Milliseconds, Target::Ratio(0.80)),
@@ -32,6 +32,7 @@ const MEASURES: [(&str, Unit, Target); 15] = [
     ("resident memory", Unit::Megabytes, Target::Ratio(0.50)),
     ("proportional memory", Unit::Megabytes, Target::Ratio(0.50)),
     ("config 1000", Unit::Milliseconds, Target::Ratio(0.10)),
+    ("export 1000", Unit::Milliseconds, Target::Limit(500.0)),
     ("ps 100", Unit::Milliseconds, Target::Ratio(0.50)),
     ("embedded: first byte", Unit::Milliseconds, Target::Ratio(0.20)),
     ("embedded: up", Unit::Milliseconds, Target::Ratio(0.15)),
@@ -70,6 +71,9 @@ fn main() -> ExitCode {
     }
     if options.wants(&["config 1000"]) {
         repeated(&options, row(&mut rows, "config 1000"), &Thousand::new().folder, &["config", "-q"]);
+    }
+    if options.wants(&["export 1000"]) {
+        exported(&options, row(&mut rows, "export 1000"));
     }
     if options.wants(&["ps 100"]) {
         let crowd = Crowd::new();
@@ -266,6 +270,17 @@ fn repeated(options: &Options, row: &mut Row, folder: &Path, arguments: &[&str])
         for tool in options.turn(round) {
             row.add(tool, milliseconds(tool.run(folder, fixture::FREE_PORT, arguments)));
         }
+    }
+}
+
+/// A thousand services as Kubernetes objects, a file each: hoist alone, and each time into a folder of its own.
+fn exported(options: &Options, row: &mut Row) {
+    let thousand = Thousand::new();
+    let hoist = Tool::hoist();
+    for round in 0..options.rounds * 3 {
+        let folder = format!("k8s-{round}");
+        let arguments = ["export", "kubernetes", "-o", &folder];
+        row.add(&hoist, milliseconds(hoist.run(&thousand.folder, fixture::FREE_PORT, &arguments)));
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! What becomes of the folder that they are written to is `folder`'s.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
@@ -13,17 +11,21 @@ use super::error::Error;
 use super::folder;
 use super::given::{Given, overridden};
 use super::global::Global;
+use super::losses::{Report, reference_page};
 use super::objects::Objects;
 use super::output::print;
 use super::session;
 use crate::export::shape::last::OPTIONS;
 use crate::export::shape::{Tree, chart, kustomize};
-use crate::export::{self, Export, Fate, Kind, WriteError};
+use crate::export::{self, Export, WriteError};
 use crate::project::Project;
 
 /// Write the project in another system's words
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    /// Print what every attribute of a manifest becomes in a cluster, and what is lost
+    #[arg(long, exclusive = true)]
+    reference: bool,
     /// Write nothing; fail when the folder no longer follows the manifest, and show what is different
     #[arg(long, value_name = "DIR")]
     check: Option<PathBuf>,
@@ -69,9 +71,22 @@ struct Kubernetes {
     /// Write nothing; fail when the folder no longer follows the manifest, and show what is different
     #[arg(long, value_name = "DIR")]
     check: Option<PathBuf>,
+    /// Fail when something of the manifest is dropped or only approximated
+    #[arg(long)]
+    strict: bool,
+    /// How what became of the manifest is told: `text`, or `json` with every key and its place
+    #[arg(long, value_name = "FORM", default_value = "text", hide_possible_values = true)]
+    report: Form,
     /// How the objects are made.
     #[command(flatten)]
     objects: Objects,
+}
+
+/// How what became of the manifest is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Text,
+    Json,
 }
 
 /// In which form objects are written.
@@ -85,8 +100,18 @@ enum Format {
     Yaml,
 }
 
+/// The page of what every attribute of a manifest becomes in a cluster, for the one that is checked in.
+#[must_use]
+pub fn print_reference() -> String {
+    reference_page()
+}
+
 /// Runs the command.
 pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
+    if arguments.reference {
+        print(&reference_page())?;
+        return Ok(0);
+    }
     let named = arguments.check;
     match arguments.target {
         Some(Target::Kubernetes(mut arguments)) => match named.or_else(|| arguments.check.take()) {
@@ -103,8 +128,8 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     }
 }
 
-/// The options that say where an export goes, and not what it is.
-const PLACES: [&str; 3] = ["output", "check", "stdout"];
+/// The options that say where an export goes and what is told of it, and not what it is.
+const PLACES: [&str; 5] = ["output", "check", "stdout", "strict", "report"];
 
 /// Compares a folder with what would be exported into it now.
 fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
@@ -148,63 +173,45 @@ fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error>
 fn kubernetes(global: &Global, mut arguments: Kubernetes) -> Result<u8, Error> {
     let is_stream = arguments.stdout || arguments.format == Format::Yaml;
     if let Some(recorded) = folder::options(&arguments.output)?.filter(|_| !is_stream) {
-        let output = std::mem::take(&mut arguments.output);
-        arguments = Kubernetes { output: output.clone(), ..as_before(&output, recorded.words, &arguments.given)? };
+        let Kubernetes { output, strict, report, given, .. } = arguments;
+        arguments = Kubernetes { strict, report, ..as_before(&output, recorded.words, &given)? };
+        arguments.output = output;
     }
-    let project = session::load(global, &[])?.project;
+    let loaded = session::load(global, &[])?;
     let (known, mut export, tree) = block_on(async {
-        let known = arguments.objects.learn(global, &project).await?;
-        let (export, tree) = made(global, &project, &arguments).await?;
+        let known = arguments.objects.learn(global, &loaded.project).await?;
+        let (export, tree) = made(global, &loaded.project, &arguments).await?;
         Ok((known, export, tree))
     })?;
-    if is_stream {
+    let open = if is_stream {
         print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
-        anstream::eprint!("{}", report(&export));
-        return Ok(0);
+        None
+    } else {
+        let command = Kubernetes::augment_args(clap::Command::new("kubernetes"));
+        let root = &arguments.output;
+        let options = folder::Recorded { words: arguments.given.words(&command, &PLACES), known };
+        let merge = folder::write(root, &tree, &options)?;
+        anstream::eprint!("{}", folder::report(root, export.objects.len(), &merge));
+        if arguments.objects.keeps_supplied() {
+            export::keep_supplied(&mut export, |name| folder::found_text(root, &format!("base/{name}")));
+        }
+        folder::open(&merge)
+    };
+    let report = Report::new(&export, &loaded);
+    match arguments.report {
+        Form::Text => anstream::eprint!("{}", report.text()),
+        Form::Json if is_stream => anstream::eprint!("{}", report.json()),
+        Form::Json => print(&report.json())?,
     }
-    let command = Kubernetes::augment_args(clap::Command::new("kubernetes"));
-    let root = &arguments.output;
-    let options = folder::Recorded { words: arguments.given.words(&command, &PLACES), known };
-    let merge = folder::write(root, &tree, &options)?;
-    anstream::eprint!("{}", folder::report(root, export.objects.len(), &merge));
-    if arguments.objects.keeps_supplied() {
-        export::keep_supplied(&mut export, |name| folder::found_text(root, &format!("base/{name}")));
+    if let Some(open) = open {
+        return Err(open);
     }
-    anstream::eprint!("{}", report(&export));
-    folder::open(&merge).map_or(Ok(0), Err)
+    if arguments.strict && report.has_loss() {
+        return Err(Error::failed("something of the manifest is not in the objects as it was said"));
+    }
+    Ok(0)
 }
 
 fn unwritable(error: &WriteError) -> Error {
     Error::failed(error.to_string())
-}
-
-/// What could not be carried over and what is to be supplied, for people. Keys with the same reason stand together.
-fn report(export: &Export) -> String {
-    let mut text = String::new();
-    for fate in [Fate::Dropped, Fate::Approximated] {
-        let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for loss in export.losses.iter().filter(|loss| loss.fate == fate) {
-            reasons.entry(&loss.reason).or_default().push(&loss.key);
-        }
-        if !reasons.is_empty() {
-            let _ = writeln!(text, "{}:", fate.as_str());
-        }
-        let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by(|a, b| a.1.cmp(&b.1));
-        for (reason, keys) in reasons {
-            let _ = writeln!(text, "  {}: {reason}", keys.join(", "));
-        }
-    }
-    let mut objects: BTreeMap<(Kind, &str), Vec<&str>> = BTreeMap::new();
-    for supply in &export.supplies {
-        objects.entry((supply.kind, &supply.object)).or_default().extend(supply.key.as_deref());
-    }
-    if !objects.is_empty() {
-        text.push_str("to be supplied before the objects are applied:\n");
-    }
-    for ((kind, name), keys) in objects {
-        let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
-        let _ = writeln!(text, "  {} `{name}`{keys}", kind.as_str());
-    }
-    text
 }

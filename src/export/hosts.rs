@@ -43,6 +43,12 @@ impl Hosts {
         Self { mentions }
     }
 
+    /// The names that a service speaks of.
+    pub(super) fn named_by(&self, service: &str) -> Vec<&str> {
+        let named = self.mentions.iter().filter(|(_, mentions)| mentions.users.contains(service));
+        named.map(|(name, _)| name.as_str()).collect()
+    }
+
     pub(super) fn mentions(&self, name: &str) -> Option<&Mentions> {
         self.mentions.get(name)
     }

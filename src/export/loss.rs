@@ -23,9 +23,17 @@ pub enum Fate {
     Approximated,
     /// The objects say nothing of it.
     Dropped,
+    /// It is of use on this machine alone, and nothing is lost.
+    Local,
 }
 
 impl Fate {
+    /// Whether something of the manifest is not in the objects as it was said.
+    #[must_use]
+    pub fn is_loss(self) -> bool {
+        matches!(self, Self::Approximated | Self::Dropped)
+    }
+
     /// The word for people.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -33,6 +41,7 @@ impl Fate {
             Self::Carried => "carried",
             Self::Approximated => "approximated",
             Self::Dropped => "dropped",
+            Self::Local => "local",
         }
     }
 }

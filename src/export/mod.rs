@@ -27,6 +27,7 @@ mod pod;
 mod policy;
 mod ports;
 mod probe;
+pub mod reference;
 mod resources;
 mod scale;
 mod secrecy;
@@ -116,6 +117,10 @@ struct Context<'a> {
     owners: BTreeMap<&'a str, &'a str>,
     /// The pods that mount each named volume, by its key: the owner, and whether it writes.
     volume_users: BTreeMap<&'a str, BTreeMap<&'a str, bool>>,
+    /// What owns the pods of each service that owns some.
+    kinds: BTreeMap<&'a str, WorkloadKind>,
+    /// Somebody waits for a Job, which only the cluster's API tells of.
+    asks_api: bool,
     /// For a service that the project does not have.
     nothing: (Kubernetes, Facts),
 }
@@ -140,7 +145,7 @@ impl<'a> Context<'a> {
             .values()
             .map(|service| (service.name.as_str(), image::facts(service, &options.files)))
             .collect();
-        Self {
+        let mut context = Self {
             names: Names::of(project),
             hosts: Hosts::of(project),
             secret_values: secrecy::known_values(project, &settings),
@@ -153,8 +158,14 @@ impl<'a> Context<'a> {
             owners,
             options,
             project,
+            kinds: BTreeMap::new(),
+            asks_api: false,
             nothing: Default::default(),
-        }
+        };
+        let owners = context.pods.keys().filter_map(|name| project.services.get(*name));
+        context.kinds = owners.map(|owner| (owner.name.as_str(), workload::kind(&context, owner))).collect();
+        context.asks_api = wait::asks_api(&context);
+        context
     }
 
     fn settings(&self, service: &Service) -> &Kubernetes {
@@ -178,7 +189,8 @@ impl<'a> Context<'a> {
 
     /// What owns the pods of a service.
     fn kind(&self, service: &'a Service) -> WorkloadKind {
-        workload::kind(self, self.owner(service))
+        let owner = self.owner(service);
+        self.kinds.get(owner.name.as_str()).copied().unwrap_or(WorkloadKind::Deployment)
     }
 
     /// Whether a service's pods run to their end.

@@ -11,6 +11,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::custom::{ExternalSecret, HTTPRoute, SealedSecret};
 
@@ -53,6 +54,18 @@ macro_rules! kinds {
             #[must_use]
             pub fn metadata(&self) -> &ObjectMeta {
                 match self { $(Self::$name(object) => &object.metadata,)* }
+            }
+
+            /// Reads one back: its `kind` says which.
+            ///
+            /// # Errors
+            /// When it is of no such kind or version, or does not fit its type.
+            pub fn from_value(value: Value) -> Result<Self, serde_json::Error> {
+                let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+                match kind {
+                    $(stringify!($name) => serde_json::from_value(value).map(|object| Self::$name(Box::new(object))),)*
+                    kind => Err(serde::de::Error::custom(format!("`{kind}` is no kind of object that is exported"))),
+                }
             }
 
             /// Its metadata, to be changed.

@@ -65,6 +65,9 @@ fn peer<'a>(context: &Context<'a>, name: &str) -> Option<NetworkPolicyPeer> {
 
 /// The owners of the pods that reach a service.
 fn users_of<'a>(context: &Context<'a>, service: &'a Service) -> BTreeSet<&'a str> {
+    if service.networking == Networking::None {
+        return BTreeSet::new();
+    }
     let names: BTreeSet<&str> = known_as(service).collect();
     let mentioned: BTreeSet<&str> = names
         .iter()
@@ -128,9 +131,10 @@ fn is_shut_in(context: &Context<'_>, services: &[&Service]) -> bool {
 /// Those that it reaches, and the cluster's name server.
 fn egress<'a>(context: &Context<'a>, services: &[&'a Service]) -> Vec<NetworkPolicyEgressRule> {
     let mut rules = Vec::new();
+    let named: BTreeSet<&str> = services.iter().flat_map(|service| context.hosts.named_by(&service.name)).collect();
     for other in context.project.services.values() {
-        let users = users_of(context, other);
-        let is_used = services.iter().any(|service| users.contains(service.name.as_str()));
+        let depends = services.iter().any(|service| service.depends_on.contains_key(&other.name));
+        let is_used = depends || known_as(other).any(|name| named.contains(name));
         let owner = context.owner(other);
         if !is_used || services.iter().any(|service| service.name == owner.name) {
             continue;

@@ -116,7 +116,8 @@ fn object<'a>(
     outside: Option<ServiceType>,
     is_headless: bool,
 ) -> Object {
-    let ports: Vec<ServicePort> = ports.iter().map(|port| service_port(port, port.number, port.name.clone())).collect();
+    let ports: Vec<ServicePort> =
+        ports.iter().map(|port| service_port(context, service, port, port.number, port.name.clone())).collect();
     let is_headless = is_headless || ports.is_empty();
     KubernetesService {
         metadata: metadata(context, name, Some(service)),
@@ -153,7 +154,7 @@ fn public<'a>(
             let node_port = node_port.filter(|port| {
                 outside == ServiceType::NodePort && published.len() == 1 && (30000..=32767).contains(port)
             });
-            ServicePort { node_port, ..service_port(port, *number, name) }
+            ServicePort { node_port, ..service_port(context, service, port, *number, name) }
         })
         .collect();
     KubernetesService {
@@ -183,13 +184,22 @@ fn type_name(outside: Option<ServiceType>) -> &'static str {
     }
 }
 
-fn service_port(port: &PodPort, number: u16, name: String) -> ServicePort {
+/// Where containers share a pod, two may call a port the same, and only its number tells which is meant.
+fn service_port<'a>(
+    context: &Context<'a>,
+    service: &'a Service,
+    port: &PodPort,
+    number: u16,
+    name: String,
+) -> ServicePort {
+    let is_alone = context.pods.get(context.owner(service).name.as_str()).is_none_or(|pod| pod.len() == 1);
+    let target = if is_alone { IntOrString::String(port.name.clone()) } else { IntOrString::Int(port.number.into()) };
     ServicePort {
         app_protocol: port.app_protocol.clone().filter(|it| is_qualified(it) && is_label_value(it)),
         name: Some(name),
         port: number.into(),
         protocol: Some(port.protocol.as_str().to_ascii_uppercase()),
-        target_port: Some(IntOrString::String(port.name.clone())),
+        target_port: Some(target),
         node_port: None,
     }
 }

@@ -63,8 +63,8 @@ pub(super) fn containers<'a>(
                 continue;
             }
             let Some(goal) = goal(context, service, other, *dependency, export) else { continue };
-            let wait_name = format!("wait-for-{}", context.names.service(name));
-            if containers.iter().any(|container| container.name == label(&wait_name)) {
+            let wait_name = wait_name(context, name);
+            if containers.iter().any(|container| container.name == wait_name) {
                 continue;
             }
             if let Goal::Job(job) = &goal {
@@ -78,6 +78,13 @@ pub(super) fn containers<'a>(
         rights(context, owner, jobs, export);
     }
     containers
+}
+
+/// What the container is called that waits for a service; a service may be called that too.
+fn wait_name(context: &Context<'_>, service: &str) -> String {
+    let name = label(&format!("wait-for-{}", context.names.service(service)));
+    let is_taken = context.names.services.values().any(|other| *other == name);
+    if is_taken { with_digest(&name, service) } else { name }
 }
 
 /// Whether a service's pods wait.
@@ -168,7 +175,7 @@ fn container(context: &Context<'_>, name: &str, goal: &Goal, dependency: Depende
         Some(amounts.map(|(name, amount)| (name.to_owned(), Quantity(amount.to_owned()))).into())
     };
     Container {
-        name: label(name),
+        name: name.to_owned(),
         image: Some(image(context)),
         command: Some(escaped(&["/bin/sh", "-c", &script].map(str::to_owned))),
         resources: Some(ResourceRequirements {
@@ -196,16 +203,20 @@ fn image(context: &Context<'_>) -> String {
     if let Some(image) = &context.options.wait_image {
         return image.clone();
     }
-    let asks_api = context.project.services.values().any(|service| {
+    let image = if context.asks_api { API_IMAGE } else { PLAIN_IMAGE };
+    context.options.pins.get(image).cloned().unwrap_or_else(|| image.to_owned())
+}
+
+/// Whether somebody waits for a Job.
+pub(super) fn asks_api(context: &Context<'_>) -> bool {
+    context.project.services.values().any(|service| {
         waits(context, service)
             && service.depends_on.iter().any(|(name, dependency)| {
                 let other = context.project.services.get(name);
                 dependency.condition == Condition::Completed
                     && other.is_some_and(|other| context.kind(other) == WorkloadKind::Job)
             })
-    });
-    let image = if asks_api { API_IMAGE } else { PLAIN_IMAGE };
-    context.options.pins.get(image).cloned().unwrap_or_else(|| image.to_owned())
+    })
 }
 
 /// A token that lasts an hour, with what else the cluster's API is asked with.

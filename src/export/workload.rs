@@ -83,9 +83,9 @@ fn writes_alone(context: &Context<'_>, service: &Service) -> bool {
 
 /// The name of what owns a service's pods. That of a `CronJob`'s run and that of a `StatefulSet`'s revision have eleven
 /// letters more.
-pub(super) fn object_name(context: &Context<'_>, service: &Service) -> String {
+pub(super) fn object_name<'a>(context: &Context<'a>, service: &'a Service) -> String {
     let name = context.names.service(&service.name);
-    match kind(context, service) {
+    match context.kind(service) {
         WorkloadKind::CronJob | WorkloadKind::StatefulSet => shortened(&name, 52),
         _ => name,
     }
@@ -164,9 +164,9 @@ fn deployment(
     .into()
 }
 
-fn stateful_set(
-    context: &Context<'_>,
-    service: &Service,
+fn stateful_set<'a>(
+    context: &Context<'a>,
+    service: &'a Service,
     template: PodTemplateSpec,
     parts: Parts,
     export: &mut Export,
@@ -253,7 +253,7 @@ fn job_spec(context: &Context<'_>, service: &Service, mut template: PodTemplateS
     }
 }
 
-fn cron_job(context: &Context<'_>, service: &Service, template: PodTemplateSpec, export: &mut Export) -> Object {
+fn cron_job<'a>(context: &Context<'a>, service: &'a Service, template: PodTemplateSpec, export: &mut Export) -> Object {
     let settings = context.settings(service);
     let schedule = settings.schedule.as_ref();
     let spec = job_spec(context, service, template, export);

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hoist::export::{SecretValues, check, stream};
+use hoist::export::{Options, SecretValues, check, kubernetes, stream};
+use hoist::project::cluster::{Cluster, Mode, Update};
+use hoist::project::kubernetes::{Autoscale, Entry, Kubernetes, Schedule, ServiceType, Tls, WorkloadKind};
 use hoist::project::{
-    Condition, Dependency, FileGrant, FileObject, FileSource, HealthTest, Healthcheck, Mount, MountSource, Port,
-    Protocol, Published, RestartPolicy, Service, Volume,
+    Condition, Dependency, FileGrant, FileObject, FileSource, HealthTest, Healthcheck, Mount, MountSource, Networking,
+    Port, Protocol, Published, RestartPolicy, Service, Volume,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::option;
@@ -87,7 +89,76 @@ fn healthcheck() -> impl Strategy<Value = Healthcheck> {
     )
 }
 
+/// What `x-hoist.kubernetes` may say: the manifest's own checks have let it through.
+fn settings() -> impl Strategy<Value = Kubernetes> {
+    let kind = prop_oneof![
+        Just(None),
+        Just(Some(WorkloadKind::Deployment)),
+        Just(Some(WorkloadKind::StatefulSet)),
+        Just(Some(WorkloadKind::DaemonSet)),
+        Just(Some(WorkloadKind::Job)),
+        Just(Some(WorkloadKind::CronJob)),
+    ];
+    let hosts = vec(prop_oneof![Just("a.example.com".to_owned()), Just("b.example.com/x/y".to_owned())], 0..3);
+    let entry = prop_oneof![
+        Just(None),
+        Just(Some(Entry::Ingress { class: Some("nginx".to_owned()), annotations: BTreeMap::new() })),
+        Just(Some(Entry::Gateway { name: "public".to_owned(), namespace: None, listener: None })),
+    ];
+    let scale = option::of((1_u32..4, 1_u32..9)).prop_map(|scale| {
+        scale.map(|(min, more)| Autoscale { min: Some(min), max: min + more, cpu: Some(80), memory: None })
+    });
+    let schedule = option::of(Just(Schedule {
+        cron: "@daily".to_owned(),
+        time_zone: None,
+        concurrency: hoist::project::kubernetes::Concurrency::Forbid,
+    }));
+    (kind, hosts, entry, scale, schedule, option::of(any::<u16>()), any::<bool>()).prop_map(
+        |(kind, hosts, entry, autoscale, schedule, port, tls)| Kubernetes {
+            kind,
+            hosts,
+            entry,
+            autoscale,
+            schedule,
+            port: port.filter(|port| *port > 0),
+            tls: if tls { Tls::Own } else { Tls::Off },
+            ..Kubernetes::default()
+        },
+    )
+}
+
+/// What `deploy` may say.
+fn cluster() -> impl Strategy<Value = Cluster> {
+    let mode = prop_oneof![Just(Mode::Replicated), Just(Mode::Global), Just(Mode::ReplicatedJob)];
+    let update = option::of((0_u32..4, any::<bool>()).prop_map(|(parallelism, is_start_first)| Update {
+        parallelism,
+        is_start_first,
+        ..Update::default()
+    }));
+    (mode, update, vec(text(), 0..2), option::of(any::<u32>()), any::<bool>()).prop_map(
+        |(mode, update, constraints, max_per_node, never_restarts)| Cluster {
+            mode,
+            update,
+            constraints,
+            max_per_node,
+            never_restarts,
+            ..Cluster::default()
+        },
+    )
+}
+
 fn any_service() -> impl Strategy<Value = Service> {
+    (plain_service(), settings(), cluster(), option::of(name())).prop_map(|(service, kubernetes, cluster, shared)| {
+        Service {
+            kubernetes,
+            cluster,
+            networking: shared.map_or_else(|| service.networking.clone(), Networking::Service),
+            ..service
+        }
+    })
+}
+
+fn plain_service() -> impl Strategy<Value = Service> {
     let words = || option::of(vec(text(), 0..3));
     let restart = prop_oneof![
         Just(RestartPolicy::No),
@@ -172,11 +243,19 @@ proptest! {
             .into_iter()
             .map(|(key, external)| (key.clone(), Volume { name: format!("shop_{key}"), external, ..Volume::default() }))
             .collect();
-        for secrets in [SecretValues::Placeholder, SecretValues::Values] {
-            let export = exported(&project, secrets);
+        let plain = Options::new(SecretValues::Placeholder);
+        let full = Options {
+            network_policies: true,
+            namespace: Some("shop".to_owned()),
+            service_type: Some(ServiceType::LoadBalancer),
+            ..Options::new(SecretValues::Values)
+        };
+        let fetched = Options { waits: Some(false), ..Options::new(SecretValues::External(None)) };
+        for options in [plain, full, fetched] {
+            let export = kubernetes(&project, &options);
             prop_assert_eq!(check(&export.objects, &export.external), []);
             let text = stream(&export.objects).expect("every object can be written");
-            prop_assert_eq!(&text, &stream(&exported(&project, secrets).objects).expect("as before"));
+            prop_assert_eq!(&text, &stream(&kubernetes(&project, &options).objects).expect("as before"));
         }
     }
 
@@ -222,7 +301,7 @@ fn a_thousand_services_are_exported_in_the_time_of_a_keystroke() {
     let violations = check(&export.objects, &export.external);
     let text = stream(&export.objects).expect("every object can be written");
     let took = begun.elapsed();
-    assert_eq!((export.objects.len(), violations.len()), (3000, 0));
+    assert_eq!((export.objects.len(), violations.len()), (4000, 0));
     println!("{} bytes in {took:?}", text.len());
     // Half a second when optimised; here without optimisation and beside other tests.
     assert!(took < Duration::from_secs(10), "{took:?}");

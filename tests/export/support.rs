@@ -1,9 +1,48 @@
 //! Projects made by hand, where a manifest would say too much.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use hoist::export::{Export, Options, SecretValues, kubernetes};
+use hoist::cli::load::load;
+use hoist::export::{Export, File, Options, SecretValues, kubernetes, wanted_files};
+use hoist::manifest::{Request, Steps};
 use hoist::project::{Project, Service};
+
+/// The project of a manifest, in a folder of its own.
+pub(crate) fn loaded(manifest: &str) -> Project {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("compose.yaml"), manifest).expect("a manifest");
+    project_of(folder.path())
+}
+
+/// The options that the command line takes when it is told nothing, with the Dockerfiles of a project.
+pub(crate) fn options_with_files(project: &Project) -> Options {
+    let mut options = Options::new(SecretValues::Placeholder);
+    for path in wanted_files(project, &options.secrets) {
+        let file = std::fs::read(&path).map_or(File::Missing, |bytes| File::Content { bytes, executable: false });
+        options.files.insert(path, file);
+    }
+    options
+}
+
+/// The project of the manifest in a folder.
+pub(crate) fn project_of(folder: &Path) -> Project {
+    let request = Request {
+        files: Vec::new(),
+        project_directory: None,
+        project_name: None,
+        profiles: Vec::new(),
+        env_files: Vec::new(),
+        current_directory: folder.to_path_buf(),
+        environment: BTreeMap::new(),
+        services: Vec::new(),
+        steps: Steps::default(),
+    };
+    match load(&request) {
+        Ok(loaded) => loaded.project,
+        Err(failure) => panic!("{}", hoist::ui::problems::render(&failure.problems, &failure.sources, false)),
+    }
+}
 
 /// A service with an image and nothing else.
 pub(crate) fn service(name: &str) -> Service {

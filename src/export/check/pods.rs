@@ -38,7 +38,6 @@ pub(super) fn check_template(
     }
     findings.need(!spec.containers.is_empty(), &format!("{place}.containers"), "is empty");
     let mut names = BTreeSet::new();
-    let mut ports = BTreeSet::new();
     let init = spec.init_containers.iter().flatten();
     for (part, container) in
         spec.containers.iter().map(|it| ("containers", it)).chain(init.map(|it| ("initContainers", it)))
@@ -47,11 +46,6 @@ pub(super) fn check_template(
         findings.need(is_label(&container.name, true), &place, "is not a DNS label");
         findings.need(names.insert(&container.name), &place, "is there twice");
         check_container(container, &place, &volumes, known, findings);
-        // Containers of a pod share its network.
-        for port in container.ports.iter().flatten() {
-            let is_free = ports.insert((port.container_port, port.protocol.as_deref().unwrap_or("TCP")));
-            findings.need(is_free, &format!("{place}.ports"), "has one twice");
-        }
         if part == "initContainers" {
             let probes = [&container.startup_probe, &container.readiness_probe, &container.liveness_probe];
             findings.need(probes.iter().all(|probe| probe.is_none()), &place, "has a probe, though it runs to its end");
@@ -239,7 +233,9 @@ fn check_container(
 fn check_ports<'c>(container: &'c Container, place: &str, findings: &mut Findings<'_>) -> BTreeSet<&'c str> {
     let place = format!("{place}.ports");
     let mut names = BTreeSet::new();
+    let mut numbers = BTreeSet::new();
     for port in container.ports.iter().flatten() {
+        findings.need(numbers.insert((port.container_port, &port.protocol)), &place, "has one twice");
         findings.need(is_range(port.container_port), &place, "has one that is not between 1 and 65535");
         findings.need(is_protocol(port.protocol.as_deref()), &place, "has a protocol that is not one of its kind");
         if let Some(name) = &port.name {
