@@ -209,8 +209,9 @@ impl Seen {
     fn end(&self) -> Option<Rollout> {
         let failed: Vec<Id> =
             self.phases().filter(|(_, phase)| *phase == Phase::Failed).map(|(id, _)| id.clone()).collect();
+        // Until the pods are known, nobody can tell why.
         if !failed.is_empty() {
-            return Some(Rollout::Failed(failed));
+            return self.objects.contains_key("Pod").then_some(Rollout::Failed(failed));
         }
         self.phases().all(|(_, phase)| phase == Phase::Ready).then_some(Rollout::Ready)
     }

@@ -47,6 +47,9 @@ pub fn settle(mut item: Item, live: Option<&Value>, set: &str) -> Result<Settled
             data.remove(&key);
         }
     }
+    if data.is_empty() {
+        item.body.as_object_mut().and_then(|fields| fields.remove("data"));
+    }
     Ok(Settled::Apply(item))
 }
 

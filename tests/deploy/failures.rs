@@ -112,7 +112,7 @@ fn an_atomic_deployment_that_fails_puts_everything_back_as_it_was() {
 #[test]
 fn a_cluster_that_goes_away_half_way_is_told_with_what_was_applied() {
     let case = Case::new(WEB);
-    case.server.inside().health = Health::EndsAfter(3);
+    case.server.inside().health = Health::EndsAfter(4);
     let output = case.deploy(&[]).exits_with(1);
     let output =
         output.says(&["the cluster does not answer", "applied: ", "hint: see whether `kubectl get nodes` answers"]);
@@ -128,6 +128,7 @@ fn a_cluster_that_is_away_for_a_moment_is_waited_for() {
     let child = case.start(&["--timeout", "60s"]);
     case.eventually("the workload is applied", |inside| inside.store.get(&place("deployments", "web")).is_some());
     case.server.change(|inside| inside.health = Health::Gone);
+    case.eventually("nobody is connected", |inside| inside.connections == 0);
     case.server.change(|inside| {
         let status = json!({ "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "availableReplicas": 2 });
         inside.store.set_status(&place("deployments", "web"), status);

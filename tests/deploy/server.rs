@@ -54,6 +54,8 @@ pub(crate) struct Inside {
     pub(crate) health: Health,
     /// What was applied, removed and tried, oldest first: `apply deployments/web`.
     pub(crate) done: Vec<String>,
+    /// How many connections there are.
+    pub(crate) connections: usize,
     /// What no real server would have taken.
     wrong: Vec<String>,
 }
@@ -75,7 +77,13 @@ impl Server {
     pub(crate) fn start(tls: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let inside = Inside { store: Store::default(), health: Health::Well, done: Vec::new(), wrong: Vec::new() };
+        let inside = Inside {
+            store: Store::default(),
+            health: Health::Well,
+            done: Vec::new(),
+            connections: 0,
+            wrong: Vec::new(),
+        };
         let state: State = Arc::new((Mutex::new(inside), Notify::new()));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -156,10 +164,16 @@ async fn listen(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Ro
                     None => drop(http.serve_connection(TokioIo::new(stream), service).await),
                 }
             };
+            let count = |change: isize| {
+                let mut inside = state.0.lock().unwrap_or_else(PoisonError::into_inner);
+                inside.connections = inside.connections.saturating_add_signed(change);
+            };
+            count(1);
             tokio::select! {
                 () = serve => {}
                 () = cut(&state) => {}
             }
+            count(-1);
         });
     }
 }
