@@ -5,9 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Container;
+
 use crate::project::kubernetes::{Autoscale, Concurrency, Entry, Kubernetes, Schedule, ServiceType, Tls, WorkloadKind};
 use crate::project::syntax;
 use crate::project::{HealthTest, Healthcheck, Service};
+
+use super::Context;
+use super::container::escaped;
+use super::name::label;
 
 /// How Kompose's labels begin.
 pub(super) const PREFIX: &str = "kompose.";
@@ -113,5 +119,20 @@ pub(super) fn healthcheck(service: &Service, which: &str) -> Option<Healthcheck>
         retries: get("retries").and_then(|retries| retries.trim().parse().ok()),
         start_period: period("start_period"),
         start_interval: None,
+    })
+}
+
+/// The container that runs before a service's own, which Kompose's labels write.
+pub(super) fn init_container(context: &Context<'_>, service: &Service) -> Option<Container> {
+    let get = |key: &str| context.kompose(service, &format!("kompose.init.containers.{key}"));
+    let command = get("command").map(|text| {
+        let words = serde_yaml::from_str::<Vec<String>>(text).ok().or_else(|| shell_words::split(text).ok());
+        escaped(&words.unwrap_or_default())
+    });
+    Some(Container {
+        name: get("name").map_or_else(|| label(&format!("{}-init", service.name)), label),
+        image: Some(get("image")?.to_owned()),
+        command: command.filter(|words| !words.is_empty()),
+        ..Container::default()
     })
 }

@@ -47,7 +47,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 
 use crate::project::kubernetes::{Kubernetes, WorkloadKind};
-use crate::project::{Condition, MountSource, Networking, Project, RestartPolicy, Service};
+use crate::project::{Condition, Mount, MountSource, Networking, Project, RestartPolicy, Service, VolumesSource};
 
 pub use check::{Violation, check};
 pub use digest::update_digests;
@@ -151,7 +151,7 @@ impl<'a> Context<'a> {
             secret_values: secrecy::known_values(project, &settings),
             awaited: dependencies(project, |condition| condition == Condition::Completed).collect(),
             needed: dependencies(project, |condition| condition != Condition::Completed).collect(),
-            volume_users: volume_users(&pods),
+            volume_users: volume_users(project, &pods),
             settings,
             facts,
             pods,
@@ -178,7 +178,8 @@ impl<'a> Context<'a> {
 
     /// The value of a label that a manifest for Kompose has.
     fn kompose<'s>(&self, service: &'s Service, label: &str) -> Option<&'s str> {
-        service.labels.get(label).map(|value| value.trim()).filter(|value| !value.is_empty())
+        let written = service.labels.get(label).or_else(|| service.cluster.labels.get(label));
+        written.map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
     /// The service whose pods a service's containers are in.
@@ -327,12 +328,23 @@ fn owners(project: &Project) -> BTreeMap<&str, &str> {
     owners
 }
 
-fn volume_users<'a>(pods: &BTreeMap<&'a str, Vec<&'a Service>>) -> BTreeMap<&'a str, BTreeMap<&'a str, bool>> {
+fn volume_users<'a>(
+    project: &'a Project,
+    pods: &BTreeMap<&'a str, Vec<&'a Service>>,
+) -> BTreeMap<&'a str, BTreeMap<&'a str, bool>> {
     let mut users: BTreeMap<&str, BTreeMap<&str, bool>> = BTreeMap::new();
+    let mut add = |owner: &'a str, mount: &'a Mount, read_only: bool| {
+        if let MountSource::Volume { key, .. } = &mount.source {
+            *users.entry(key).or_default().entry(owner).or_default() |= !read_only;
+        }
+    };
     for (owner, services) in pods {
-        for mount in services.iter().flat_map(|service| &service.mounts) {
-            if let MountSource::Volume { key, .. } = &mount.source {
-                *users.entry(key).or_default().entry(owner).or_default() |= !mount.read_only;
+        for service in services {
+            service.mounts.iter().for_each(|mount| add(owner, mount, mount.read_only));
+            for from in &service.volumes_from {
+                let VolumesSource::Service(name) = &from.source else { continue };
+                let mounts = project.services.get(name).into_iter().flat_map(|other| &other.mounts);
+                mounts.for_each(|mount| add(owner, mount, from.read_only.unwrap_or(mount.read_only)));
             }
         }
     }

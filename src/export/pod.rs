@@ -298,7 +298,8 @@ pub(super) fn metadata(context: &Context<'_>, name: &str, service: Option<&Servi
     let mut annotations = context.project.kubernetes.annotations.clone();
     if let Some(service) = service {
         annotations.extend(context.settings(service).annotations.clone());
-        annotations.extend(service.cluster.labels.clone());
+        let labels = service.cluster.labels.iter().filter(|(key, _)| !key.starts_with(kompose::PREFIX));
+        annotations.extend(labels.map(|(key, value)| (key.clone(), value.clone())));
     }
     annotations.retain(|key, _| is_qualified(key));
     ObjectMeta {

@@ -36,6 +36,7 @@ pub(super) fn write<'a>(context: &Context<'a>, service: &'a Service, export: &mu
     let published = published(service, &ports);
     // One Service does both when it answers outside where it does inside.
     let both = outside.is_some()
+        && !ports.is_empty()
         && !is_set
         && published.len() == ports.len()
         && published.iter().all(|(port, inside)| *port == inside.number);

@@ -18,7 +18,7 @@ use crate::project::{Condition, Dependency, Protocol, Service};
 use super::container::escaped;
 use super::name::{label, with_digest};
 use super::pod::{Parts, metadata};
-use super::{Context, Export, Kind, Reference, ports, security, service_key};
+use super::{Context, Export, Kind, Reference, kompose, ports, security, service_key};
 
 /// What waits when nobody says otherwise, and no Job is waited for: small, and has `sh` and `nc`.
 const PLAIN_IMAGE: &str = "busybox:1.37";
@@ -53,7 +53,8 @@ pub(super) fn containers<'a>(
     parts: &mut Parts,
     export: &mut Export,
 ) -> Vec<Container> {
-    let mut containers: Vec<Container> = Vec::new();
+    let mut containers: Vec<Container> =
+        services.iter().filter_map(|service| kompose::init_container(context, service)).collect();
     let mut jobs = Vec::new();
     for service in services {
         for (name, dependency) in &service.depends_on {

@@ -68,7 +68,8 @@ fn kept(kind: &str, name: &str, defect: &dyn Fn(&mut Value)) -> Kept {
     }
     export.objects[at] = object;
     let found = check(&export.objects, &export.external);
-    found.first().map_or(Kept::ByNothing, |violation| Kept::ByRule(violation.to_string()))
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    if found.is_empty() { Kept::ByNothing } else { Kept::ByRule(found.join("; ")) }
 }
 
 fn names(export: &Export) -> Vec<String> {

@@ -171,7 +171,9 @@ fn workload(objects: &[Value], object: &Value, kind: &str, name: &str, add: &mut
         ("dns", "/dnsConfig"),
         ("aliases", "/hostAliases"),
     ] {
-        add(name, fact, pod.pointer(path).map(text).unwrap_or_default());
+        let usual =
+            fact == "restart" && pod[fact].is_null() || pod.pointer(path).is_some_and(|value| value == "Always");
+        add(name, fact, if usual { String::new() } else { pod.pointer(path).map(text).unwrap_or_default() });
     }
     for template in list(object, "/spec/volumeClaimTemplates") {
         claim(template, &text(&template["metadata"]["name"]), add);
