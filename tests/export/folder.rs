@@ -74,7 +74,7 @@ fn files(folder: &Path) -> Vec<String> {
 fn an_object_is_a_file_of_the_base_and_a_second_export_changes_none() {
     let project = project();
     let said = export(project.path(), &[]);
-    assert!(said.starts_with("4 objects in `k8s`; files: 9 written\n"), "{said}");
+    assert!(said.starts_with("6 objects in `k8s`; files: 12 written\n"), "{said}");
     let expected = [
         ".hoist/last",
         ".hoist/options",
@@ -92,7 +92,7 @@ fn an_object_is_a_file_of_the_base_and_a_second_export_changes_none() {
     let mut found = files(&project.path().join("k8s"));
     assert!(expected.iter().all(|path| found.contains(&(*path).to_owned())), "{found:?}");
     let said = export(project.path(), &[]);
-    assert!(said.starts_with("4 objects in `k8s`; nothing is new\n"), "{said}");
+    assert!(said.starts_with("6 objects in `k8s`; nothing is new\n"), "{said}");
     assert_eq!(files(&project.path().join("k8s")), std::mem::take(&mut found));
 }
 
@@ -188,11 +188,11 @@ fn an_object_that_is_gone_is_removed_unless_it_was_edited() {
     let said = export(project.path(), &[]);
     let told = "no longer of the project, but with edits of yours, so left: `k8s/base/b-deployment.yaml`\n";
     assert!(said.contains(told), "{said}");
-    for gone in ["a-deployment.yaml", "a-service.yaml", "b-service.yaml"] {
+    for gone in ["a-deployment.yaml", "a-service.yaml", "b-service.yaml", "b-serviceaccount.yaml"] {
         assert!(!base.join(gone).exists(), "{gone}");
     }
     assert!(base.join("b-deployment.yaml").exists());
-    assert!(!read(&base.join("kustomization.yaml")).contains("b-deployment.yaml"));
+    assert!(!read(&base.join("kustomization.yaml")).contains("- b-deployment.yaml"));
     assert!(!export(project.path(), &[]).contains("b-deployment.yaml"), "it is told once");
 }
 

@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use similar::{ConflictStyle, TextDiff, TextMerge};
+use similar::TextDiff;
 
+use super::lines::{self, CLOSING, OPENING};
 use super::{Text, Tree};
 
 /// What is in the folder at the path of a file.
@@ -64,9 +65,6 @@ pub struct Merge {
     pub last: Tree,
 }
 
-/// The names of the three sides in the marks of a conflict.
-const SIDES: [&str; 3] = ["last export", "yours", "new export"];
-
 /// Merges. `found` is what is in the folder at the paths of both exports; what is not named there is not there.
 #[must_use]
 pub fn merge(last: &Tree, new: &Tree, found: &BTreeMap<String, Found>) -> Merge {
@@ -105,33 +103,15 @@ fn outcome(last: Option<&Text>, new: Option<&Text>, found: &Found) -> Outcome {
 
 fn merged(last: &Text, new: &Text, yours: &str) -> Outcome {
     let text = |content: String| Text { content, private: last.private || new.private };
-    let mut merge = TextMerge::from_lines(last.content.as_str(), yours, new.content.as_str());
-    merge.conflict_style(ConflictStyle::Diff3).labels(SIDES[0], SIDES[1], SIDES[2]);
-    if merge.is_conflicted() {
-        return Outcome::Conflict(text(merge.to_string()));
+    let merged = lines::merge(&last.content, yours, &new.content);
+    if !merged.is_clean {
+        return Outcome::Conflict(text(merged.text));
     }
-    let content = merge.to_string();
-    if [yours, &new.content].into_iter().all(is_yaml) && !is_yaml(&content) {
+    if [yours, &new.content].into_iter().all(is_yaml) && !is_yaml(&merged.text) {
         // Each side alone is right and both together are not: the same key added in two places, for example.
-        return Outcome::Conflict(text(whole(last, new, yours)));
+        return Outcome::Conflict(text(lines::conflict(yours, &last.content, &new.content)));
     }
-    Outcome::Merged(text(content))
-}
-
-/// All of both sides, as one conflict.
-fn whole(last: &Text, new: &Text, yours: &str) -> String {
-    let mut text = String::new();
-    for (mark, side, content) in
-        [("<<<<<<<", SIDES[1], yours), ("|||||||", SIDES[0], &last.content), ("=======", "", &new.content)]
-    {
-        let _ = writeln!(text, "{}", format!("{mark} {side}").trim_end());
-        text.push_str(content);
-        if !content.ends_with('\n') {
-            text.push('\n');
-        }
-    }
-    let _ = writeln!(text, ">>>>>>> {}", SIDES[2]);
-    text
+    Outcome::Merged(text(merged.text))
 }
 
 /// Whether a text is YAML, with no key twice.
@@ -142,8 +122,7 @@ fn is_yaml(text: &str) -> bool {
 /// Whether a conflict is still open in a text.
 #[must_use]
 pub fn has_marks(text: &str) -> bool {
-    let (opening, closing) = (format!("<<<<<<< {}", SIDES[1]), format!(">>>>>>> {}", SIDES[2]));
-    text.lines().any(|line| line == opening || line == closing)
+    text.lines().any(|line| line == OPENING || line == CLOSING)
 }
 
 /// The conflicts of a text, each with the number of its first line, from 1.
@@ -152,7 +131,7 @@ pub fn conflicts(text: &str) -> Vec<(usize, String)> {
     let mut found: Vec<(usize, String)> = Vec::new();
     let mut open = false;
     for (index, line) in text.lines().enumerate() {
-        if line == format!("<<<<<<< {}", SIDES[1]) {
+        if line == OPENING {
             open = true;
             found.push((index + 1, String::new()));
         }
@@ -160,7 +139,7 @@ pub fn conflicts(text: &str) -> Vec<(usize, String)> {
             shown.push_str(line);
             shown.push('\n');
         }
-        open &= line != format!(">>>>>>> {}", SIDES[2]);
+        open &= line != CLOSING;
     }
     found
 }

@@ -84,7 +84,11 @@ pub fn tree(project: &str, export: &Export) -> Result<Tree, WriteError> {
     let mut development = overlay("development", of("development"), &mut tree);
     for object in export.objects.iter().filter(|object| object.kind() != Kind::Namespace) {
         let mut object = object.clone();
+        // Overlays say where objects are, and kustomize says so in all of them.
         object.metadata_mut().namespace = None;
+        if let Object::RoleBinding(binding) = &mut object {
+            binding.subjects.iter_mut().flatten().for_each(|subject| subject.namespace = None);
+        }
         let object = &object;
         let name = object.file_name();
         let folder = if environment::is_for_production(object.kind()) {

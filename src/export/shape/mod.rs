@@ -9,6 +9,7 @@ mod environment;
 pub mod folder;
 pub mod kustomize;
 pub mod last;
+mod lines;
 
 use std::collections::BTreeMap;
 

@@ -65,18 +65,19 @@ impl Form<'_> {
             "PersistentVolumeClaim" => self.claim("/spec", object.name()),
             "StatefulSet" => self.claims_of_set(),
             "CronJob" => self.text("/spec/schedule", &["schedule"]),
-            "Service" => self.text("/spec/type", &["serviceType"]),
+            "Service" if object.name() == self.service => self.text("/spec/type", &["serviceType"]),
+            "Service" => self.text("/spec/type", &["serviceTypes", object.name()]),
             "Ingress" => self.ingress(),
             "HTTPRoute" => self.hosts("/spec/hostnames"),
             "HorizontalPodAutoscaler" => {
                 self.number("/spec/minReplicas", &["autoscaling", "minReplicas"], 1);
                 self.number("/spec/maxReplicas", &["autoscaling", "maxReplicas"], 1);
-                return Some(self.switch(&["services", self.service, "autoscaling", "enabled"]));
+                return self.switch(&["services", self.service, "autoscaling", "enabled"]);
             }
             "PodDisruptionBudget" => {
-                return Some(self.switch(&["services", self.service, "disruptionBudget", "enabled"]));
+                return self.switch(&["services", self.service, "disruptionBudget", "enabled"]);
             }
-            "NetworkPolicy" => return Some(self.switch(&["networkPolicies", "enabled"])),
+            "NetworkPolicy" => return self.switch(&["networkPolicies", "enabled"]),
             _ => {}
         }
         None
@@ -92,7 +93,7 @@ impl Form<'_> {
     }
 
     /// Whether there is such an object at all.
-    fn switch(&mut self, path: &[&str]) -> String {
+    fn switch(&mut self, path: &[&str]) -> Option<String> {
         self.values.add(path, json!(true), json!({ "type": "boolean" }))
     }
 
@@ -102,22 +103,24 @@ impl Form<'_> {
         }
     }
 
-    fn add(&mut self, path: &[&str], value: Value, schema: Value) -> String {
+    fn add(&mut self, path: &[&str], value: Value, schema: Value) -> Option<String> {
         let path: Vec<&str> = ["services", self.service].iter().chain(path).copied().collect();
         self.values.add(&path, value, schema)
     }
 
     fn number(&mut self, pointer: &str, path: &[&str], minimum: i64) {
         if let Some(number) = self.fields.pointer(pointer).filter(|value| value.is_i64()) {
-            let expression = self.add(path, number.clone(), json!({ "type": "integer", "minimum": minimum }));
-            self.put(pointer, Hole::Scalar(format!("{expression} | int")));
+            if let Some(expression) = self.add(path, number.clone(), json!({ "type": "integer", "minimum": minimum })) {
+                self.put(pointer, Hole::Scalar(format!("{expression} | int")));
+            }
         }
     }
 
     fn text(&mut self, pointer: &str, path: &[&str]) {
         if let Some(text) = self.fields.pointer(pointer).filter(|value| value.is_string()) {
-            let expression = self.add(path, text.clone(), json!({ "type": "string" }));
-            self.put(pointer, Hole::Scalar(format!("{expression} | quote")));
+            if let Some(expression) = self.add(path, text.clone(), json!({ "type": "string" })) {
+                self.put(pointer, Hole::Scalar(format!("{expression} | quote")));
+            }
         }
     }
 
@@ -175,7 +178,10 @@ impl Form<'_> {
             let key = if taken { format!("{short}-of-{name}") } else { short };
             self.values.add(&["images", &key], parts, schema)
         };
-        self.put(&format!("{pointer}/image"), Hole::Scalar(format!("include \"hoist.image\" ({expression}) | quote")));
+        if let Some(expression) = expression {
+            let hole = format!("include \"hoist.image\" ({expression}) | quote");
+            self.put(&format!("{pointer}/image"), Hole::Scalar(hole));
+        }
         if is_main
             && name == self.service
             && let Some(resources) = container.get("resources").filter(|value| value.is_object())
@@ -185,8 +191,9 @@ impl Form<'_> {
                 "type": "object",
                 "properties": { "limits": quantities, "requests": quantities },
             });
-            let expression = self.add(&["resources"], resources.clone(), schema);
-            self.put(&format!("{pointer}/resources"), Hole::Block(expression));
+            if let Some(expression) = self.add(&["resources"], resources.clone(), schema) {
+                self.put(&format!("{pointer}/resources"), Hole::Block(expression));
+            }
         }
     }
 
@@ -202,14 +209,15 @@ impl Form<'_> {
     fn claim(&mut self, pointer: &str, name: &str) {
         let size = format!("{pointer}/resources/requests/storage");
         if let Some(value) = self.fields.pointer(&size) {
-            let expression =
-                self.values.add(&["volumes", name, "size"], value.clone(), json!({ "type": "string", "minLength": 1 }));
-            self.put(&size, Hole::Scalar(format!("{expression} | quote")));
+            let schema = json!({ "type": "string", "minLength": 1 });
+            if let Some(expression) = self.values.add(&["volumes", name, "size"], value.clone(), schema) {
+                self.put(&size, Hole::Scalar(format!("{expression} | quote")));
+            }
         }
         let class = self.fields.pointer(&format!("{pointer}/storageClassName"));
         let default = class.cloned().unwrap_or_else(|| json!(""));
         let expression = self.values.add(&["volumes", name, "storageClass"], default, json!({ "type": "string" }));
-        if let Some(Node::Map(entries)) = place(self.node, pointer) {
+        if let (Some(expression), Some(Node::Map(entries))) = (expression, place(self.node, pointer)) {
             entries.retain(|entry| entry.key != "storageClassName");
             entries.push(Entry {
                 key: "storageClassName".to_owned(),
@@ -235,7 +243,7 @@ impl Form<'_> {
         if hosts.is_empty() {
             return;
         }
-        let expression = self.add(&["hosts"], json!(hosts), hosts_schema(hosts.len()));
+        let Some(expression) = self.add(&["hosts"], json!(hosts), hosts_schema(hosts.len())) else { return };
         for (pointer, host) in places {
             if let Some(number) = hosts.iter().position(|other| *other == host) {
                 self.put(&pointer, Hole::Scalar(format!("{expression} {number} | quote")));
@@ -245,8 +253,9 @@ impl Form<'_> {
 
     fn hosts(&mut self, pointer: &str) {
         if let Some(hosts) = self.fields.pointer(pointer).filter(|value| value.is_array()) {
-            let expression = self.add(&["hosts"], hosts.clone(), hosts_schema(1));
-            self.put(pointer, Hole::Block(expression));
+            if let Some(expression) = self.add(&["hosts"], hosts.clone(), hosts_schema(1)) {
+                self.put(pointer, Hole::Block(expression));
+            }
         }
     }
 }

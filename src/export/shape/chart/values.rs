@@ -20,20 +20,18 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Adds a value under a path of names, unless it is there, and gives the expression that reads it.
-    pub(super) fn add(&mut self, path: &[&str], value: Value, schema: Value) -> String {
+    /// Adds a value under a path of names and gives the expression that reads it; `None` when there is another one.
+    pub(super) fn add(&mut self, path: &[&str], value: Value, schema: Value) -> Option<String> {
         let (last, groups) = path.split_last().unwrap_or((&"", &[]));
         let mut parts = &mut self.parts;
         for name in groups {
             let part = parts.entry((*name).to_owned()).or_insert_with(|| Part::Group(BTreeMap::new()));
-            if let Part::Leaf { .. } = part {
-                *part = Part::Group(BTreeMap::new());
-            }
-            let Part::Group(inner) = part else { return expression(path) };
+            let Part::Group(inner) = part else { return None };
             parts = inner;
         }
-        parts.entry((*last).to_owned()).or_insert(Part::Leaf { value, schema });
-        expression(path)
+        let leaf = Part::Leaf { value, schema };
+        let there = parts.entry((*last).to_owned()).or_insert_with(|| leaf.clone());
+        (*there == leaf).then(|| expression(path))
     }
 
     /// A value that was added.
@@ -158,7 +156,8 @@ mod tests {
     fn a_value_has_its_place_in_defaults_and_schema() {
         let mut values = Values::default();
         let expression = values.add(&["services", "web", "replicas"], json!(2), json!({ "type": "integer" }));
-        assert_eq!(expression, r#"index .Values "services" "web" "replicas""#);
+        assert_eq!(expression.as_deref(), Some(r#"index .Values "services" "web" "replicas""#));
+        assert_eq!(values.add(&["services", "web", "replicas"], json!(3), json!({ "type": "integer" })), None);
         assert_eq!(values.defaults(), json!({ "services": { "web": { "replicas": 2 } } }));
         let schema = values.schema();
         assert_eq!(schema["properties"]["services"]["properties"]["web"]["properties"]["replicas"]["type"], "integer");
