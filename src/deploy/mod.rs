@@ -152,7 +152,14 @@ impl Cluster {
             field_manager: Some(MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        self.answer(|| self.path(id).patch(&id.name, &parameters, &Patch::Apply(body))).await
+        let applied = self.answer(|| self.path(id).patch(&id.name, &parameters, &Patch::Apply(body))).await;
+        applied.map_err(|error| match error {
+            // What is missing is not the object, which would be made, but its whole kind.
+            DeployError::Missing { message } if message.contains("could not find the requested resource") => {
+                DeployError::Refused { message: format!("the cluster knows no {} of `{}`", id.kind, id.api_version()) }
+            }
+            error => error,
+        })
     }
 
     /// Removes an object with what belongs to it, if it is still the one with this identity (`uid`). One that is gone is

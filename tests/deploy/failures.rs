@@ -65,13 +65,13 @@ fn a_field_that_somebody_else_has_set_is_told_and_taken_over_only_when_asked() {
 #[test]
 fn a_rollout_that_does_not_get_on_says_why_and_with_its_last_words() {
     for (image, told) in [
-        ("missing", &["ImagePullBackOff: Back-off pulling image", "not ready after 2 s: Deployment `web`"][..]),
+        ("missing", &["ImagePullBackOff: Back-off pulling image", "not ready after 5 s: Deployment `web`"][..]),
         ("crash", &["CrashLoopBackOff", "last lines of `web` in `web-dep-0`:", "    boom"]),
         ("pending", &["Unschedulable: 0/3 nodes are available"]),
         ("deadline", &["the rollout failed: Deployment `web`", "ProgressDeadlineExceeded"]),
     ] {
         let case = Case::new(&WEB.replace("web:1", image));
-        case.deploy(&["--timeout", "2s"]).exits_with(1).says(told).says(&["applied: ", "Deployment `web`"]);
+        case.deploy(&["--timeout", "5s"]).exits_with(1).says(told).says(&["applied: ", "Deployment `web`"]);
     }
 }
 
@@ -96,8 +96,8 @@ fn an_atomic_deployment_that_fails_puts_everything_back_as_it_was() {
     });
     let before = (case.object("deployments", "web"), case.object("services", "web"));
     case.write("services: {web: {image: 'registry.example.com/missing', working_dir: /x, ports: ['81'], deploy: {replicas: 3}}, new: {image: n}}\n");
-    let told = ["not ready after 2 s: Deployment `web`", "put back as before, and ready again"];
-    case.deploy(&["--timeout", "2s", "--atomic"]).exits_with(1).says(&told);
+    let told = ["not ready after 5 s: Deployment `web`", "put back as before, and ready again"];
+    case.deploy(&["--timeout", "5s", "--atomic"]).exits_with(1).says(&told);
     let strip = |object: Option<serde_json::Value>| {
         object.map(|mut object| {
             object.as_object_mut().expect("a map").remove("status");

@@ -15,8 +15,18 @@ import yaml
 KINDS = {"Namespace"}
 
 
+class Loader(yaml.SafeLoader):
+    """Takes `=` for text, as Kubernetes does, and not for the default value of a map, which nobody else has."""
+
+
+Loader.yaml_implicit_resolvers = {
+    first: [resolver for resolver in resolvers if resolver[0] != "tag:yaml.org,2002:value"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def documents(text):
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, Loader) if document]
 
 
 def without_nulls(value):

@@ -101,7 +101,34 @@ async fn members(cluster: &Cluster, kinds: &BTreeSet<GroupKind>, set: &str) -> R
         let listed = cluster.list(&super::prepare::version_of(kind), &labels).await;
         members.extend(listed.map_err(cannot(format_args!("list what is there of {kind}")))?);
     }
+    let volumes = volumes_of_sets(cluster, &members).await?;
+    members.extend(volumes);
     Ok(members)
+}
+
+/// The volumes that the cluster has made for the pods of StatefulSets: they carry the labels of the pods.
+async fn volumes_of_sets(cluster: &Cluster, members: &[Value]) -> Result<Vec<Value>, Error> {
+    let claim = super::prepare::version_of(&GroupKind { kind: "PersistentVolumeClaim".into(), group: String::new() });
+    let mut volumes = Vec::new();
+    for set in members.iter().filter(|object| object["kind"] == "StatefulSet") {
+        let selector = set["spec"]["selector"]["matchLabels"].as_object();
+        let labels =
+            selector.into_iter().flatten().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+        let labels: Vec<String> = labels.collect();
+        let names = set["spec"]["volumeClaimTemplates"].as_array();
+        let mut names = names.into_iter().flatten().filter_map(|claim| claim["metadata"]["name"].as_str()).peekable();
+        if labels.is_empty() || names.peek().is_none() {
+            continue;
+        }
+        let own = format!("-{}-", set["metadata"]["name"].as_str().unwrap_or_default());
+        let prefixes: Vec<String> = names.map(|name| format!("{name}{own}")).collect();
+        let listed = cluster.list(&claim, &labels.join(",")).await.map_err(cannot("list volumes"))?;
+        volumes.extend(listed.into_iter().filter(|volume| {
+            let name = volume["metadata"]["name"].as_str().unwrap_or_default();
+            prefixes.iter().any(|prefix| name.starts_with(prefix))
+        }));
+    }
+    Ok(volumes)
 }
 
 async fn remove(cluster: &Cluster, members: &[Value], place: &Place, removed: &mut Vec<Id>) -> Result<(), Error> {

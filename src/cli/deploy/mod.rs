@@ -89,7 +89,7 @@ struct Place {
     /// Context of the kubeconfig; the current one when none is named
     #[arg(long, value_name = "CONTEXT", global = true)]
     context: Option<String>,
-    /// How long it may take until everything is ready, or gone: `90s`, `5m`
+    /// How long Jobs that others wait for, and then all the rest, may take to be ready: `90s`, `5m`
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration, global = true)]
     timeout: Duration,
 }

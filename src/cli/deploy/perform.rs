@@ -94,7 +94,6 @@ fn told(done: &Done) -> String {
 
 async fn all(deployment: &Deployment<'_>, plan: &Plan, done: &mut Done, view: &mut View) -> Result<(), Stop> {
     let cluster = &deployment.cluster;
-    let deadline = Instant::now() + deployment.arguments.place.timeout;
     if plan.create_namespace {
         cluster.create_namespace().await.map_err(cannot("make the namespace"))?;
     }
@@ -107,16 +106,16 @@ async fn all(deployment: &Deployment<'_>, plan: &Plan, done: &mut Done, view: &m
     for Wave { items, jobs } in waves(items, &jobs(deployment.project)) {
         for item in &items {
             if let Some(planned) = planned.get(&item.id) {
-                apply(deployment, planned, done, view, deadline).await?;
+                apply(deployment, planned, done, view).await?;
             }
         }
         workloads.extend(items.into_iter().map(|item| item.id).filter(|id| is_workload(&id.kind)));
         if !jobs.is_empty() {
-            roll_out(deployment, &jobs, &pods, deadline, view).await?;
+            roll_out(deployment, &jobs, &pods, view).await?;
         }
     }
     if !workloads.is_empty() {
-        roll_out(deployment, &workloads, &pods, deadline, view).await?;
+        roll_out(deployment, &workloads, &pods, view).await?;
     }
     for object in &plan.pruned {
         let id = Id::of(object);
@@ -135,13 +134,7 @@ async fn write_parent(deployment: &Deployment<'_>, kinds: &BTreeSet<GroupKind>) 
     written.map(drop).map_err(cannot("write down what is deployed"))
 }
 
-async fn apply(
-    deployment: &Deployment<'_>,
-    planned: &Planned,
-    done: &mut Done,
-    view: &View,
-    deadline: Instant,
-) -> Result<(), Error> {
+async fn apply(deployment: &Deployment<'_>, planned: &Planned, done: &mut Done, view: &View) -> Result<(), Error> {
     let (cluster, id) = (&deployment.cluster, &planned.item.id);
     if matches!(planned.change, Change::Same | Change::Leave) {
         return Ok(());
@@ -151,8 +144,7 @@ async fn apply(
         let uid = planned.live.as_ref().and_then(|live| live["metadata"]["uid"].as_str()).unwrap_or_default();
         let failed = || cannot(format!("remove the old {id}"));
         cluster.delete(id, Some(uid)).await.map_err(failed())?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        cluster.gone(id, uid, left).await.map_err(failed())?;
+        cluster.gone(id, uid, deployment.arguments.place.timeout).await.map_err(failed())?;
     }
     let how = Apply { dry_run: false, force: planned.force };
     cluster.apply(id, &planned.item.body, how).await.map_err(cannot(format_args!("apply {id}")))?;
@@ -178,14 +170,9 @@ fn pods_of(items: &[Item]) -> String {
     found.map(|project| format!("{label}={project}")).unwrap_or_default()
 }
 
-async fn roll_out(
-    deployment: &Deployment<'_>,
-    workloads: &[Id],
-    pods: &str,
-    deadline: Instant,
-    view: &mut View,
-) -> Result<(), Stop> {
+async fn roll_out(deployment: &Deployment<'_>, workloads: &[Id], pods: &str, view: &mut View) -> Result<(), Stop> {
     let set = format!("{}={}", applyset::PART_OF, deployment.set);
+    let deadline = Instant::now() + deployment.arguments.place.timeout;
     let mut tell = |picture: &_| view.show(picture);
     let ended = deployment.cluster.rollout(workloads, &set, pods, deadline, &mut tell).await;
     let timeout = deployment.arguments.place.timeout.as_secs();
@@ -222,8 +209,7 @@ async fn put_back(deployment: &Deployment<'_>, plan: &Plan, done: &Done, style: 
     if !workloads.is_empty() {
         let items: Vec<Item> = plan.planned.iter().map(|planned| planned.item.clone()).collect();
         let mut view = View::new(style, &workloads);
-        let deadline = Instant::now() + deployment.arguments.place.timeout;
-        let ready = roll_out(deployment, &workloads, &pods_of(&items), deadline, &mut view).await;
+        let ready = roll_out(deployment, &workloads, &pods_of(&items), &mut view).await;
         view.end();
         text.push_str(if ready.is_ok() { ", and ready again" } else { ", and not ready" });
     }

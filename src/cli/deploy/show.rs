@@ -55,7 +55,9 @@ impl View {
         }
         self.ready.remove(name);
         self.quote(subject);
-        let reason = subject.trouble.as_ref().map(ToString::to_string).or_else(|| standing.reason.clone());
+        let reasons: Vec<String> =
+            standing.reason.iter().cloned().chain(subject.trouble.as_ref().map(ToString::to_string)).collect();
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let (state, words) = match (standing.phase, reason) {
             (Phase::Failed, reason) => (State::Failed, format!("failed: {}", reason.unwrap_or_default())),
             (_, Some(reason)) => (State::Stuck, format!("{words}, {reason}")),
