@@ -18,6 +18,8 @@ mod readers;
 mod reference;
 #[path = "export/round.rs"]
 mod round;
+#[path = "export/sealed.rs"]
+mod sealed;
 #[path = "export/shapes.rs"]
 mod shapes;
 #[path = "export/standard.rs"]

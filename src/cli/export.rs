@@ -137,7 +137,7 @@ fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
     let mut arguments = as_before(folder, recorded.words, given)?;
     // Every commit has another revision; what is new of that is no drift.
     arguments.objects.know(recorded.known);
-    let project = session::load(global, &[])?.project;
+    let project = session::load_for_cluster(global)?.project;
     let (_, tree) = block_on(made(global, &project, &arguments))?;
     folder::check(folder, &tree)?;
     Ok(0)
@@ -177,7 +177,7 @@ fn kubernetes(global: &Global, mut arguments: Kubernetes) -> Result<u8, Error> {
         arguments = Kubernetes { strict, report, ..as_before(&output, recorded.words, &given)? };
         arguments.output = output;
     }
-    let loaded = session::load(global, &[])?;
+    let loaded = session::load_for_cluster(global)?;
     let (known, mut export, tree) = block_on(async {
         let known = arguments.objects.learn(global, &loaded.project).await?;
         let (export, tree) = made(global, &loaded.project, &arguments).await?;

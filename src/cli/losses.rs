@@ -12,8 +12,16 @@ use crate::manifest::Loaded;
 /// A key, what became of it, and where it is written.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Line {
+    /// The key, as it stands in the manifest.
+    key: String,
     /// What became of it.
-    entry: Entry,
+    fate: Fate,
+    /// The fields that it became.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    becomes: &'static str,
+    /// What is lost, and why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
     /// `compose.yaml:3:5`; nothing for what is not written anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     place: Option<String>,
@@ -35,13 +43,21 @@ impl<'e> Report<'e> {
         let written: Vec<Vec<String>> =
             loaded.written.keys().into_iter().map(|(path, _)| path).filter(|path| reference::is_row(path)).collect();
         let entries = reference::report(export, written.iter().map(Vec::as_slice));
-        let keys = entries.into_iter().map(|entry| Line { place: place(loaded, &entry.key), entry });
-        Self { keys: keys.collect(), supplies: &export.supplies, unrestricted: &export.unrestricted }
+        let mut places = Places { loaded, lines: BTreeMap::new() };
+        let line = |Entry { key, fate, becomes, reason }| {
+            let place = places.of(&key);
+            Line { key, fate, becomes, reason, place }
+        };
+        Self {
+            keys: entries.into_iter().map(line).collect(),
+            supplies: &export.supplies,
+            unrestricted: &export.unrestricted,
+        }
     }
 
     /// Whether something of the manifest is not in the objects as it was said.
     pub(super) fn has_loss(&self) -> bool {
-        self.keys.iter().any(|line| line.entry.fate.is_loss())
+        self.keys.iter().any(|line| line.fate.is_loss())
     }
 
     /// For programs.
@@ -58,7 +74,7 @@ impl<'e> Report<'e> {
         }
         self.write_unrestricted(&mut text);
         self.write_supplies(&mut text);
-        let count = |fate| self.keys.iter().filter(|line| line.entry.fate == fate).count();
+        let count = |fate| self.keys.iter().filter(|line| line.fate == fate).count();
         let counts = [Fate::Carried, Fate::Approximated, Fate::Dropped, Fate::Local];
         let counts: Vec<String> = counts.into_iter().map(|fate| format!("{} {}", count(fate), fate.as_str())).collect();
         let _ = writeln!(text, "keys of the manifest: {}", counts.join(", "));
@@ -68,20 +84,20 @@ impl<'e> Report<'e> {
     /// Keys with the same reason stand together, each with its place.
     fn write_fate(&self, text: &mut String, fate: Fate) {
         let mut reasons: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
-        for line in self.keys.iter().filter(|line| line.entry.fate == fate) {
-            reasons.entry(&line.entry.reason).or_default().push(line);
+        for line in self.keys.iter().filter(|line| line.fate == fate) {
+            reasons.entry(&line.reason).or_default().push(line);
         }
         if !reasons.is_empty() {
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "{}:", fate.as_str());
         }
         let mut reasons: Vec<_> = reasons.into_iter().collect();
-        reasons.sort_by(|a, b| a.1[0].entry.key.cmp(&b.1[0].entry.key));
+        reasons.sort_by(|a, b| a.1[0].key.cmp(&b.1[0].key));
         for (reason, lines) in reasons {
             let _ = writeln!(text, "  {reason}");
             for line in lines {
                 let place = line.place.as_ref().map(|place| format!("  {place}")).unwrap_or_default();
-                let _ = writeln!(text, "    {}{place}", line.entry.key);
+                let _ = writeln!(text, "    {}{place}", line.key);
             }
         }
     }
@@ -114,11 +130,27 @@ impl<'e> Report<'e> {
     }
 }
 
-fn place(loaded: &Loaded, key: &str) -> Option<String> {
-    let place = loaded.written.find(key)?;
-    let source = loaded.sources.get(place.file)?;
-    let position = loaded.sources.position(place)?;
-    Some(format!("{}:{}:{}", source.shown, position.line, position.column))
+/// Where keys are written. A manifest has thousands, so each file is divided into lines once.
+struct Places<'l> {
+    loaded: &'l Loaded,
+    /// Where the lines of each file begin.
+    lines: BTreeMap<u32, Vec<usize>>,
+}
+
+impl Places<'_> {
+    fn of(&mut self, key: &str) -> Option<String> {
+        let place = self.loaded.written.find(key)?;
+        let source = self.loaded.sources.get(place.file)?;
+        let begins = || {
+            let ends = source.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(ends).collect::<Vec<usize>>()
+        };
+        let lines = self.lines.entry(place.file).or_insert_with(begins);
+        let start = place.start as usize;
+        let line = lines.partition_point(|begin| *begin <= start);
+        let before = source.text.get(*lines.get(line.checked_sub(1)?)?..start)?;
+        Some(format!("{}:{line}:{}", source.shown, before.chars().count() + 1))
+    }
 }
 
 /// The page of what every attribute becomes, from the manifest's schema and the export's table.

@@ -19,6 +19,17 @@ pub(super) fn load(global: &Global, services: &[String]) -> Result<Loaded, Error
     load_as(global, services, Steps { ports: false, ..Steps::default() })
 }
 
+/// Loads the manifest for a cluster: that an attribute has no effect on this machine is nothing to warn of, and what it has
+/// there is told by who asks.
+pub(super) fn load_for_cluster(global: &Global) -> Result<Loaded, Error> {
+    let steps = Steps { ports: false, ..Steps::default() };
+    let mut loaded = load::load(&request(global, &[], steps)?);
+    if let Ok(loaded) = &mut loaded {
+        loaded.warnings.retain(|warning| !warning.message.contains("` has no effect: "));
+    }
+    said(loaded)
+}
+
 /// The names of the services, without a word about what is wrong with the manifest.
 pub(super) fn names(global: &Global) -> Option<Vec<String>> {
     let project = loaded_quietly(global)?;

@@ -61,6 +61,7 @@ pub use yaml::{WriteError, document, stream};
 use hosts::Hosts;
 use image::Facts;
 use name::Names;
+use ports::PodPort;
 
 /// What stands in a Secret for a value that is to be supplied.
 pub const PLACEHOLDER: &str = "REPLACE_ME";
@@ -119,6 +120,8 @@ struct Context<'a> {
     volume_users: BTreeMap<&'a str, BTreeMap<&'a str, bool>>,
     /// What owns the pods of each service that owns some.
     kinds: BTreeMap<&'a str, WorkloadKind>,
+    /// The ports of each service.
+    ports: BTreeMap<&'a str, Vec<PodPort>>,
     /// Somebody waits for a Job, which only the cluster's API tells of.
     asks_api: bool,
     /// For a service that the project does not have.
@@ -159,11 +162,14 @@ impl<'a> Context<'a> {
             options,
             project,
             kinds: BTreeMap::new(),
+            ports: BTreeMap::new(),
             asks_api: false,
             nothing: Default::default(),
         };
         let owners = context.pods.keys().filter_map(|name| project.services.get(*name));
         context.kinds = owners.map(|owner| (owner.name.as_str(), workload::kind(&context, owner))).collect();
+        let ports = project.services.values().map(|service| (service.name.as_str(), ports::find(&context, service)));
+        context.ports = ports.collect();
         context.asks_api = wait::asks_api(&context);
         context
     }

@@ -61,7 +61,12 @@ pub(super) struct PodPort {
 }
 
 /// All known ports of a service: published, exposed, or named by others, in order of their number.
-pub(super) fn of<'a>(context: &Context<'a>, service: &'a Service) -> Vec<PodPort> {
+pub(super) fn of(context: &Context<'_>, service: &Service) -> Vec<PodPort> {
+    context.ports.get(service.name.as_str()).cloned().unwrap_or_default()
+}
+
+/// Finds the ports of a service.
+pub(super) fn find(context: &Context<'_>, service: &Service) -> Vec<PodPort> {
     let mut found: BTreeMap<(u16, Protocol), (Option<String>, Option<String>)> = BTreeMap::new();
     for port in &service.ports {
         let entry = found.entry((port.target, port.protocol)).or_default();

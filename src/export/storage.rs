@@ -63,13 +63,9 @@ pub(super) fn claims(context: &Context<'_>, export: &mut Export) {
 fn own_of<'a>(context: &Context<'a>, key: &str) -> Option<&'a Service> {
     let users = context.volume_users.get(key)?;
     let is_external = context.project.volumes.get(key).is_some_and(|volume| volume.external);
-    match users.keys().collect::<Vec<_>>()[..] {
-        [owner] if !is_external => {
-            let service = context.project.services.get(*owner)?;
-            (context.kind(service) == WorkloadKind::StatefulSet).then_some(service)
-        }
-        _ => None,
-    }
+    let owner = users.keys().next().filter(|_| users.len() == 1 && !is_external)?;
+    let service = context.project.services.get(*owner)?;
+    (context.kind(service) == WorkloadKind::StatefulSet).then_some(service)
 }
 
 fn note_driver(volume: Option<&project::Volume>, place: &str, export: &mut Export) {
@@ -116,8 +112,9 @@ fn spec(context: &Context<'_>, key: &str, user: Option<&str>) -> PersistentVolum
 
 fn access(context: &Context<'_>, key: &str, user: Option<&str>) -> AccessMode {
     let own = context.project.volumes.get(key).and_then(|volume| volume.storage.access);
-    let users = context.volume_users.get(key).into_iter().flat_map(BTreeMap::keys).copied();
-    let of_service = user.into_iter().chain(users).find_map(|user| context.settings.get(user)?.storage.access);
+    // Of many who share it, the first one has the word.
+    let first = context.volume_users.get(key).and_then(|users| users.keys().next().copied());
+    let of_service = user.or(first).and_then(|user| context.settings.get(user)?.storage.access);
     own.or(of_service).or(context.project.kubernetes.storage.access).unwrap_or(AccessMode::ReadWriteOnce)
 }
 

@@ -104,11 +104,10 @@ fn the_report_for_programs_has_every_key_with_its_place() {
         .map(|line| {
             let place = line["place"].as_str().unwrap_or_default();
             let place = place.rsplit_once("compose.yaml:").map_or("", |(_, position)| position);
-            let entry = &line["entry"];
             format!(
                 "{} {} {place}",
-                entry["key"].as_str().unwrap_or_default(),
-                entry["fate"].as_str().unwrap_or_default()
+                line["key"].as_str().unwrap_or_default(),
+                line["fate"].as_str().unwrap_or_default()
             )
         })
         .collect();

@@ -293,7 +293,11 @@ fn every_difference_from_kompose_is_listed_with_its_reason() {
         let made = hoist.args(["--secrets", "values", "--wait", "none"]).output().expect("the binary runs");
         if !made.status.success() {
             let said = String::from_utf8_lossy(&made.stderr);
-            wrong.push(format!("{fixture}\t*\t*\t*\t*\tnot exported: {}", said.lines().next().unwrap_or_default()));
+            let matching = listed.iter().position(|row| is_like(&row.fixture, &fixture) && row.ours == "refused");
+            match matching {
+                Some(at) => drop(used.insert(at)),
+                None => wrong.push(format!("{fixture}: not exported: {}", said.lines().next().unwrap_or_default())),
+            }
             continue;
         }
         let ours = facts(&objects(&String::from_utf8_lossy(&made.stdout)));

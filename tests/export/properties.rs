@@ -304,5 +304,5 @@ fn a_thousand_services_are_exported_in_the_time_of_a_keystroke() {
     assert_eq!((export.objects.len(), violations.len()), (4000, 0));
     println!("{} bytes in {took:?}", text.len());
     // Half a second when optimised; here without optimisation and beside other tests.
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(60), "{took:?}");
 }

@@ -120,7 +120,7 @@ pub(super) async fn run(global: &Global, mut arguments: Arguments) -> Result<u8,
     if let Some(Command::Down(down)) = &arguments.command {
         return down::run(global, &arguments.place, down.namespace(&arguments), down).await;
     }
-    let project = session::load(global, &[])?.project;
+    let project = session::load_for_cluster(global)?.project;
     let namespace = arguments.objects.namespace().or(project.kubernetes.namespace.as_deref());
     let cluster = connect(&arguments.place, namespace).await?;
     arguments.objects.within(cluster.namespace());

@@ -3,7 +3,7 @@
 
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -30,12 +30,12 @@ pub struct Entry {
 #[must_use]
 pub fn report<'k>(export: &Export, written: impl IntoIterator<Item = &'k [String]>) -> Vec<Entry> {
     let mut entries: BTreeMap<(String, String), Entry> = BTreeMap::new();
+    let told: BTreeSet<&str> = export.losses.iter().map(|loss| loss.key.as_str()).collect();
     for path in written {
         let Some(row) = find(path) else { continue };
         let key = path.join(".");
         // What the export says of a key, or of something below it, is more exact than the table.
-        let is_told = export.losses.iter().any(|loss| is_below(&loss.key, &key));
-        if !is_told {
+        if !is_told(&told, &key) {
             let entry = Entry {
                 key: key.clone(),
                 fate: row.fate,
@@ -57,8 +57,10 @@ pub fn report<'k>(export: &Export, written: impl IntoIterator<Item = &'k [String
     entries.into_values().collect()
 }
 
-fn is_below(key: &str, above: &str) -> bool {
-    key.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether something is told of a key, or of what stands below it.
+fn is_told(told: &BTreeSet<&str>, key: &str) -> bool {
+    let below = format!("{key}.");
+    told.contains(key) || told.range(below.as_str()..).next().is_some_and(|next| next.starts_with(&below))
 }
 
 /// The row that is about a key: the longest one that it begins with.
