@@ -124,7 +124,7 @@ async fn push_all(docker: &Docker, images: &[Image], style: Style) -> Result<Opt
     let (sender, mut news) = mpsc::channel::<(String, Progress)>(NEWS);
     let pushes = stream::iter(images.to_vec()).map(|image| one(docker, image, sender.clone(), cancel.clone()));
     let mut pushes = std::pin::pin!(pushes.buffer_unordered(PARALLEL));
-    let (mut pushed, mut failed) = (BTreeMap::new(), Vec::new());
+    let (mut digests, mut failed) = (BTreeMap::new(), Vec::new());
     for image in images {
         board.set(&image.service, State::Doing, "pushing", "");
     }
@@ -142,7 +142,7 @@ async fn push_all(docker: &Docker, images: &[Image], style: Style) -> Result<Opt
             ended = pushes.next() => match ended {
                 Some((image, Ok(digest))) => {
                     board.set(&image.service, State::Done, &format!("pushed as `{}`", image.name), "");
-                    pushed.insert(image.name, digest);
+                    digests.insert(image.name, digest);
                 }
                 Some((_, Err(EngineError::Cancelled))) => {}
                 Some((image, Err(error))) => {
@@ -158,7 +158,7 @@ async fn push_all(docker: &Docker, images: &[Image], style: Style) -> Result<Opt
         return Ok(None);
     }
     if failed.is_empty() {
-        return Ok(Some(pushed));
+        return Ok(Some(digests));
     }
     Err(Error::Failed {
         message: format!("{} of {} images could not be pushed", failed.len(), images.len()),

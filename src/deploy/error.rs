@@ -115,8 +115,7 @@ fn from_status(status: &Status) -> DeployError {
         401 => DeployError::Forbidden { message: format!("the cluster does not know who this is: {message}") },
         403 => DeployError::Forbidden { message },
         410 => DeployError::Expired,
-        500..=599 => DeployError::Unreachable { message },
-        0 => DeployError::Unreachable { message },
+        0 | 500..=599 => DeployError::Unreachable { message },
         _ => DeployError::Refused { message },
     }
 }

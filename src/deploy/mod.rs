@@ -50,7 +50,7 @@ pub struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cluster").field("address", &self.address).field("namespace", &self.namespace).finish()
+        formatter.debug_tuple("Cluster").field(&self.address).field(&self.namespace).finish()
     }
 }
 

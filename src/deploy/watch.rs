@@ -161,8 +161,8 @@ impl Seen {
         if progress::standing(workload).phase == Phase::Ready {
             return None;
         }
-        let pods = self.objects.get("Pod")?.values().filter(|pod| progress::is_pod_of(pod, workload));
-        pods.filter_map(progress::trouble).next()
+        let mut pods = self.objects.get("Pod")?.values().filter(|pod| progress::is_pod_of(pod, workload));
+        pods.find_map(progress::trouble)
     }
 
     /// Asks for the last words of containers that have ended badly, once for each end.
@@ -173,13 +173,14 @@ impl Seen {
                 continue;
             };
             let key = (pod, container, restarts);
-            if !self.lines.contains_key(&key) {
-                let mut lines = cluster.last_lines(&key.0, &key.1, restarts > 0).await;
-                if lines.is_empty() {
-                    lines = cluster.last_lines(&key.0, &key.1, restarts == 0).await;
-                }
-                self.lines.insert(key, lines);
+            if self.lines.contains_key(&key) {
+                continue;
             }
+            let mut lines = cluster.last_lines(&key.0, &key.1, restarts > 0).await;
+            if lines.is_empty() {
+                lines = cluster.last_lines(&key.0, &key.1, restarts == 0).await;
+            }
+            self.lines.insert(key, lines);
         }
     }
 

@@ -106,7 +106,7 @@ async fn members(cluster: &Cluster, kinds: &BTreeSet<GroupKind>, set: &str) -> R
     Ok(members)
 }
 
-/// The volumes that the cluster has made for the pods of StatefulSets: they carry the labels of the pods.
+/// The volumes that the cluster has made for the pods of `StatefulSet`s: they carry the labels of the pods.
 async fn volumes_of_sets(cluster: &Cluster, members: &[Value]) -> Result<Vec<Value>, Error> {
     let claim = super::prepare::version_of(&GroupKind { kind: "PersistentVolumeClaim".into(), group: String::new() });
     let mut volumes = Vec::new();

@@ -337,7 +337,6 @@ pub(super) async fn members(deployment: &Deployment<'_>, kind: &GroupKind) -> Re
 pub(super) fn version_of(kind: &GroupKind) -> Id {
     let version = match kind.group.as_str() {
         "autoscaling" => "v2",
-        "external-secrets.io" => "v1",
         "bitnami.com" => "v1alpha1",
         _ => "v1",
     };

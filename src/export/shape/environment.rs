@@ -19,25 +19,25 @@ pub(super) fn replicas(object: &Object) -> Option<i64> {
 /// that reserves nothing anyway. Kubernetes reserves what is a limit where no request is named.
 pub(super) fn without_reservations(object: &Object) -> Option<Value> {
     let fields = fields(object);
-    let (path, pod) = PODS.iter().find_map(|path| Some((*path, fields.pointer(path)?)))?;
+    let (place, pod) = PODS.iter().find_map(|path| Some((*path, fields.pointer(path)?)))?;
     let mut lists = Map::new();
     for key in ["containers", "initContainers"] {
         let containers = pod.get(key).and_then(Value::as_array);
-        let patched: Vec<Value> = containers.into_iter().flatten().filter_map(unreserved).collect();
-        if !patched.is_empty() {
-            lists.insert(key.to_owned(), patched.into());
+        let unreserved: Vec<Value> = containers.into_iter().flatten().filter_map(without_requests).collect();
+        if !unreserved.is_empty() {
+            lists.insert(key.to_owned(), unreserved.into());
         }
     }
     if lists.is_empty() {
         return None;
     }
-    let inner = path.rsplit('/').filter(|key| !key.is_empty());
+    let inner = place.rsplit('/').filter(|key| !key.is_empty());
     let mut patch = inner.fold(Value::Object(lists), |value, key| json!({ key: value }));
     identify(&mut patch, &fields);
     Some(patch)
 }
 
-fn unreserved(container: &Value) -> Option<Value> {
+fn without_requests(container: &Value) -> Option<Value> {
     let mut requests = Map::new();
     for list in ["limits", "requests"] {
         let named = container.pointer(&format!("/resources/{list}")).and_then(Value::as_object);

@@ -109,18 +109,19 @@ impl Form<'_> {
     }
 
     fn number(&mut self, pointer: &str, path: &[&str], minimum: i64) {
-        if let Some(number) = self.fields.pointer(pointer).filter(|value| value.is_i64()) {
-            if let Some(expression) = self.add(path, number.clone(), json!({ "type": "integer", "minimum": minimum })) {
-                self.put(pointer, Hole::Scalar(format!("{expression} | int")));
-            }
+        let schema = json!({ "type": "integer", "minimum": minimum });
+        if let Some(number) = self.fields.pointer(pointer).filter(|value| value.is_i64())
+            && let Some(expression) = self.add(path, number.clone(), schema)
+        {
+            self.put(pointer, Hole::Scalar(format!("{expression} | int")));
         }
     }
 
     fn text(&mut self, pointer: &str, path: &[&str]) {
-        if let Some(text) = self.fields.pointer(pointer).filter(|value| value.is_string()) {
-            if let Some(expression) = self.add(path, text.clone(), json!({ "type": "string" })) {
-                self.put(pointer, Hole::Scalar(format!("{expression} | quote")));
-            }
+        if let Some(text) = self.fields.pointer(pointer).filter(|value| value.is_string())
+            && let Some(expression) = self.add(path, text.clone(), json!({ "type": "string" }))
+        {
+            self.put(pointer, Hole::Scalar(format!("{expression} | quote")));
         }
     }
 
@@ -252,10 +253,10 @@ impl Form<'_> {
     }
 
     fn hosts(&mut self, pointer: &str) {
-        if let Some(hosts) = self.fields.pointer(pointer).filter(|value| value.is_array()) {
-            if let Some(expression) = self.add(&["hosts"], hosts.clone(), hosts_schema(1)) {
-                self.put(pointer, Hole::Block(expression));
-            }
+        if let Some(hosts) = self.fields.pointer(pointer).filter(|value| value.is_array())
+            && let Some(expression) = self.add(&["hosts"], hosts.clone(), hosts_schema(1))
+        {
+            self.put(pointer, Hole::Block(expression));
         }
     }
 }
