@@ -12,10 +12,12 @@
 //! | edge | [`cli`] | one file a subcommand: loads, calls, prints, returns an exit code |
 //! | edge | [`dispatch`] | the loop: takes an event, has it stepped, begins what is to be done |
 //! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
+//! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
+//! | pure | [`release`] | what of a deployment is decided without a cluster |
 //! | pure | [`lint`] | what will bite in a manifest that loads |
 //! | pure | [`graph`] | order, dependents, cycles |
 //! | pure | [`project`] | the resolved model |
@@ -26,6 +28,7 @@
 
 pub mod change;
 pub mod cli;
+pub mod deploy;
 pub mod dispatch;
 #[cfg(target_os = "linux")]
 pub mod embedded;
@@ -40,5 +43,6 @@ pub mod probe;
 pub mod project;
 pub mod provider;
 pub mod reconcile;
+pub mod release;
 pub mod ui;
 pub mod watch;

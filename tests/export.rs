@@ -20,6 +20,8 @@ mod reference;
 mod round;
 #[path = "export/sealed.rs"]
 mod sealed;
+#[path = "export/shapes.rs"]
+mod shapes;
 #[path = "export/standard.rs"]
 mod standard;
 #[path = "export/support.rs"]

@@ -1,28 +1,24 @@
 //! `hoist export`: the project as Kubernetes objects, into a folder or onto standard output.
 //!
-//! Reads the files that the objects are to hold, writes only inside the folder named, removes nothing, and leaves files
-//! that are as they should be untouched.
+//! What becomes of the folder that they are written to is `folder`'s.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::future::Future;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, FromArgMatches as _, Subcommand, ValueEnum};
 
 use super::error::Error;
+use super::folder;
+use super::given::{Given, overridden};
 use super::global::Global;
 use super::losses::{Report, reference_page};
 use super::objects::Objects;
 use super::output::print;
 use super::session;
-use crate::export::{self, Kind, Object, WriteError};
-
-/// The most of an earlier file that is read, in bytes.
-const FILE_LIMIT: u64 = 1024 * 1024;
-
-/// By this the files of an earlier export are known.
-const MARK: &str = "app.kubernetes.io/managed-by: hoist";
+use crate::export::shape::last::OPTIONS;
+use crate::export::shape::{Tree, chart, kustomize};
+use crate::export::{self, Export, WriteError};
+use crate::project::Project;
 
 /// Write the project in another system's words
 #[derive(Debug, Args)]
@@ -30,6 +26,9 @@ pub(super) struct Arguments {
     /// Print what every attribute of a manifest becomes in a cluster, and what is lost
     #[arg(long, exclusive = true)]
     reference: bool,
+    /// Write nothing; fail when the folder no longer follows the manifest, and show what is different
+    #[arg(long, value_name = "DIR")]
+    check: Option<PathBuf>,
     /// For whom.
     #[command(subcommand)]
     target: Option<Target>,
@@ -38,19 +37,40 @@ pub(super) struct Arguments {
 /// Whom the project is exported for.
 #[derive(Debug, Subcommand)]
 enum Target {
-    /// Write Kubernetes objects, a file each, and say what could not be carried over
+    /// Write Kubernetes objects, and say what could not be carried over
+    #[command(after_help = FOLDER)]
     Kubernetes(Kubernetes),
 }
 
-/// Write Kubernetes objects, a file each, and say what could not be carried over
+/// What the help says of a folder that is exported to more than once.
+const FOLDER: &str = "\
+Edit what was exported as you like. The next export merges what is new with your edits, as git merges; where both changed
+the same lines, both stand in the file between marks, and the command fails. What you deleted stays deleted, and what you
+added stays. For this the folder keeps the last export and its options in `.hoist`: commit it with the rest. An option that
+is not given again is as it was the last time.
+
+A folder follows the manifest when exporting with the same options would bring nothing new to it, and no conflict is open
+in it. Your edits do not count. `--check` says whether it does: exit code 1 and a diff when it does not. It takes the
+options of the last export; give `-f`, `-p` and `--profile` again.";
+
+/// Write Kubernetes objects, and say what could not be carried over
 #[derive(Debug, Args)]
 struct Kubernetes {
-    /// The folder to write to; files that are no objects of the project stay
-    #[arg(short, long, value_name = "DIR", default_value = "k8s")]
+    /// Before all others: those take the options that they read.
+    #[command(flatten)]
+    given: Given,
+    /// The folder to write to
+    #[arg(short, long, value_name = "DIR", default_value = "k8s", conflicts_with = "check")]
     output: PathBuf,
-    /// Write all objects to standard output instead
-    #[arg(long, conflicts_with = "output")]
+    /// A base and overlays for kustomize, a chart for helm, or all objects as yaml on standard output
+    #[arg(long, value_name = "FORMAT", default_value = "kustomize", hide_possible_values = true)]
+    format: Format,
+    /// Write all objects to standard output: the same as `--format yaml`
+    #[arg(long, hide = true, conflicts_with_all = ["output", "format"])]
     stdout: bool,
+    /// Write nothing; fail when the folder no longer follows the manifest, and show what is different
+    #[arg(long, value_name = "DIR")]
+    check: Option<PathBuf>,
     /// Fail when something of the manifest is dropped or only approximated
     #[arg(long)]
     strict: bool,
@@ -69,6 +89,17 @@ enum Form {
     Json,
 }
 
+/// In which form objects are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A base with a file for each object, and an overlay for each of two environments.
+    Kustomize,
+    /// A chart whose values are what differs between environments.
+    Helm,
+    /// One stream of documents.
+    Yaml,
+}
+
 /// The page of what every attribute of a manifest becomes in a cluster, for the one that is checked in.
 #[must_use]
 pub fn print_reference() -> String {
@@ -81,30 +112,99 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
         print(&reference_page())?;
         return Ok(0);
     }
-    let Some(Target::Kubernetes(arguments)) = arguments.target else {
-        return Err(Error::Usage {
-            message: "`export` has to be told for whom".into(),
-            hint: Some("`hoist export kubernetes`".into()),
-        });
-    };
-    let loaded = session::load_for_cluster(global)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::io("start the runtime"))?;
-    let mut export = runtime.block_on(arguments.objects.make(global, &loaded.project))?;
-    if arguments.stdout {
-        print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
-    } else {
-        let folder = &arguments.output;
-        if arguments.objects.keeps_supplied() {
-            export::keep_supplied(&mut export, |name| read_text(&folder.join(name)).ok());
-        }
-        write_folder(folder, &export.objects)?;
+    let named = arguments.check;
+    match arguments.target {
+        Some(Target::Kubernetes(mut arguments)) => match named.or_else(|| arguments.check.take()) {
+            Some(folder) => check(global, &folder, &arguments.given),
+            None => kubernetes(global, arguments),
+        },
+        None => match named {
+            Some(folder) => check(global, &folder, &Given::default()),
+            None => Err(Error::Usage {
+                message: "`export` has to be told for whom".into(),
+                hint: Some("`hoist export kubernetes`".into()),
+            }),
+        },
     }
+}
+
+/// The options that say where an export goes and what is told of it, and not what it is.
+const PLACES: [&str; 5] = ["output", "check", "stdout", "strict", "report"];
+
+/// Compares a folder with what would be exported into it now.
+fn check(global: &Global, folder: &Path, given: &Given) -> Result<u8, Error> {
+    let recorded = folder::options(folder)?.ok_or_else(|| folder::no_export(folder))?;
+    let mut arguments = as_before(folder, recorded.words, given)?;
+    // Every commit has another revision; what is new of that is no drift.
+    arguments.objects.know(recorded.known);
+    let project = session::load_for_cluster(global)?.project;
+    let (_, tree) = block_on(made(global, &project, &arguments))?;
+    folder::check(folder, &tree)?;
+    Ok(0)
+}
+
+/// The options of the last export, with those in their place that are given now.
+fn as_before(folder: &Path, recorded: Vec<String>, given: &Given) -> Result<Kubernetes, Error> {
+    let command = Kubernetes::augment_args(clap::Command::new("kubernetes")).no_binary_name(true);
+    let words = overridden(recorded, given.words(&command, &PLACES));
+    let arguments = command.try_get_matches_from(words).and_then(|matches| Kubernetes::from_arg_matches(&matches));
+    arguments.map_err(|error| Error::Failed {
+        message: format!("the options in `{}` are not of this hoist", folder.join(OPTIONS).display()),
+        hint: error.to_string().lines().next().map(str::to_owned),
+    })
+}
+
+/// The export of a project, and the folder that it is; a stream is no folder and empty.
+async fn made(global: &Global, project: &Project, arguments: &Kubernetes) -> Result<(Export, Tree), Error> {
+    let export = arguments.objects.make(global, project).await?;
+    let tree = match arguments.format {
+        Format::Kustomize => kustomize::tree(&project.name, &export),
+        Format::Helm => chart::tree(&project.name, &export),
+        Format::Yaml => Ok(Tree::new()),
+    };
+    Ok((export, tree.map_err(|error| unwritable(&error))?))
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Error::io("start the runtime"))?.block_on(work)
+}
+
+fn kubernetes(global: &Global, mut arguments: Kubernetes) -> Result<u8, Error> {
+    let is_stream = arguments.stdout || arguments.format == Format::Yaml;
+    if let Some(recorded) = folder::options(&arguments.output)?.filter(|_| !is_stream) {
+        let Kubernetes { output, strict, report, given, .. } = arguments;
+        arguments = Kubernetes { strict, report, ..as_before(&output, recorded.words, &given)? };
+        arguments.output = output;
+    }
+    let loaded = session::load_for_cluster(global)?;
+    let (known, mut export, tree) = block_on(async {
+        let known = arguments.objects.learn(global, &loaded.project).await?;
+        let (export, tree) = made(global, &loaded.project, &arguments).await?;
+        Ok((known, export, tree))
+    })?;
+    let open = if is_stream {
+        print(&export::stream(&export.objects).map_err(|error| unwritable(&error))?)?;
+        None
+    } else {
+        let command = Kubernetes::augment_args(clap::Command::new("kubernetes"));
+        let root = &arguments.output;
+        let options = folder::Recorded { words: arguments.given.words(&command, &PLACES), known };
+        let merge = folder::write(root, &tree, &options)?;
+        anstream::eprint!("{}", folder::report(root, export.objects.len(), &merge));
+        if arguments.objects.keeps_supplied() {
+            export::keep_supplied(&mut export, |name| folder::found_text(root, &format!("base/{name}")));
+        }
+        folder::open(&merge)
+    };
     let report = Report::new(&export, &loaded);
     match arguments.report {
         Form::Text => anstream::eprint!("{}", report.text()),
-        Form::Json if arguments.stdout => anstream::eprint!("{}", report.json()),
+        Form::Json if is_stream => anstream::eprint!("{}", report.json()),
         Form::Json => print(&report.json())?,
+    }
+    if let Some(open) = open {
+        return Err(open);
     }
     if arguments.strict && report.has_loss() {
         return Err(Error::failed("something of the manifest is not in the objects as it was said"));
@@ -114,96 +214,4 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
 
 fn unwritable(error: &WriteError) -> Error {
     Error::failed(error.to_string())
-}
-
-/// Writes a file for each object, and says how many were not as they should be and which ones were left over.
-fn write_folder(folder: &Path, objects: &[Object]) -> Result<(), Error> {
-    let failed = |action: &str, path: &Path| Error::io(format!("{action} `{}`", path.display()));
-    // All texts first: an object that cannot be written leaves the folder as it was.
-    let texts: Vec<String> =
-        objects.iter().map(export::document).collect::<Result<_, _>>().map_err(|error| unwritable(&error))?;
-    fs::create_dir_all(folder).map_err(failed("create", folder))?;
-    let mut changed = 0;
-    for (object, text) in objects.iter().zip(texts) {
-        let path = folder.join(object.file_name());
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
-        if !is_link && fs::read(&path).is_ok_and(|bytes| bytes == text.as_bytes()) {
-            continue;
-        }
-        replace(&path, text.as_bytes(), object.kind() == Kind::Secret).map_err(failed("write", &path))?;
-        changed += 1;
-    }
-    anstream::eprintln!("{} objects in `{}`, {changed} changed", objects.len(), folder.display());
-    for left in left_over(folder, objects) {
-        anstream::eprintln!("left from an earlier export, not of the project now: `{}`", left.display());
-    }
-    Ok(())
-}
-
-/// Puts a whole new file in the place of what is there: nobody reads half of one, and a link is replaced, not followed.
-fn replace(path: &Path, bytes: &[u8], private: bool) -> io::Result<()> {
-    let mut name = std::ffi::OsString::from(".hoist-");
-    name.push(path.file_name().unwrap_or_default());
-    let temporary = path.with_file_name(name);
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let written = (|| {
-        let mut file = create(&temporary, private)?;
-        file.write_all(bytes)?;
-        fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
-}
-
-fn create(path: &Path, private: bool) -> io::Result<fs::File> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if private {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    #[cfg(not(unix))]
-    let _ = private;
-    options.open(path)
-}
-
-/// Files of an earlier export that are no longer of the project, and that `kubectl apply -f DIR` would apply all the
-/// same. They are not removed: somebody may have made them his own.
-fn left_over(folder: &Path, objects: &[Object]) -> BTreeSet<PathBuf> {
-    let current: BTreeSet<String> = objects.iter().map(Object::file_name).collect();
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
-    entries
-        .flatten()
-        .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            name.ends_with(".yaml") && !current.contains(name.as_ref())
-        })
-        .map(|entry| entry.path())
-        .filter(|path| {
-            fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) && begins_with_mark(path).unwrap_or(false)
-        })
-        .collect()
-}
-
-fn begins_with_mark(path: &Path) -> io::Result<bool> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(4096).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).contains(MARK))
-}
-
-/// The text of a plain file, when it is no larger than a file of an export can be.
-fn read_text(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    if fs::metadata(path)?.is_file() {
-        fs::File::open(path)?.take(8 * FILE_LIMIT).read_to_string(&mut text)?;
-    }
-    Ok(text)
 }

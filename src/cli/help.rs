@@ -7,13 +7,14 @@ use clap::{Arg, ArgAction, Command};
 use super::completions;
 
 /// The groups, in the order in which they are shown.
-const GROUPS: [(&str, &[&str]); 6] = [
+const GROUPS: [(&str, &[&str]); 7] = [
     ("Run", &["up", "down", "start", "stop", "restart", "kill"]),
     ("Look", &["ps", "logs", "plan", "why", "graph"]),
     ("Work inside", &["exec", "run", "cp", "wait"]),
-    ("Images", &["build", "pull"]),
+    ("Images", &["build", "pull", "push"]),
+    ("Ship", &["export", "deploy"]),
     ("Engine", &["engine"]),
-    ("Manifest", &["config", "explain", "export", "schema", "completions"]),
+    ("Manifest", &["config", "explain", "schema", "completions"]),
 ];
 
 /// Gives the command line its help: the grouped list above, and a short one for each command.

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 pub mod config;
 mod cp;
+mod deploy;
 mod down;
 mod drive;
 mod engine;
@@ -13,6 +14,8 @@ mod error;
 mod exec;
 mod explain;
 pub mod export;
+mod folder;
+mod given;
 mod global;
 mod graph;
 mod help;
@@ -26,6 +29,7 @@ mod output;
 mod plan;
 mod ps;
 mod pull;
+mod push;
 mod remnant;
 mod restart;
 mod run;
@@ -75,6 +79,8 @@ enum Command {
     Wait(wait::Arguments),
     Build(build::Arguments),
     Pull(pull::Arguments),
+    Push(push::Arguments),
+    Deploy(deploy::Arguments),
     Engine(engine::Arguments),
     Plan(plan::Arguments),
     Why(why::Arguments),
@@ -157,6 +163,8 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Wait(arguments) => wait::run(&global, arguments).await,
         Command::Build(arguments) => build::run(&global, arguments).await,
         Command::Pull(arguments) => pull::run(&global, arguments).await,
+        Command::Push(arguments) => push::run(&global, arguments).await,
+        Command::Deploy(arguments) => Box::pin(deploy::run(&global, arguments)).await,
         Command::Engine(arguments) => engine::run(&global, arguments).await,
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,

@@ -67,6 +67,19 @@ pub(super) struct Objects {
     /// Allow only the connections that the manifest tells of
     #[arg(long)]
     network_policies: bool,
+    /// Tags and digests that are known already.
+    #[arg(skip)]
+    known: Option<Known>,
+}
+
+/// Tags and digests of images. They come from git, from a project's files and from registries, and are others there before
+/// anything of the manifest is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Known {
+    /// The tags of images that the project builds, by service.
+    pub(super) tags: BTreeMap<String, String>,
+    /// The images that are written with their digest, by how the manifest names them.
+    pub(super) pins: BTreeMap<String, String>,
 }
 
 /// What goes into Secrets.
@@ -107,6 +120,34 @@ impl Objects {
         self.secrets == Secrets::Placeholder
     }
 
+    /// The namespace that is asked for.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    /// Says in which namespace the objects are to be.
+    pub(super) fn within(&mut self, namespace: &str) {
+        self.namespace = Some(namespace.to_owned());
+    }
+
+    /// Finds the tags and digests out, which are used from then on.
+    pub(super) async fn learn(&mut self, global: &Global, project: &Project) -> Result<Known, Error> {
+        let tags = self.tags(project).await?;
+        let pins = if self.pin { pins(global, project).await? } else { BTreeMap::new() };
+        self.know(Known { tags: tags.clone(), pins: pins.clone() });
+        Ok(Known { tags, pins })
+    }
+
+    /// Uses tags and digests that were found out before.
+    pub(super) fn know(&mut self, known: Known) {
+        self.known = Some(known);
+    }
+
+    /// The images that the project builds, by service.
+    pub(super) async fn images(&self, global: &Global, project: &Project) -> Result<BTreeMap<String, String>, Error> {
+        Ok(export::kubernetes(project, &self.options(global, project).await?).images)
+    }
+
     /// Makes the objects.
     ///
     /// # Errors
@@ -131,10 +172,14 @@ impl Objects {
             Secrets::Values | Secrets::Sealed => SecretValues::Values,
             Secrets::External => SecretValues::External(store),
         };
+        let known = match &self.known {
+            Some(known) => known.clone(),
+            None => self.clone().learn(global, project).await?,
+        };
         Ok(Options {
             registry: self.registry.clone(),
-            tags: self.tags(project).await?,
-            pins: if self.pin { pins(global, project).await? } else { BTreeMap::new() },
+            tags: known.tags,
+            pins: known.pins,
             files: read_files(project, &secrets),
             secrets,
             namespace: self.namespace.clone(),

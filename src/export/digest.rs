@@ -11,7 +11,7 @@ use crate::project::hexadecimal;
 use super::{Kind, Object, Reference};
 
 /// The annotation.
-const ANNOTATION: &str = "checksum/config";
+pub(super) const ANNOTATION: &str = "checksum/config";
 
 /// Writes the digests anew. Whoever changes the content of a `ConfigMap` or Secret afterwards calls it again.
 pub fn update_digests(objects: &mut [Object]) {

@@ -115,6 +115,14 @@ fn port(text: &str) -> Option<(u16, Protocol)> {
 
 /// The image, and when it is pulled. One that the project builds has to get into a registry first.
 pub(super) fn name(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
+    let (image, pull) = named(context, service, export);
+    if service.build.is_some() {
+        export.images.insert(service.name.clone(), image.clone());
+    }
+    (image, pull)
+}
+
+fn named(context: &Context<'_>, service: &Service, export: &mut Export) -> (String, Option<String>) {
     let options = &context.options;
     let written = context.project.image_of(service);
     let pull = pull_policy(service, export);

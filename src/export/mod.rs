@@ -34,6 +34,7 @@ mod secrecy;
 mod secrets;
 mod security;
 mod services;
+pub mod shape;
 mod storage;
 mod supplied;
 mod update;
@@ -78,6 +79,8 @@ pub struct Export {
     pub external: BTreeSet<Reference>,
     /// Why a service's pods are not held to the restricted Pod Security Standard, by service.
     pub unrestricted: BTreeMap<String, String>,
+    /// The images that the project builds, by service, as the objects name them.
+    pub images: BTreeMap<String, String>,
     /// What has to be added to the manifest before it can be exported at all; then the objects are not whole.
     pub refusals: Vec<Refusal>,
 }
@@ -225,6 +228,24 @@ pub fn kubernetes(project: &Project, options: &Options) -> Export {
     export.supplies.sort();
     export.supplies.dedup();
     export
+}
+
+/// What the services are called in the cluster, by their names in the manifest.
+#[must_use]
+pub fn service_names(project: &Project) -> BTreeMap<String, String> {
+    Names::of(project).services
+}
+
+/// The nearest name that an object may have.
+#[must_use]
+pub fn label(text: &str) -> String {
+    name::label(text)
+}
+
+/// An object that is a value already as a YAML document, its fields in the usual order.
+#[must_use]
+pub fn text_of(object: serde_json::Value) -> String {
+    yaml::value(yaml::identity_first(object))
 }
 
 /// Whether a service has pods. One without an image has to be given one first.

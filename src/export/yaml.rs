@@ -22,14 +22,19 @@ pub struct WriteError {
 
 /// One object as a YAML document that ends with a line end, without a document marker.
 pub fn document(object: &Object) -> Result<String, WriteError> {
+    let mut text = Text::plain();
+    text.write(&node(object)?);
+    Ok(text.0)
+}
+
+/// One object, its fields in the order in which they are written.
+pub(super) fn node(object: &Object) -> Result<Node, WriteError> {
     let fields = metadata_first(object).map_err(|source| WriteError {
         kind: object.kind().as_str(),
         name: object.name().to_owned(),
         source,
     })?;
-    let mut text = String::new();
-    write_map(&mut text, &fields, 0, false);
-    Ok(text)
+    Ok(Value::Object(fields).into())
 }
 
 /// All objects as one stream of documents, divided by `---`.
@@ -44,11 +49,70 @@ pub fn stream(objects: &[Object]) -> Result<String, WriteError> {
     Ok(text)
 }
 
+/// A value as YAML that ends with a line end.
+pub(super) fn value(value: Value) -> String {
+    let mut text = Text::plain();
+    text.write(&value.into());
+    text.0
+}
+
+/// What is written: a value, with places in it that somebody else fills in.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    /// What is no list and no map, or an empty one.
+    Scalar(Value),
+    /// A list that is not empty.
+    List(Vec<Node>),
+    /// A map that is not empty.
+    Map(Vec<Entry>),
+    /// What a template puts there.
+    Hole(Hole),
+}
+
+/// An entry of a map.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    /// Its key.
+    pub(super) key: String,
+    /// Its value.
+    pub(super) node: Node,
+    /// The entry is there only where this expression of a template is neither empty nor false.
+    pub(super) guard: Option<String>,
+}
+
+/// An expression of a template in the place of a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Hole {
+    /// It prints a scalar, quoted where that is needed.
+    Scalar(String),
+    /// It is a map or a list, which is printed below its key.
+    Block(String),
+}
+
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                let entry = |(key, value): (String, Value)| Entry { key, node: value.into(), guard: None };
+                Self::Map(fields.into_iter().map(entry).collect())
+            }
+            Value::Array(items) if !items.is_empty() => Self::List(items.into_iter().map(Self::from).collect()),
+            value => Self::Scalar(value),
+        }
+    }
+}
+
 /// The fields as people expect them: what it is and what it is called, then what it says.
 fn metadata_first(object: &Object) -> Result<Map<String, Value>, serde_json::Error> {
-    let Value::Object(mut fields) = serde_json::to_value(object)? else { return Ok(Map::new()) };
+    let Value::Object(fields) = identity_first(serde_json::to_value(object)?) else { return Ok(Map::new()) };
+    Ok(fields)
+}
+
+/// The same for an object that is a value already.
+pub(super) fn identity_first(object: Value) -> Value {
+    let Value::Object(mut fields) = object else { return object };
     fields.values_mut().for_each(name_first);
-    Ok(first(&["apiVersion", "kind", "metadata"], fields))
+    Value::Object(first(&["apiVersion", "kind", "metadata"], fields))
 }
 
 fn name_first(value: &mut Value) {
@@ -71,41 +135,112 @@ fn first(keys: &[&str], mut fields: Map<String, Value>) -> Map<String, Value> {
     ordered
 }
 
-/// Writes a map's entries, the first one on the line that was begun when `inline`.
-fn write_map(text: &mut String, fields: &Map<String, Value>, indent: usize, inline: bool) {
-    for (index, (key, value)) in fields.iter().enumerate() {
-        if index > 0 || !inline {
-            pad(text, indent);
+/// YAML that grows.
+pub(super) struct Text(String, Syntax);
+
+/// What else the text is, beside YAML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Syntax {
+    Plain,
+    /// A template, in which braces have a meaning.
+    Template,
+}
+
+impl Text {
+    fn plain() -> Self {
+        Self(String::new(), Syntax::Plain)
+    }
+
+    /// A document of a template: what its holes are filled with makes it YAML.
+    pub(super) fn template(node: &Node) -> String {
+        let mut text = Self(String::new(), Syntax::Template);
+        text.write(node);
+        text.0
+    }
+
+    fn write(&mut self, node: &Node) {
+        match node {
+            Node::Map(entries) => self.map(entries, 0, false),
+            Node::List(items) => self.list(items, 0, false),
+            node => self.scalar(node, 0),
         }
-        write_key(text, key);
-        text.push(':');
-        match value {
-            Value::Object(fields) if !fields.is_empty() => {
-                text.push('\n');
-                write_map(text, fields, indent + 2, false);
+    }
+
+    /// Writes a map's entries, the first one on the line that was begun when `inline`.
+    fn map(&mut self, entries: &[Entry], indent: usize, inline: bool) {
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(guard) = &entry.guard {
+                self.pad(indent);
+                let _ = writeln!(self.0, "{{{{- if {guard} }}}}");
             }
-            Value::Array(items) if !items.is_empty() => {
-                text.push('\n');
-                write_list(text, items, indent, false);
+            if index > 0 || !inline || entry.guard.is_some() {
+                self.pad(indent);
             }
-            value => {
-                text.push(' ');
-                write_scalar(text, value, indent + 2);
+            self.own(|text| write_key(text, &entry.key));
+            self.0.push(':');
+            match &entry.node {
+                Node::Map(entries) => {
+                    self.0.push('\n');
+                    self.map(entries, indent + 2, false);
+                }
+                Node::List(items) => {
+                    self.0.push('\n');
+                    self.list(items, indent, false);
+                }
+                Node::Hole(Hole::Block(_)) => self.scalar(&entry.node, indent + 2),
+                node => {
+                    self.0.push(' ');
+                    self.scalar(node, indent + 2);
+                }
+            }
+            if entry.guard.is_some() {
+                self.pad(indent);
+                self.0.push_str("{{- end }}\n");
             }
         }
     }
-}
 
-fn write_list(text: &mut String, items: &[Value], indent: usize, inline: bool) {
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 || !inline {
-            pad(text, indent);
+    fn list(&mut self, items: &[Node], indent: usize, inline: bool) {
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 || !inline {
+                self.pad(indent);
+            }
+            self.0.push_str("- ");
+            match item {
+                Node::Map(entries) => self.map(entries, indent + 2, true),
+                Node::List(items) => self.list(items, indent + 2, true),
+                item => self.scalar(item, indent + 2),
+            }
         }
-        text.push_str("- ");
-        match item {
-            Value::Object(fields) if !fields.is_empty() => write_map(text, fields, indent + 2, true),
-            Value::Array(items) if !items.is_empty() => write_list(text, items, indent + 2, true),
-            item => write_scalar(text, item, indent + 2),
+    }
+
+    /// Writes what is no list and no map, or an empty one, and ends the line.
+    fn scalar(&mut self, node: &Node, indent: usize) {
+        match node {
+            Node::Scalar(value) => return self.own(|text| write_scalar(text, value, indent)),
+            Node::Hole(Hole::Scalar(expression)) => {
+                let _ = write!(self.0, "{{{{ {expression} }}}}");
+            }
+            Node::Hole(Hole::Block(expression)) => {
+                let _ = write!(self.0, " {{{{- toYaml ({expression}) | nindent {indent} }}}}");
+            }
+            Node::List(_) | Node::Map(_) => {}
+        }
+        self.0.push('\n');
+    }
+
+    fn pad(&mut self, indent: usize) {
+        pad(&mut self.0, indent);
+    }
+
+    /// Writes what comes from an object, so that a template takes none of it for its own.
+    fn own(&mut self, write: impl FnOnce(&mut String)) {
+        let from = self.0.len();
+        write(&mut self.0);
+        if self.1 == Syntax::Template && self.0[from..].contains("{{") {
+            let escaped = self.0[from..].replace("{{", "{{ \"{{\" }}");
+            self.0.truncate(from);
+            self.0.push_str(&escaped);
         }
     }
 }
@@ -218,12 +353,26 @@ fn is_printable(character: char) -> bool {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{is_plain, write_map};
+    use super::{Entry, Hole, Node, Text, is_plain, value};
 
-    fn written(value: &Value) -> String {
-        let mut text = String::new();
-        write_map(&mut text, value.as_object().unwrap_or(&serde_json::Map::new()), 0, false);
-        text
+    fn written(json: &Value) -> String {
+        value(json.clone())
+    }
+
+    #[test]
+    fn a_template_has_its_holes_and_takes_nothing_of_an_object_for_its_own() {
+        let entry =
+            |key: &str, node, guard: Option<&str>| Entry { key: key.to_owned(), node, guard: guard.map(str::to_owned) };
+        let node = Node::Map(vec![
+            entry("a", Node::Hole(Hole::Scalar(".Values.a | quote".to_owned())), None),
+            entry("b", Node::Map(vec![entry("c", Node::Hole(Hole::Block(".Values.c".to_owned())), None)]), None),
+            entry("d", json!(["{{ x }}"]).into(), Some(".Values.d")),
+        ]);
+        assert_eq!(
+            Text::template(&node),
+            "a: {{ .Values.a | quote }}\nb:\n  c: {{- toYaml (.Values.c) | nindent 4 }}\n\
+             {{- if .Values.d }}\nd:\n- \"{{ \"{{\" }} x }}\"\n{{- end }}\n"
+        );
     }
 
     #[test]

@@ -27,6 +27,12 @@ const TAIL_DEADLINE: Duration = Duration::from_secs(5);
 /// So many chunks at most go as one message.
 const BATCH: usize = 64;
 
+/// A text from elsewhere, safe to print: colours stay, nothing else that a terminal obeys.
+#[must_use]
+pub fn readable(text: &str) -> String {
+    clean::clean(text.as_bytes().to_vec())
+}
+
 /// Whose output it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

@@ -317,3 +317,14 @@ fn project_name(
     }
     name
 }
+
+/// Reads a duration as the manifest writes it: `90s`, `5m`, `1h30m`.
+///
+/// # Errors
+/// What is wrong with it, with a hint after a line end.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let nanoseconds = value::duration::parse(text)?;
+    u64::try_from(nanoseconds)
+        .map(std::time::Duration::from_nanos)
+        .map_err(|_| format!("`{text}` is no duration: it is negative"))
+}

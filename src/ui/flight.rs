@@ -157,7 +157,9 @@ fn coarse(time: Duration) -> String {
     if time < Duration::from_mins(1) { format!("{:.1} s", time.as_secs_f64()) } else { seconds(time) }
 }
 
-fn bytes(count: u64) -> String {
+/// A count of bytes for people: `12.3 MB`.
+#[must_use]
+pub fn bytes(count: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", count / unit, count % unit * 10 / unit);
     match count {
         0..1_000_000 => format!("{} kB", count / 1_000),

@@ -1,6 +1,7 @@
 //! Typed notices, plans and states → text for a person or a program. One task owns the terminal and prints what it is
 //! sent; nothing else in a run prints.
 
+pub mod board;
 mod flight;
 mod json;
 #[cfg(unix)]
@@ -21,6 +22,7 @@ use crate::engine::Progress;
 use crate::project::{HealthTest, Port, Project, Protocol, Published, Service};
 use crate::reconcile::notice::Notice;
 
+pub use flight::bytes;
 pub use printer::{Printer, start};
 
 /// How many messages may wait for the printing task; senders wait beyond that.

@@ -11,5 +11,7 @@ mod images;
 mod leaks;
 mod network;
 mod process;
+#[path = "../support/registry.rs"]
+mod registry;
 mod root;
 mod support;

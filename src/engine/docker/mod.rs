@@ -13,6 +13,7 @@ mod observe;
 pub(super) mod ping;
 mod progress;
 mod pull;
+mod push;
 mod stream;
 
 use std::collections::HashMap;

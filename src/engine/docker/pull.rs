@@ -102,7 +102,7 @@ impl Docker {
 }
 
 /// A reference in two, as the API wants it. Without a tag the API would pull every one there is.
-fn split(reference: &str) -> (&str, &str) {
+pub(super) fn split(reference: &str) -> (&str, &str) {
     if let Some((repository, digest)) = reference.split_once('@') {
         return (repository, digest);
     }
