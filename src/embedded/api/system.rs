@@ -32,8 +32,6 @@ pub(super) fn routes() -> Router<Engine> {
         .route("/system/df", get(disk_usage))
         .route("/auth", post(no_login))
         .route("/distribution/{*rest}", get(no_distribution))
-        .route("/session", post(no_session))
-        .route("/grpc", post(no_session))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", any(plugins))
 }
@@ -51,7 +49,7 @@ pub(super) fn headers() -> HeaderMap {
 
 async fn ping() -> Response {
     let headers = [
-        ("builder-version", "1"),
+        ("builder-version", "2"),
         ("swarm", "inactive"),
         ("cache-control", "no-cache, no-store, must-revalidate"),
         ("pragma", "no-cache"),
@@ -192,8 +190,7 @@ async fn disk_usage(State(engine): State<Engine>) -> Answer {
     }
     let folder = engine.layout.images();
     let layers = tokio::task::spawn_blocking(move || super::disk::size(&folder)).await.unwrap_or_default();
-    let folder = engine.layout.builds();
-    let cache = tokio::task::spawn_blocking(move || super::disk::size(&folder)).await.unwrap_or_default();
+    let cache = engine.builder.size().await;
     let cache: Vec<Value> = if cache == 0 {
         Vec::new()
     } else {
@@ -229,10 +226,6 @@ async fn no_login() -> Refusal {
 
 async fn no_distribution(Path(name): Path<String>) -> Refusal {
     Refusal::unsupported(format!("asking a registry about an image without pulling it is not supported: `{name}`"))
-}
-
-async fn no_session() -> Refusal {
-    Refusal::unsupported("this engine has no BuildKit; set DOCKER_BUILDKIT=0 to build with its own builder")
 }
 
 async fn no_plugins() -> Response {

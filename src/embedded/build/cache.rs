@@ -178,7 +178,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Bytes of the files of a tree.
-fn size(folder: &Path) -> io::Result<u64> {
+pub(super) fn size(folder: &Path) -> io::Result<u64> {
     let mut folders = vec![folder.to_owned()];
     let mut sum = 0;
     while let Some(folder) = folders.pop() {

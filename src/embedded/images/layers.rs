@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
+use super::super::compression::{Compression, plain};
 use super::super::error::Error;
 use super::super::{ByteStream, id, root};
 use super::Layer;
-use super::compression::{Compression, plain};
 use super::store::{Record, Staged, Store};
 
 /// Bytes that are read at once.
@@ -121,10 +121,11 @@ impl Store {
         Ok(moved)
     }
 
-    /// How a layer is stored, when it is: its blob's digest, bytes and compression. Blocking.
+    /// How a layer is stored, when it is in a way that other engines read: its blob's digest, bytes and compression. Blocking.
     pub(crate) fn blob_of(&self, layer: &Layer) -> Result<Option<(String, u64, Compression)>, Error> {
         let record = self.state().layers.get(&layer.diff_id).cloned();
-        record.and_then(|record| record.blob).map(|digest| self.look_at(digest)).transpose()
+        let found = record.and_then(|record| record.blob).map(|digest| self.look_at(digest)).transpose()?;
+        Ok(found.filter(|found| found.2.is_common()))
     }
 
     /// The same, but only when it is compressed. Blocking.
@@ -132,7 +133,7 @@ impl Store {
         let Some(record) = self.state().layers.get(&layer.diff_id).cloned() else { return Ok(None) };
         for digest in record.blob.into_iter().chain(record.packed) {
             let found = self.look_at(digest)?;
-            if found.2 != Compression::Plain {
+            if found.2 != Compression::Plain && found.2.is_common() {
                 return Ok(Some(found));
             }
         }
@@ -145,7 +146,7 @@ impl Store {
             let mut file = File::open(&path)?;
             let mut first = Vec::new();
             file.by_ref().take(8).read_to_end(&mut first)?;
-            Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)?))
+            Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)))
         };
         let (length, compression) = looked().map_err(Error::io(format!("read `{}`", path.display())))?;
         Ok((digest, length, compression))

@@ -15,7 +15,9 @@ use bollard_stubs::models::ImageConfig;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hoist::embedded::ByteStream;
-use hoist::embedded::build::{Builder, News, Options};
+use hoist::embedded::build::files::Origin;
+use hoist::embedded::build::tell::Audience;
+use hoist::embedded::build::{Builder, News, Options, Order};
 use hoist::embedded::events::Events;
 use hoist::embedded::images::{Image, Images};
 use hoist::embedded::layout::Layout;
@@ -90,10 +92,17 @@ impl Home {
             }
             told
         };
-        let (built, told) = tokio::join!(self.builder.build(&options, stream(&context), sender), listen);
+        let order = Order {
+            options,
+            origin: Origin::Tar(stream(&context)),
+            definition: None,
+            client: None,
+            audience: Audience::Lines { news: sender, quiet: false },
+        };
+        let (built, told) = tokio::join!(self.builder.build(order), listen);
         let id = match built {
             Ok(id) => id,
-            Err(error) => return Err((error.to_string(), told)),
+            Err(failure) => return Err((failure.error.to_string(), told)),
         };
         let image = self.images.find(&id).await.expect("what was built is here");
         Ok(Done { image, told })
