@@ -30,6 +30,8 @@ use crate::embedded::network::Networks;
 use crate::embedded::spec::Machine;
 use crate::embedded::{ROLE, program};
 
+/// No stage at all.
+const NOBODY: usize = usize::MAX;
 /// Stages that are made at the same time.
 const AT_ONCE: usize = 4;
 /// Docker's own registry, as clients know it.
@@ -71,6 +73,7 @@ impl Build {
         if !unused.is_empty() {
             self.teller.warn(&format!("One or more build-args [{}] were not consumed", unused.join(" "))).await;
         }
+        self.adopt().await;
         let slots = Semaphore::new(AT_ONCE);
         // The stages that fail because of another one's failure say nothing of their own.
         let first = Mutex::new(None);
@@ -155,6 +158,22 @@ impl Build {
         }
         let hint = "this engine builds for the machine that it runs on";
         Err(Error::Unsupported(format!("cannot build for {platform}: {hint}, {}", self.platform)))
+    }
+
+    /// Takes over what the images that are named as a cache tell of their steps. That one cannot be had is no failure.
+    async fn adopt(&self) {
+        if self.options.no_cache {
+            return;
+        }
+        for reference in &self.options.cache_from {
+            let image = self.image(reference, NOBODY, String::new).await;
+            let adopted = image.and_then(|image| self.cache.adopt(&image.document));
+            if let Err(error) = adopted
+                && !self.cancel.is_cancelled()
+            {
+                self.teller.warn(&format!("nothing of `{reference}` is used as a cache: {error}")).await;
+            }
+        }
     }
 
     /// An image that is here, or is pulled. `hint` is for when it cannot be had.

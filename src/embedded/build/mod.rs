@@ -90,7 +90,7 @@ pub struct Options {
     pub network: String,
     /// Further lines of `/etc/hosts`: `name:address`.
     pub extra_hosts: Vec<String>,
-    /// Images whose layers may be used as cache.
+    /// Images whose steps may be used as a cache, if this builder made them.
     pub cache_from: Vec<String>,
     /// Bytes of `/dev/shm` of `RUN`.
     pub shm_size: Option<u64>,

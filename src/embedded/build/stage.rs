@@ -299,7 +299,11 @@ impl Stage<'_> {
     fn remember(&mut self, told: &str, created: DateTime<Utc>, empty_layer: bool) {
         let created = Some(self.build.epoch.unwrap_or(created));
         let created_by = told.to_owned();
-        self.document.history.push(History { created, created_by, empty_layer, ..History::default() });
+        let Document { history, steps, .. } = &mut self.document;
+        // The base may be another builder's.
+        steps.resize(history.len(), String::new());
+        history.push(History { created, created_by, empty_layer, ..History::default() });
+        steps.push(self.key.clone());
     }
 
     /// Has a helper work on the files, unless the cache has what would come of it.

@@ -1,7 +1,7 @@
 //! Layers: unpacked from blobs, or taken in as a build has written them.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::super::compression::{Compression, plain};
 use super::super::error::Error;
 use super::super::{ByteStream, id, root};
 use super::Layer;
+use super::lease::Lease;
 use super::store::{Record, Staged, Store};
 
 /// Bytes that are read at once.
@@ -55,6 +56,49 @@ impl Store {
             return Ok(layer);
         }
         let _turn = self.unpacking.acquire().await.map_err(|_| Error::Failed("the engine stops".into()))?;
+        let (common, kept) = self.common(blob).await?;
+        let unpacked = self.unpack_common(&common, expected).await;
+        drop(kept);
+        if unpacked.is_err() && common != blob {
+            self.discard(vec![common]).await?;
+        }
+        unpacked
+    }
+
+    /// The blob, or one of its plain bytes when it is compressed in a way that other engines do not read: they will be
+    /// given it when the image is saved or pushed.
+    async fn common(self: &Arc<Self>, blob: &str) -> Result<(String, Option<Lease>), Error> {
+        let blob = blob.to_owned();
+        self.blocking(move |store| {
+            let (blob, _, compression) = store.look_at(blob)?;
+            if compression.is_common() {
+                return Ok((blob, None));
+            }
+            let staged = store.stage();
+            let mut digest = Sha256::new();
+            let mut copy = || {
+                let mut source = plain(File::open(store.blob(&blob))?)?;
+                let (mut file, mut piece) = (File::create(&staged.path)?, vec![0; PIECE]);
+                loop {
+                    match source.read(&mut piece)? {
+                        0 => return Ok(()),
+                        read => {
+                            digest.update(&piece[..read]);
+                            file.write_all(&piece[..read])?;
+                        }
+                    }
+                }
+            };
+            copy().map_err(Error::io("read the layer"))?;
+            let digest = format!("sha256:{}", id::hexadecimal(&digest.finalize()));
+            let lease = store.keep_path(&staged.path, &digest)?;
+            Ok((digest, Some(lease)))
+        })
+        .await
+    }
+
+    /// Unpacks a blob that is plain or compressed in a common way.
+    async fn unpack_common(self: &Arc<Self>, blob: &str, expected: Option<&str>) -> Result<Layer, Error> {
         let path = self.blob(blob);
         let staged = self.stage_folder().await?;
         let (size, diff_id) = match self.unpack_into(&path, &staged.path).await {
@@ -121,11 +165,10 @@ impl Store {
         Ok(moved)
     }
 
-    /// How a layer is stored, when it is in a way that other engines read: its blob's digest, bytes and compression. Blocking.
+    /// How a layer is stored, when it is: its blob's digest, bytes and compression. Blocking.
     pub(crate) fn blob_of(&self, layer: &Layer) -> Result<Option<(String, u64, Compression)>, Error> {
         let record = self.state().layers.get(&layer.diff_id).cloned();
-        let found = record.and_then(|record| record.blob).map(|digest| self.look_at(digest)).transpose()?;
-        Ok(found.filter(|found| found.2.is_common()))
+        record.and_then(|record| record.blob).map(|digest| self.look_at(digest)).transpose()
     }
 
     /// The same, but only when it is compressed. Blocking.
@@ -133,7 +176,7 @@ impl Store {
         let Some(record) = self.state().layers.get(&layer.diff_id).cloned() else { return Ok(None) };
         for digest in record.blob.into_iter().chain(record.packed) {
             let found = self.look_at(digest)?;
-            if found.2 != Compression::Plain && found.2.is_common() {
+            if found.2 != Compression::Plain {
                 return Ok(Some(found));
             }
         }
@@ -145,7 +188,7 @@ impl Store {
         let looked = || {
             let mut file = File::open(&path)?;
             let mut first = Vec::new();
-            file.by_ref().take(8).read_to_end(&mut first)?;
+            (&mut file).take(8).read_to_end(&mut first)?;
             Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)))
         };
         let (length, compression) = looked().map_err(Error::io(format!("read `{}`", path.display())))?;

@@ -128,6 +128,14 @@ pub struct Document {
     /// How they came to be.
     #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<History>,
+    /// By what the builder finds each step of `history` again that it made; empty texts for those of others.
+    #[serde(
+        default,
+        rename = "dev.hoist.steps",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub steps: Vec<String>,
 }
 
 /// The layers of a [`Document`].

@@ -92,14 +92,7 @@ impl Home {
             }
             told
         };
-        let order = Order {
-            options,
-            origin: Origin::Tar(stream(&context)),
-            definition: None,
-            client: None,
-            audience: Audience::Lines { news: sender, quiet: false },
-        };
-        let (built, told) = tokio::join!(self.builder.build(order), listen);
+        let (built, told) = tokio::join!(self.builder.build(order(options, stream(&context), sender)), listen);
         let id = match built {
             Ok(id) => id,
             Err(failure) => return Err((failure.error.to_string(), told)),
@@ -221,6 +214,26 @@ fn stream(bytes: &[u8]) -> ByteStream {
 
 fn arguments(pairs: &[(&str, &str)]) -> HashMap<String, Option<String>> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect()
+}
+
+/// Compressed by the machine's `xz`.
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut xz = Command::new("xz");
+    let mut child =
+        xz.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("these tests need Debian's xz-utils");
+    let (mut stdin, bytes) = (child.stdin.take().expect("it is piped"), bytes.to_vec());
+    let writer = std::thread::spawn(move || stdin.write_all(&bytes).expect("xz reads"));
+    let output = child.wait_with_output().expect("xz ends");
+    writer.join().expect("writing does not panic");
+    output.stdout
+}
+
+/// A build from a tar, as a client of the classic builder asks for it.
+fn order(options: Options, context: ByteStream, news: mpsc::Sender<News>) -> Order {
+    let audience = Audience::Lines { news, quiet: false };
+    Order { options, origin: Origin::Tar(context), definition: None, client: None, audience }
 }
 
 /// Waits until something is so.
