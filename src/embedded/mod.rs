@@ -9,7 +9,9 @@
 //! | [`api`] | routes and forms of the Docker Engine API, over what stands below |
 //! | [`containers`] | the containers' records and lives: restart policies, healthchecks, logs, recovery after a crash |
 //! | [`build`] | Dockerfiles to images |
+//! | [`compression`] | archives and layers as plain bytes |
 //! | [`images`] | the content-addressed store, registries, archives |
+//! | [`kit`] | BuildKit's protocol: builds for clients that speak it |
 //! | [`mountinfo`] | what is mounted, as the kernel lists it |
 //! | [`network`] | bridges in a namespace of the engine's own, addresses, names, published ports |
 //! | [`presence`] | which engines there are on the machine, and which of them have died |
@@ -24,12 +26,14 @@
 pub mod api;
 pub mod build;
 pub mod client;
+pub(crate) mod compression;
 pub mod containers;
 pub mod daemon;
 pub mod error;
 pub mod events;
 pub mod id;
 pub mod images;
+pub mod kit;
 pub mod layout;
 pub mod mountinfo;
 pub mod network;

@@ -52,7 +52,9 @@ pub(super) fn readiness(situation: Situation<'_>, scope: &BTreeSet<String>) -> R
         match standing(situation, service, condition) {
             Standing::Failed(reason) => return Readiness::Failed(name.clone(), reason),
             Standing::Waiting => waiting.push(name.clone()),
-            Standing::Met if replicas.values().any(|replica| replica.replacement.is_some()) => waiting.push(name.clone()),
+            Standing::Met if replicas.values().any(|replica| replica.replacement.is_some()) => {
+                waiting.push(name.clone());
+            }
             Standing::Met if condition == Condition::Started => {
                 let exited = replicas.values().find_map(|replica| match replica.current.state {
                     ContainerState::Exited(code) => Some(code),

@@ -91,7 +91,7 @@ fn an_atomic_deployment_that_fails_puts_everything_back_as_it_was() {
     case.deploy(&[]).success();
     case.server.change(|inside| {
         inside.store.update(&place("deployments", "web"), "kubectl", |object| {
-            object["metadata"]["annotations"] = json!({ "mine": "1" })
+            object["metadata"]["annotations"] = json!({ "mine": "1" });
         });
     });
     let before = (case.object("deployments", "web"), case.object("services", "web"));

@@ -27,7 +27,7 @@ use process::Output;
 use server::Server;
 
 /// How long anything may take.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The namespace of most scenarios.
 const NAMESPACE: &str = "team";

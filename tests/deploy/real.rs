@@ -9,7 +9,7 @@ use std::{env, fs, process as std_process};
 use super::process::{self, Output};
 
 /// Pods take their time.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 struct Real {
     context: String,

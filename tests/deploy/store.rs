@@ -252,9 +252,9 @@ fn conflict(place: &Place, claimed: &[(Path, String)]) -> Refusal {
 pub(crate) fn written(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut() {
-        OWN.iter().for_each(|key| {
+        for key in OWN {
             metadata.remove(*key);
-        });
+        }
     }
     object
 }

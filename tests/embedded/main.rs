@@ -8,6 +8,7 @@ mod cli;
 mod containers;
 mod daemon;
 mod images;
+mod kit;
 mod leaks;
 mod network;
 mod process;

@@ -136,6 +136,27 @@ impl Daemon {
         command
     }
 
+    /// The `docker` program with the plugins that build with BuildKit's protocol, told nothing of it.
+    pub(crate) fn plugged(&self) -> Command {
+        let config = self.home().join("plugged");
+        let folder = config.join("cli-plugins");
+        fs::create_dir_all(&folder).expect("the temporary folder can be written");
+        let compose = std::env::var("HOIST_DOCKER_COMPOSE").ok().filter(|path| !path.is_empty());
+        let compose = compose.unwrap_or_else(|| "/opt/peers/docker-config/cli-plugins/docker-compose".to_owned());
+        let plugins = Path::new(&compose).parent().expect("it lies in a folder");
+        for plugin in ["docker-buildx", "docker-compose"] {
+            let (source, link) = (plugins.join(plugin), folder.join(plugin));
+            assert!(source.exists(), "these tests need `{plugin}`: `bash tests/setup/compose` fetches it");
+            if !link.exists() {
+                symlink(source, link).expect("a link can be made");
+            }
+        }
+        let mut command = self.docker_command();
+        command.env("DOCKER_CONFIG", config).env("BUILDX_CONFIG", self.home().join("buildx"));
+        command.env_remove("DOCKER_BUILDKIT").env("BUILDKIT_PROGRESS", "plain").env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
     /// Sends one request and reads the answer to its end: head and body. `None` when nobody answers.
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.socket()).ok()?;

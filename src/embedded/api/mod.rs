@@ -11,6 +11,7 @@ mod events;
 mod exec;
 mod filter;
 mod images;
+mod kit;
 mod machine;
 mod networks;
 mod own;
@@ -37,6 +38,7 @@ use super::build::Builder;
 use super::containers::Containers;
 use super::events::Events;
 use super::images::Images;
+use super::kit::Kit;
 use super::layout::Layout;
 use super::network::Networks;
 use super::spec::Machine;
@@ -63,6 +65,8 @@ pub struct Engine {
     pub containers: Containers,
     /// Builds.
     pub builder: Builder,
+    /// Builds for clients that speak BuildKit's protocol.
+    pub kit: Kit,
 }
 
 /// All routes, with and without a version before them.
@@ -75,6 +79,7 @@ pub fn router(engine: Engine) -> Router {
         .merge(exec::routes())
         .merge(images::routes())
         .merge(build::routes())
+        .merge(kit::routes())
         .merge(commit::routes())
         .merge(networks::routes())
         .merge(volumes::routes())

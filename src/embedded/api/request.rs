@@ -122,13 +122,12 @@ impl Parameters {
             .transpose()
     }
 
-    /// JSON in a parameter.
+    /// JSON in a parameter; `null` is none.
     pub(super) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Refusal> {
-        self.text(name)
-            .map(|text| {
-                serde_json::from_str(text).map_err(|error| Refusal::invalid(format!("cannot read `{name}`: {error}")))
-            })
-            .transpose()
+        let read = |text| {
+            serde_json::from_str(text).map_err(|error| Refusal::invalid(format!("cannot read `{name}`: {error}")))
+        };
+        self.text(name).map(read).transpose().map(Option::flatten)
     }
 
     /// A moment in nanoseconds since 1970: seconds with or without a fraction, or RFC 3339. Zero is none.

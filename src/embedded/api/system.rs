@@ -1,20 +1,22 @@
 //! What the engine says of itself and of the machine.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use bollard_stubs::models::{ContainerSummary, ContainerSummaryStateEnum};
+use bollard_stubs::models::{AuthConfig, ContainerSummary, ContainerSummaryStateEnum};
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::Engine;
 use super::answer::{self, Answer, Refusal};
 use super::machine;
-use super::request::{OLDEST, VERSION};
+use super::request::{self, OLDEST, VERSION};
 use super::volumes;
 use crate::embedded::containers::{Filters, ListOptions};
+use crate::embedded::error::Error;
 use crate::embedded::spec::Control;
 
 /// The engine's own version.
@@ -30,10 +32,8 @@ pub(super) fn routes() -> Router<Engine> {
         .route("/version", get(version))
         .route("/info", get(info))
         .route("/system/df", get(disk_usage))
-        .route("/auth", post(no_login))
-        .route("/distribution/{*rest}", get(no_distribution))
-        .route("/session", post(no_session))
-        .route("/grpc", post(no_session))
+        .route("/auth", post(log_in))
+        .route("/distribution/{*rest}", get(distribution))
         .route("/plugins", get(no_plugins))
         .route("/plugins/{*rest}", any(plugins))
 }
@@ -51,7 +51,7 @@ pub(super) fn headers() -> HeaderMap {
 
 async fn ping() -> Response {
     let headers = [
-        ("builder-version", "1"),
+        ("builder-version", "2"),
         ("swarm", "inactive"),
         ("cache-control", "no-cache, no-store, must-revalidate"),
         ("pragma", "no-cache"),
@@ -192,8 +192,7 @@ async fn disk_usage(State(engine): State<Engine>) -> Answer {
     }
     let folder = engine.layout.images();
     let layers = tokio::task::spawn_blocking(move || super::disk::size(&folder)).await.unwrap_or_default();
-    let folder = engine.layout.builds();
-    let cache = tokio::task::spawn_blocking(move || super::disk::size(&folder)).await.unwrap_or_default();
+    let cache = engine.builder.size().await;
     let cache: Vec<Value> = if cache == 0 {
         Vec::new()
     } else {
@@ -220,19 +219,22 @@ async fn no_swarm() -> Refusal {
     )
 }
 
-async fn no_login() -> Refusal {
-    Refusal::unsupported(
-        "this engine does not check credentials; write them with the registry's own tool, and the first pull shows \
-         whether they are right",
-    )
+/// Whether a registry takes somebody's credentials (`docker login`).
+async fn log_in(State(engine): State<Engine>, body: Body) -> Answer {
+    let credentials: AuthConfig = request::json(body).await?;
+    let registry = credentials.serveraddress.clone().unwrap_or_default();
+    match engine.images.log_in(&registry, credentials).await {
+        Ok(()) => Ok(answer::value(&json!({ "Status": "Login Succeeded", "IdentityToken": "" }))),
+        Err(Error::Forbidden(message)) => Err(Refusal::new(StatusCode::UNAUTHORIZED, message)),
+        Err(error) => Err(error.into()),
+    }
 }
 
-async fn no_distribution(Path(name): Path<String>) -> Refusal {
-    Refusal::unsupported(format!("asking a registry about an image without pulling it is not supported: `{name}`"))
-}
-
-async fn no_session() -> Refusal {
-    Refusal::unsupported("this engine has no BuildKit; set DOCKER_BUILDKIT=0 to build with its own builder")
+/// What a registry has under a name, which has slashes in it.
+async fn distribution(State(engine): State<Engine>, Path(rest): Path<String>, headers: HeaderMap) -> Answer {
+    let name = rest.strip_suffix("/json").ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "page not found"))?;
+    let credentials = request::credentials(&headers)?;
+    Ok(answer::value(&engine.images.offered(name, credentials).await?))
 }
 
 async fn no_plugins() -> Response {

@@ -16,6 +16,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 use super::mount::{self, Sharing};
 use crate::embedded::error::Error;
 use crate::embedded::id;
+use crate::embedded::images::Document;
 use crate::embedded::layout::Layout;
 use crate::embedded::root;
 
@@ -103,6 +104,20 @@ impl Cache {
         Some(record)
     }
 
+    /// Takes over what the steps of an image have made, as far as the image tells by what they are found again.
+    pub(super) fn adopt(&self, document: &Document) -> Result<(), Error> {
+        let mut layers = document.rootfs.diff_ids.iter();
+        for (step, key) in document.history.iter().zip(&document.steps) {
+            let layer = if step.empty_layer { None } else { layers.next() };
+            if !is_key(key) || self.find(key).is_some() {
+                continue;
+            }
+            let created = step.created.unwrap_or(DateTime::UNIX_EPOCH);
+            self.keep(key, &Record { made: layer.cloned(), created })?;
+        }
+        Ok(())
+    }
+
     /// Keeps what was made under a key.
     pub(super) fn keep(&self, key: &str, record: &Record) -> Result<(), Error> {
         let path = self.records().join(key);
@@ -178,7 +193,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// Bytes of the files of a tree.
-fn size(folder: &Path) -> io::Result<u64> {
+pub(super) fn size(folder: &Path) -> io::Result<u64> {
     let mut folders = vec![folder.to_owned()];
     let mut sum = 0;
     while let Some(folder) = folders.pop() {
@@ -193,6 +208,11 @@ fn size(folder: &Path) -> io::Result<u64> {
         }
     }
     Ok(sum)
+}
+
+/// Whether a text that comes from elsewhere can be a key.
+fn is_key(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The key of what comes after a step: nothing that reads the same is the same by chance.
@@ -213,6 +233,7 @@ mod tests {
 
     use super::super::mount::{self, Sharing};
     use super::{Cache, OLDEST, Record, key};
+    use crate::embedded::images::{Document, DocumentRootfs, History};
     use crate::embedded::layout::Layout;
 
     fn cache() -> (tempfile::TempDir, Cache) {
@@ -230,6 +251,25 @@ mod tests {
         assert_eq!(cache.find(&key(&["ab"])), None);
         cache.trim(SystemTime::now() + OLDEST + Duration::from_secs(1)).expect("it is tidied");
         assert_eq!(cache.find(&key(&["a", "b"])), None);
+    }
+
+    #[test]
+    fn the_steps_of_an_image_are_taken_over() {
+        let (_folder, cache) = cache();
+        let step = |empty_layer| History { empty_layer, ..History::default() };
+        let keys = ["", "../../x", &key(&["run"]), &key(&["env"]), &key(&["copy"])].map(str::to_owned);
+        let document = Document {
+            history: vec![step(false), step(true), step(false), step(true), step(false)],
+            steps: keys.to_vec(),
+            rootfs: DocumentRootfs { kind: "layers".into(), diff_ids: ["a", "b", "c"].map(str::to_owned).to_vec() },
+            ..Document::default()
+        };
+        cache.adopt(&document).expect("it is written");
+        let made = |key: &str| cache.find(key).map(|record| record.made);
+        assert_eq!(made(&keys[2]), Some(Some("b".into())));
+        assert_eq!(made(&keys[3]), Some(None));
+        assert_eq!(made(&keys[4]), Some(Some("c".into())));
+        assert_eq!(super::read(&cache.records()).expect("it can be read").len(), 3);
     }
 
     #[tokio::test]

@@ -1,12 +1,12 @@
-//! A build's context: received once, kept as one file of contents and an index. Nothing of it is unpacked, so nothing in it
-//! can lead anywhere; each file is hashed while it passes.
+//! A build's context, or another folder of its client: received once, kept as one file of contents and an index. Nothing
+//! of it is unpacked, so nothing in it can lead anywhere; each file is hashed while it passes.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use sha2::{Digest as _, Sha256};
 use tar::EntryType;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ignore::Ignore;
 use crate::embedded::ByteStream;
+use crate::embedded::compression::plain;
 use crate::embedded::error::Error;
 
 /// More entries than this are refused.
@@ -25,34 +26,45 @@ const LONGEST_PATH: usize = 4096;
 
 /// What was received.
 #[derive(Debug)]
-pub(super) struct Context {
+pub struct Context {
     /// By path, no slash in front; `BTreeMap` keeps what lies in a folder behind it.
     entries: BTreeMap<String, Entry>,
-    /// The contents of all files, one after the other.
+    /// The contents of all files.
     pub(super) spool: PathBuf,
 }
 
 /// A file, folder or link.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
+pub struct Entry {
+    /// Which of them.
+    pub kind: Kind,
     /// Permissions.
-    pub(super) mode: u32,
+    pub mode: u32,
     /// Seconds since 1970.
-    pub(super) mtime: i64,
+    pub mtime: i64,
 }
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
+    /// A folder.
     Folder,
-    File { offset: u64, size: u64, digest: [u8; 32] },
+    /// A file: where its contents are in the spool.
+    File {
+        /// Their beginning.
+        offset: u64,
+        /// Their length.
+        size: u64,
+        /// Their SHA-256.
+        digest: [u8; 32],
+    },
+    /// A symbolic link, and where it leads.
     Link(String),
 }
 
 impl Context {
     /// Receives a tar, plain or compressed, into `spool`.
-    pub(super) async fn receive(stream: ByteStream, spool: PathBuf, cancel: CancellationToken) -> Result<Self, Error> {
+    pub async fn receive(stream: ByteStream, spool: PathBuf, cancel: CancellationToken) -> Result<Self, Error> {
         let reader = SyncIoBridge::new(StreamReader::new(stream));
         let received = tokio::task::spawn_blocking(move || receive(Guarded { reader, cancel }, spool)).await;
         received.map_err(|error| Error::Failed(format!("the build context was not read: {error}")))?
@@ -99,6 +111,17 @@ impl Context {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let from = self.entries.range(prefix.clone()..);
         from.take_while(move |(path, _)| path.starts_with(&prefix)).map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// All entries, each folder before what lies in it.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.entries.iter().map(|(path, entry)| (path.as_str(), entry))
+    }
+
+    /// The file that holds the contents of all files.
+    #[must_use]
+    pub fn spool(&self) -> &Path {
+        &self.spool
     }
 
     /// All paths.
@@ -154,65 +177,22 @@ impl<R: Read> Read for Guarded<R> {
     }
 }
 
-/// A tar in one of the forms that are read here.
-pub(super) fn decompressed<'a>(reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut reader = BufReader::with_capacity(64 * 1024, reader);
-    let mut magic = [0_u8; 6];
-    let read = read_up_to(&mut reader, &mut magic)?;
-    let whole = io::Cursor::new(magic[..read].to_vec()).chain(reader);
-    match magic {
-        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(BufReader::new(whole)))),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            let decoder = ruzstd::decoding::StreamingDecoder::new(whole).map_err(io::Error::other)?;
-            Ok(Box::new(decoder))
-        }
-        [b'B', b'Z', b'h', ..] => Err(unreadable("bzip2")),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => Err(unreadable("xz")),
-        _ => Ok(Box::new(whole)),
-    }
-}
-
-fn unreadable(kind: &str) -> io::Error {
-    let hint = "gzip, zstd and plain tars are read";
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!("it is compressed with {kind}, which this engine does not read: {hint}"),
-    )
-}
-
-/// Fills as much of the buffer as there is.
-fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match reader.read(&mut buffer[filled..])? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    Ok(filled)
-}
-
 fn receive(reader: impl Read, spool: PathBuf) -> Result<Context, Error> {
+    let path = spool.clone();
     let broken = |error: io::Error| match error.kind() {
-        io::ErrorKind::StorageFull => full(&spool),
+        io::ErrorKind::StorageFull => full(&path),
         _ => Error::Invalid(format!("the build context cannot be read: {error}")),
     };
-    let file = File::create_new(&spool).map_err(Error::io(format!("make `{}`", spool.display())))?;
-    let mut receiver = Receiver { spool: BufWriter::with_capacity(256 * 1024, file), at: 0, entries: BTreeMap::new() };
-    let reader = decompressed(reader).map_err(broken)?;
+    let mut collector = Collector::new(spool)?;
+    let reader = plain(BufReader::with_capacity(64 * 1024, reader)).map_err(broken)?;
     let mut archive = tar::Archive::new(reader);
     for entry in archive.entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
-        receiver.take(entry).map_err(|refusal| match refusal {
-            Refusal::Io(error) => broken(error),
-            Refusal::Said(message) => Error::Invalid(format!("the build context is refused: {message}")),
-        })?;
+        collector.take(entry).map_err(|refusal| refusal.into_error(&path))?;
     }
     // The rest behind the end of the archive; a client that is still sending would see its connection break.
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(broken)?;
-    receiver.spool.flush().map_err(broken)?;
-    let Receiver { entries, .. } = receiver;
-    Ok(Context { entries, spool })
+    Ok(collector.finish())
 }
 
 /// The disk is full.
@@ -222,9 +202,24 @@ pub(super) fn full(path: &Path) -> Error {
 }
 
 /// Why an entry was not taken.
-enum Refusal {
+#[derive(Debug)]
+pub enum Refusal {
+    /// The spool cannot be written, or what is sent cannot be read.
     Io(io::Error),
+    /// It is nothing to build from; the text says why.
     Said(String),
+}
+
+impl Refusal {
+    /// For a person; `spool` is the file that was written.
+    #[must_use]
+    pub fn into_error(self, spool: &Path) -> Error {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::StorageFull => full(spool),
+            Self::Io(error) => Error::Invalid(format!("the build context cannot be read: {error}")),
+            Self::Said(message) => Error::Invalid(format!("the build context is refused: {message}")),
+        }
+    }
 }
 
 impl From<io::Error> for Refusal {
@@ -233,28 +228,68 @@ impl From<io::Error> for Refusal {
     }
 }
 
-struct Receiver {
-    spool: BufWriter<File>,
-    at: u64,
+/// Takes a context in, entry by entry. Blocking.
+#[derive(Debug)]
+pub struct Collector {
+    spool: File,
+    path: PathBuf,
+    /// Where the next file begins.
+    end: u64,
     entries: BTreeMap<String, Entry>,
 }
 
-impl Receiver {
-    fn take(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), Refusal> {
-        let Some(path) = path_of(&entry.path_bytes())? else { return Ok(()) };
+impl Collector {
+    /// One that keeps contents in a file that is made.
+    pub fn new(path: PathBuf) -> Result<Self, Error> {
+        let spool = File::create_new(&path).map_err(Error::io(format!("make `{}`", path.display())))?;
+        Ok(Self { spool, path, end: 0, entries: BTreeMap::new() })
+    }
+
+    /// What has been taken in.
+    #[must_use]
+    pub fn finish(self) -> Context {
+        Context { entries: self.entries, spool: self.path }
+    }
+
+    /// Makes room for a file of so many bytes; where it is.
+    pub fn reserve(&mut self, size: u64) -> u64 {
+        let offset = self.end;
+        self.end = self.end.saturating_add(size);
+        offset
+    }
+
+    /// Writes contents to their place.
+    pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Refusal> {
+        Ok(self.spool.write_all_at(bytes, offset)?)
+    }
+
+    /// Notes an entry whose contents, if any, are here. A path that leads out is refused.
+    pub fn put(&mut self, path: &[u8], entry: Entry) -> Result<(), Refusal> {
+        let Some(path) = path_of(path)? else { return Ok(()) };
         if self.entries.len() >= MOST_ENTRIES {
             return Err(Refusal::Said(format!("it has more than {MOST_ENTRIES} entries")));
         }
+        self.entries.insert(path, entry);
+        Ok(())
+    }
+
+    /// What was taken in as this path, if it is a file: the same contents under another name.
+    pub fn same(&self, path: &[u8]) -> Result<Option<Kind>, Refusal> {
+        let path = path_of(path)?.unwrap_or_default();
+        let found = self.entries.get(&path).map(|entry| entry.kind.clone());
+        Ok(found.filter(|kind| matches!(kind, Kind::File { .. })))
+    }
+
+    fn take(&mut self, mut entry: tar::Entry<'_, impl Read>) -> Result<(), Refusal> {
+        let Some(path) = path_of(&entry.path_bytes())? else { return Ok(()) };
         let kind = match entry.header().entry_type() {
             EntryType::Directory => Kind::Folder,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.file(&mut entry)?,
             EntryType::Symlink => Kind::Link(link_of(&entry, &path)?),
             EntryType::Link => {
-                let target = path_of(link_of(&entry, &path)?.as_bytes())?.unwrap_or_default();
-                match self.entries.get(&target) {
-                    Some(Entry { kind: kind @ Kind::File { .. }, .. }) => kind.clone(),
-                    _ => return Err(Refusal::Said(format!("`{path}` is a link to `{target}`, which is not there"))),
-                }
+                let target = link_of(&entry, &path)?;
+                let missing = || Refusal::Said(format!("`{path}` is a link to `{target}`, which is not there"));
+                self.same(target.as_bytes())?.ok_or_else(missing)?
             }
             // Sockets, pipes and devices of the machine that sends are nothing to build from.
             _ => return Ok(()),
@@ -262,12 +297,11 @@ impl Receiver {
         let header = entry.header();
         let mtime = header.mtime().ok().and_then(|mtime| i64::try_from(mtime).ok()).unwrap_or(0);
         let mode = header.mode().unwrap_or(0o644) & 0o7777;
-        self.entries.insert(path, Entry { kind, mode, mtime });
-        Ok(())
+        self.put(path.as_bytes(), Entry { kind, mode, mtime })
     }
 
     fn file(&mut self, entry: &mut impl Read) -> Result<Kind, Refusal> {
-        let offset = self.at;
+        let offset = self.end;
         let mut hash = Sha256::new();
         let mut buffer = vec![0_u8; 64 * 1024];
         loop {
@@ -276,10 +310,10 @@ impl Receiver {
                 break;
             }
             hash.update(&buffer[..read]);
-            self.spool.write_all(&buffer[..read])?;
-            self.at += read as u64;
+            let at = self.reserve(read as u64);
+            self.write(at, &buffer[..read])?;
         }
-        Ok(Kind::File { offset, size: self.at - offset, digest: hash.finalize().into() })
+        Ok(Kind::File { offset, size: self.end - offset, digest: hash.finalize().into() })
     }
 }
 
@@ -358,7 +392,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_ignored_is_not_there() {
         let (_folder, mut context) = context(&tar(&[("a/b", ""), ("a/c", ""), ("d", "")])).expect("it is one");
-        context.ignore(&Ignore::new("a\n!a/c").expect("rules"));
+        context.ignore(&Ignore::of(["a", "!a/c"].into_iter()).expect("rules"));
         assert_eq!(context.paths().collect::<Vec<_>>(), ["a/c", "d"]);
     }
 

@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::context::{Context, Entry, Kind};
+use super::dockerfile::Heredoc;
 use super::document::absolute;
 use super::ignore::Ignore;
 use super::instruction::Copy;
@@ -61,7 +62,7 @@ pub(super) fn name_of(address: &str) -> &str {
     path.split_once('/').map_or("", |(_, path)| path.rsplit('/').next().unwrap_or_default())
 }
 
-/// What a `COPY` takes from the context.
+/// What a `COPY` takes from the context, and from the Dockerfile itself.
 pub(super) fn pieces(context: &Context, copy: &Copy) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     for source in copy.sources.iter().filter(|source| !(copy.add && is_address(source))) {
@@ -69,12 +70,18 @@ pub(super) fn pieces(context: &Context, copy: &Copy) -> Result<Vec<Piece>, Strin
             pieces.push(piece(context, &path, copy)?);
         }
     }
-    for heredoc in &copy.heredocs {
+    pieces.extend(heredocs(copy));
+    Ok(pieces)
+}
+
+/// What a `COPY` takes from the Dockerfile itself.
+pub(super) fn heredocs(copy: &Copy) -> Vec<Piece> {
+    let piece = |heredoc: &Heredoc| {
         let kind = ItemKind::Text(heredoc.text.clone());
         let items = vec![Item { path: String::new(), kind, mode: 0o644, mtime: 0 }];
-        pieces.push(Piece::Listed { name: heredoc.name.clone(), items });
-    }
-    Ok(pieces)
+        Piece::Listed { name: heredoc.name.clone(), items }
+    };
+    copy.heredocs.iter().map(piece).collect()
 }
 
 /// A folder or file of the context as a piece of its own.

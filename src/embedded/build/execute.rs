@@ -14,14 +14,15 @@ use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
-use super::context::{Context, full};
+use super::context::full;
+use super::files::Files;
 use super::helper;
 use super::plan::{self, Plan};
 use super::scope::Arguments;
 use super::stage::{self, Made, Outcome};
-use super::tell::Teller;
+use super::tell::{Heading, Teller};
 use super::work::Work;
-use super::{News, Options};
+use super::{Named, Options};
 use crate::embedded::error::Error;
 use crate::embedded::images::{self, Image, Images};
 use crate::embedded::layout::Layout;
@@ -29,8 +30,12 @@ use crate::embedded::network::Networks;
 use crate::embedded::spec::Machine;
 use crate::embedded::{ROLE, program};
 
+/// No stage at all.
+const NOBODY: usize = usize::MAX;
 /// Stages that are made at the same time.
 const AT_ONCE: usize = 4;
+/// Docker's own registry, as clients know it.
+const HUB: &str = "registry-1.docker.io";
 /// What a helper says is no longer than this.
 const LONGEST_ANSWER: u64 = 64 * 1024;
 
@@ -45,7 +50,7 @@ pub(super) struct Build {
     /// The Dockerfile's name.
     pub(super) file: String,
     pub(super) plan: Plan,
-    pub(super) context: Context,
+    pub(super) files: Files,
     pub(super) arguments: Arguments,
     /// This machine's.
     pub(super) platform: String,
@@ -68,6 +73,7 @@ impl Build {
         if !unused.is_empty() {
             self.teller.warn(&format!("One or more build-args [{}] were not consumed", unused.join(" "))).await;
         }
+        self.adopt().await;
         let slots = Semaphore::new(AT_ONCE);
         // The stages that fail because of another one's failure say nothing of their own.
         let first = Mutex::new(None);
@@ -82,7 +88,7 @@ impl Build {
 
     async fn make_one(&self, at: usize, place: usize, slots: &Semaphore, first: &Mutex<Option<Error>>) {
         let made = async {
-            for need in plan::needs(&self.plan.stages, at) {
+            for need in plan::needs(&self.plan.stages, at, &self.plan.named) {
                 let mut outcome = self.outcomes[need].subscribe();
                 // The senders live as long as the build.
                 let ready = self.cancel.run_until_cancelled(outcome.wait_for(Option::is_some)).await;
@@ -99,8 +105,10 @@ impl Build {
             Err(error) => {
                 let mut first = first.lock().await;
                 if first.is_none() && !self.cancel.is_cancelled() {
-                    self.teller.failed(place).await;
+                    self.teller.failed(place, &error).await;
                     *first = Some(error);
+                } else {
+                    self.teller.given_up(place);
                 }
                 self.cancel.cancel();
             }
@@ -118,10 +126,15 @@ impl Build {
         before.map(|stage| self.plan.stages[*stage].steps.len() + 1).sum::<usize>() + 1
     }
 
-    /// Tells which step begins.
-    pub(super) async fn step(&self, place: usize, number: usize, text: &str) {
+    /// Tells which step begins; `name` is for clients that draw steps.
+    pub(super) async fn begin(&self, place: usize, number: usize, text: &str, name: Option<String>) {
         let all = self.first_step(self.plan.needed.len()) - 1;
-        self.teller.say(place, format!("Step {number}/{all} : {text}\n")).await;
+        self.teller.begin(place, Heading { number, all, text: text.to_owned(), name }).await;
+    }
+
+    /// What a name stands for that is given with the build.
+    pub(super) fn named(&self, name: &str) -> Option<&Named> {
+        self.options.contexts.get(plan::plain_name(name))
     }
 
     /// Refuses a platform that this machine is not of.
@@ -145,6 +158,22 @@ impl Build {
         }
         let hint = "this engine builds for the machine that it runs on";
         Err(Error::Unsupported(format!("cannot build for {platform}: {hint}, {}", self.platform)))
+    }
+
+    /// Takes over what the images that are named as a cache tell of their steps. That one cannot be had is no failure.
+    async fn adopt(&self) {
+        if self.options.no_cache {
+            return;
+        }
+        for reference in &self.options.cache_from {
+            let image = self.image(reference, NOBODY, String::new).await;
+            let adopted = image.and_then(|image| self.cache.adopt(&image.document));
+            if let Err(error) = adopted
+                && !self.cancel.is_cancelled()
+            {
+                self.teller.warn(&format!("nothing of `{reference}` is used as a cache: {error}")).await;
+            }
+        }
     }
 
     /// An image that is here, or is pulled. `hint` is for when it cannot be had.
@@ -171,16 +200,25 @@ impl Build {
 
     async fn pull(&self, reference: &str, place: usize) -> Result<Image, Error> {
         let (sender, mut news) = mpsc::channel::<images::News>(16);
-        let credentials = credentials(&self.options.credentials, reference);
+        let credentials = self.credentials(reference).await;
         let pull = self.images.pull(reference, Some(&self.platform), credentials, sender);
         let tell = async {
             while let Some(news) = news.recv().await {
-                let told = News { id: news.id, status: Some(news.status), stream: news.stream, ..News::default() };
-                self.teller.tell(place, told).await;
+                self.teller.pulls(place, news).await;
             }
         };
         let both = async { tokio::join!(pull, tell).0 };
         self.cancel.run_until_cancelled(both).await.unwrap_or_else(|| Err(given_up()))
+    }
+
+    /// Who one is at the registry of an image: what came with the build, or what its client says.
+    async fn credentials(&self, reference: &str) -> Option<AuthConfig> {
+        if let Some(found) = credentials(&self.options.credentials, reference) {
+            return Some(found);
+        }
+        let registry = registry(reference).unwrap_or(HUB);
+        let client = self.files.client()?;
+        self.cancel.run_until_cancelled(client.credentials(registry)).await.flatten()
     }
 
     /// Has a helper process do some work; whether it wrote anything.
@@ -229,15 +267,19 @@ pub(super) fn given_up() -> Error {
 
 /// Who one is at the registry of an image.
 fn credentials(all: &HashMap<String, AuthConfig>, reference: &str) -> Option<AuthConfig> {
-    let first = reference.split_once('/').map(|(first, _)| first);
-    let registry = first.filter(|first| first.contains(['.', ':']) || *first == "localhost");
-    match registry {
+    match registry(reference) {
         Some(registry) => all.iter().find(|(name, _)| host(name) == registry).map(|(_, found)| found.clone()),
         None => ["https://index.docker.io/v1/", "index.docker.io", "docker.io"]
             .iter()
             .find_map(|name| all.get(*name))
             .cloned(),
     }
+}
+
+/// The registry that an image names; `None` when it is Docker's.
+fn registry(reference: &str) -> Option<&str> {
+    let first = reference.split_once('/').map(|(first, _)| first);
+    first.filter(|first| first.contains(['.', ':']) || *first == "localhost")
 }
 
 /// The host of a registry's address.

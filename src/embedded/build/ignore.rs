@@ -7,13 +7,7 @@ use super::pattern::{Flavour, Pattern};
 pub(super) struct Ignore(Vec<(bool, Pattern)>);
 
 impl Ignore {
-    /// The error says which rule is wrong.
-    pub(super) fn new(text: &str) -> Result<Self, String> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::of(text.lines().filter(|line| !line.starts_with('#')))
-    }
-
-    /// From single rules (`COPY --exclude`).
+    /// From single rules. The error says which of them is wrong.
     pub(super) fn of<'a>(rules: impl Iterator<Item = &'a str>) -> Result<Self, String> {
         let mut ignore = Self::default();
         for rule in rules {
@@ -48,14 +42,32 @@ impl Ignore {
     }
 }
 
+/// The rules of a `.dockerignore`, each as a path from the folder, as clients compare them.
+pub(super) fn rules(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let rules = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let line = line.trim();
+        let (kept, path) = line.strip_prefix('!').map_or(("", line), |rule| ("!", rule.trim()));
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        (!parts.is_empty()).then(|| format!("{kept}{}", parts.join("/")))
+    });
+    rules.collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Ignore;
+    use super::{Ignore, rules};
+
+    #[test]
+    fn rules_are_paths_from_the_folder() {
+        let text = "\u{feff}# no\n/node_modules/\n\n! keep/./me \n  *.tmp \n.\n";
+        assert_eq!(rules(text), ["node_modules", "!keep/me", "*.tmp"]);
+    }
 
     #[test]
     fn the_last_rule_that_fits_counts() {
-        let ignore =
-            Ignore::new("# no\n/node_modules/\n**/*.log\n!keep.log\n\ndocs\n!docs/README.md\n  *.tmp ").expect("fine");
+        let rules = rules("# no\n/node_modules/\n**/*.log\n!keep.log\n\ndocs\n!docs/README.md\n  *.tmp ");
+        let ignore = Ignore::of(rules.iter().map(String::as_str)).expect("fine");
         for (path, excluded) in [
             ("node_modules", true),
             ("node_modules/a/b.js", true),

@@ -11,9 +11,46 @@ pub(super) enum Mount {
     Bind(Bind),
     /// An empty folder in memory.
     Tmpfs { target: String, size: Option<u64> },
-    /// A secret; the API of this engine can bring none.
-    Secret { id: String, required: bool },
+    /// A secret of the client's.
+    Secret(Secret),
+    /// An SSH agent of the client's.
+    Agent(Agent),
 }
+
+/// Whose a file is that is put into the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Secret {
+    pub(super) id: String,
+    /// The file that it is in.
+    pub(super) target: Option<String>,
+    /// The variable that it is in.
+    pub(super) variable: Option<String>,
+    /// Without it the step fails.
+    pub(super) required: bool,
+    pub(super) owner: Owner,
+}
+
+/// An SSH agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Agent {
+    pub(super) id: String,
+    /// Where its socket is; somewhere when `None`.
+    pub(super) target: Option<String>,
+    /// Without it the step fails.
+    pub(super) required: bool,
+    pub(super) owner: Owner,
+}
+
+/// The id of an agent that is not named.
+const DEFAULT_AGENT: &str = "default";
 
 /// A folder that stays between builds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,13 +164,22 @@ pub(super) fn read(number: usize, text: &str) -> Result<Mount, Problem> {
             Ok(Mount::Tmpfs { target: needed()?, size: size.transpose()? })
         }
         "secret" => {
-            let id = fields.any(&["id"]).or_else(|| Some(target?.rsplit('/').next()?.to_owned())).unwrap_or_default();
-            Ok(Mount::Secret { id, required: fields.is_set(&["required"]) })
+            let variable = fields.any(&["env"]).filter(|name| !name.is_empty());
+            let named = || target.as_ref()?.rsplit('/').next().map(str::to_owned);
+            let id = fields.any(&["source", "src", "id"]).filter(|id| !id.is_empty()).or_else(named);
+            let id = id.ok_or_else(|| problem("it needs an id: id=name".into()))?;
+            let place = target.clone().or_else(|| variable.is_none().then(|| format!("/run/secrets/{id}")));
+            let owner = Owner { mode: octal("mode", 0o400)?, uid: number_of("uid")?, gid: number_of("gid")? };
+            let required = fields.is_set(&["required"]);
+            Ok(Mount::Secret(Secret { id, target: place, variable, required, owner }))
         }
-        "ssh" => {
-            Err(problem("an SSH agent cannot be had through this engine's API; copy a key in, or leave it out".into()))
-        }
-        other => Err(problem(format!("`{other}` is not a type: bind, cache, tmpfs or secret is"))),
+        "ssh" => Ok(Mount::Agent(Agent {
+            id: fields.any(&["id"]).filter(|id| !id.is_empty()).unwrap_or_else(|| DEFAULT_AGENT.to_owned()),
+            target,
+            required: fields.is_set(&["required"]),
+            owner: Owner { mode: octal("mode", 0o600)?, uid: number_of("uid")?, gid: number_of("gid")? },
+        })),
+        other => Err(problem(format!("`{other}` is not a type: bind, cache, secret, ssh or tmpfs is"))),
     }
 }
 
@@ -165,7 +211,7 @@ fn bytes(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bind, Cache, Mount, Sharing, read};
+    use super::{Agent, Bind, Cache, Mount, Owner, Secret, Sharing, read};
 
     #[test]
     fn each_type_has_its_fields() {
@@ -186,13 +232,22 @@ mod tests {
             read(1, "type=tmpfs,target=/t,size=2m"),
             Ok(Mount::Tmpfs { target: "/t".into(), size: Some(2 << 20) })
         );
-        assert_eq!(read(1, "type=secret,target=/run/x,required"), Ok(Mount::Secret { id: "x".into(), required: true }));
+        let owner = Owner { mode: 0o400, uid: 0, gid: 0 };
+        let secret = Secret { id: "x".into(), target: Some("/run/x".into()), variable: None, required: true, owner };
+        assert_eq!(read(1, "type=secret,target=/run/x,required"), Ok(Mount::Secret(secret.clone())));
+        let named = Secret { id: "y".into(), target: Some("/run/secrets/y".into()), required: false, ..secret.clone() };
+        assert_eq!(read(1, "type=secret,id=y"), Ok(Mount::Secret(named.clone())));
+        let variable = Secret { target: None, variable: Some("Y".into()), ..named };
+        assert_eq!(read(1, "type=secret,id=y,env=Y"), Ok(Mount::Secret(variable)));
+        let owner = Owner { mode: 0o600, uid: 7, gid: 0 };
+        let agent = Agent { id: "default".into(), target: None, required: false, owner };
+        assert_eq!(read(1, "type=ssh,uid=7"), Ok(Mount::Agent(agent)));
     }
 
     #[test]
     fn what_cannot_be_given_is_told() {
         for (text, part) in [
-            ("type=ssh", "an SSH agent cannot be had"),
+            ("type=secret", "it needs an id"),
             ("type=cash,target=/a", "`cash` is not a type"),
             ("type=cache", "it needs a target"),
             ("type=cache,targt=/a", "did you mean `target`?"),

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::copy::is_address;
 use super::dockerfile::{self, Line};
+use super::document::absolute;
 use super::instruction::{self, Instruction};
 use super::mount::{self, Mount};
 use super::problem::{Problem, suggestion};
@@ -24,6 +26,8 @@ pub(super) struct Plan {
     pub(super) globals: BTreeMap<String, String>,
     /// Names of all arguments that the needed stages or the beginning declare.
     pub(super) declared: BTreeSet<String>,
+    /// Names that stand for something else than a stage or an image, as [`plain_name`] has them.
+    pub(super) named: BTreeSet<String>,
 }
 
 /// A stage.
@@ -59,10 +63,31 @@ impl Step {
     pub(super) fn text(&self) -> String {
         format!("{} {}", self.line.keyword, self.line.rest).trim_end().to_owned()
     }
+
+    /// Whether anything is done in it, other than noting something in the image's configuration.
+    pub(super) fn is_work(&self) -> bool {
+        matches!(self.instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_))
+    }
 }
 
-/// Plans a build. `target` is a stage by name or number, empty for the last.
-pub(super) fn plan(text: &str, target: &str, arguments: &Arguments) -> Result<Plan, Problem> {
+impl Stage {
+    /// Its `FROM`, without the name that it gives.
+    pub(super) fn base_text(&self) -> String {
+        match &self.base {
+            Base::Scratch => "FROM scratch".to_owned(),
+            Base::Image(image) => format!("FROM {image}"),
+            Base::Stage(_) => self.text.split(" AS ").next().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// What it is called where several are shown.
+    pub(super) fn shown(&self, at: usize) -> String {
+        self.name.clone().unwrap_or_else(|| format!("stage-{at}"))
+    }
+}
+
+/// Plans a build. `target` is a stage by name or number, empty for the last; `named` is what [`Plan::named`] says.
+pub(super) fn plan(text: &str, target: &str, arguments: &Arguments, named: BTreeSet<String>) -> Result<Plan, Problem> {
     let file = dockerfile::parse(text)?;
     let mut globals = arguments.platform.clone();
     let mut declared = BTreeSet::new();
@@ -70,7 +95,9 @@ pub(super) fn plan(text: &str, target: &str, arguments: &Arguments) -> Result<Pl
     for line in file.lines {
         let instruction = instruction::read(&line, file.escape)?;
         match (instruction, stages.last_mut()) {
-            (Instruction::From(from), _) => stages.push(stage(&line, from, &stages, &globals, file.escape)?),
+            (Instruction::From(from), _) => {
+                stages.push(stage(&line, from, (&stages, &named), &globals, file.escape)?);
+            }
             (Instruction::Arg(list), None) => {
                 for (name, default) in list {
                     let lookup = |name: &str| globals.get(name).cloned();
@@ -93,19 +120,19 @@ pub(super) fn plan(text: &str, target: &str, arguments: &Arguments) -> Result<Pl
         return Err(Problem::at(0, "it has no FROM, with which every image begins"));
     }
     let target = find_target(&stages, target)?;
-    let needed = needed(&stages, target);
+    let needed = needed(&stages, target, &named);
     for step in needed.iter().flat_map(|stage| &stages[*stage].steps) {
         if let Instruction::Arg(list) = &step.instruction {
             declared.extend(list.iter().map(|(name, _)| name.clone()));
         }
     }
-    Ok(Plan { escape: file.escape, stages, target, needed, globals, declared })
+    Ok(Plan { escape: file.escape, stages, target, needed, globals, declared, named })
 }
 
 fn stage(
     line: &Line,
     from: instruction::From,
-    before: &[Stage],
+    (before, named): (&[Stage], &BTreeSet<String>),
     globals: &BTreeMap<String, String>,
     escape: char,
 ) -> Result<Stage, Problem> {
@@ -125,6 +152,7 @@ fn stage(
     }
     let base = match find(before, &image) {
         _ if image == "scratch" => Base::Scratch,
+        _ if named.contains(plain_name(&image)) => Base::Image(image),
         Some(stage) => Base::Stage(stage),
         None => Base::Image(image),
     };
@@ -154,25 +182,37 @@ pub(super) fn names(stages: &[Stage]) -> impl Iterator<Item = &str> {
     stages.iter().filter_map(|stage| stage.name.as_deref())
 }
 
-/// The stage that `--from=name` means to the stage with the number `at`; `None` for an image.
-pub(super) fn source(stages: &[Stage], at: usize, name: &str) -> Option<usize> {
+/// A name as it is compared: without what every image's name may be written with.
+pub(super) fn plain_name(name: &str) -> &str {
+    let name = name.strip_prefix("docker.io/").unwrap_or(name);
+    let name = name.strip_prefix("library/").unwrap_or(name);
+    name.strip_suffix(":latest").unwrap_or(name)
+}
+
+/// The stage that `--from=name` means to the stage with the number `at`; `None` for what is no stage.
+pub(super) fn source(stages: &[Stage], at: usize, name: &str, named: &BTreeSet<String>) -> Option<usize> {
+    if named.contains(plain_name(name)) {
+        return None;
+    }
     find(&stages[..at], name).or_else(|| name.parse().ok().filter(|number| *number < at))
 }
 
 /// What a stage needs of others.
-pub(super) fn needs(stages: &[Stage], at: usize) -> BTreeSet<usize> {
+pub(super) fn needs(stages: &[Stage], at: usize, named: &BTreeSet<String>) -> BTreeSet<usize> {
     let mut needs = BTreeSet::new();
     if let Base::Stage(base) = stages[at].base {
         needs.insert(base);
     }
     for step in &stages[at].steps {
         match &step.instruction {
-            Instruction::Copy(copy) => needs.extend(copy.from.as_deref().and_then(|from| source(stages, at, from))),
+            Instruction::Copy(copy) => {
+                needs.extend(copy.from.as_deref().and_then(|from| source(stages, at, from, named)));
+            }
             Instruction::Run(run) => {
                 for text in &run.mounts {
                     // What is wrong with it is told when it is its turn.
                     if let Ok(Mount::Bind(mount::Bind { from: Some(from), .. })) = mount::read(0, text) {
-                        needs.extend(source(stages, at, &from));
+                        needs.extend(source(stages, at, &from, named));
                     }
                 }
             }
@@ -182,15 +222,46 @@ pub(super) fn needs(stages: &[Stage], at: usize) -> BTreeSet<usize> {
     needs
 }
 
-fn needed(stages: &[Stage], target: usize) -> Vec<usize> {
+fn needed(stages: &[Stage], target: usize, named: &BTreeSet<String>) -> Vec<usize> {
     let mut found = BTreeSet::from([target]);
     // Stages need earlier ones only: one pass from behind finds them all.
     for at in (0..=target).rev() {
         if found.contains(&at) {
-            found.extend(needs(stages, at));
+            found.extend(needs(stages, at, named));
         }
     }
     found.into_iter().collect()
+}
+
+/// The paths of the context that the needed stages name, sorted; empty when they may want all of it, because one of them
+/// does or has a variable in a path.
+pub(super) fn paths(plan: &Plan) -> Vec<String> {
+    let mut paths = BTreeSet::new();
+    for step in plan.needed.iter().flat_map(|stage| &plan.stages[*stage].steps) {
+        match &step.instruction {
+            Instruction::Copy(copy) if copy.from.is_none() => {
+                let here = copy.sources.iter().filter(|source| !(copy.add && is_address(source)));
+                paths.extend(here.cloned());
+            }
+            Instruction::Run(run) => {
+                for text in &run.mounts {
+                    match mount::read(0, text) {
+                        Ok(Mount::Bind(mount::Bind { from: None, source, .. })) => drop(paths.insert(source)),
+                        Ok(_) => {}
+                        // It becomes one when its variables have been filled in, or is told when it is its turn.
+                        Err(_) => return Vec::new(),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let relative: BTreeSet<String> =
+        paths.iter().map(|path| absolute("/", path).trim_start_matches('/').to_owned()).collect();
+    if relative.iter().any(|path| path.is_empty() || path.contains('$')) {
+        return Vec::new();
+    }
+    relative.into_iter().collect()
 }
 
 /// Build arguments that nothing declares and nobody predefines.
@@ -203,12 +274,18 @@ pub(super) fn unused<'a>(plan: &Plan, arguments: &'a Arguments) -> Vec<&'a str> 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::scope::Arguments;
-    use super::{Base, needs, plan, unused};
+    use super::{Base, Plan, Problem, needs, paths, unused};
 
     fn arguments(given: &[(&str, &str)]) -> Arguments {
         let given = given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Arguments::new(given, "linux/amd64")
+    }
+
+    fn plan(text: &str, target: &str, arguments: &Arguments) -> Result<Plan, Problem> {
+        super::plan(text, target, arguments, BTreeSet::new())
     }
 
     #[test]
@@ -220,7 +297,7 @@ mod tests {
         assert_eq!(plan.stages[0].base, Base::Image("node:20".into()));
         assert_eq!(plan.stages[1].base, Base::Scratch);
         assert_eq!(plan.stages[2].base, Base::Stage(0));
-        assert_eq!(needs(&plan.stages, 3).into_iter().collect::<Vec<_>>(), [0, 2]);
+        assert_eq!(needs(&plan.stages, 3, &plan.named).into_iter().collect::<Vec<_>>(), [0, 2]);
         assert_eq!(unused(&plan, &arguments(&[("v", "20"), ("w", "1"), ("HTTP_PROXY", "x")])), ["w"]);
     }
 
@@ -253,5 +330,23 @@ mod tests {
         let plan = plan("FROM --platform=$BUILDPLATFORM a:$TARGETARCH", "", &arguments(&[])).expect("a plan");
         assert_eq!(plan.stages[0].platform.as_deref(), Some("linux/amd64"));
         assert_eq!(plan.stages[0].base, Base::Image("a:amd64".into()));
+    }
+
+    #[test]
+    fn a_name_that_stands_for_something_else_is_no_stage() {
+        let text = "FROM a AS base\nFROM docker.io/library/alpine:latest\nCOPY --from=base /a /\nFROM base\n";
+        let named = ["base", "alpine"].map(str::to_owned).into();
+        let plan = super::plan(text, "1", &arguments(&[]), named).expect("a plan");
+        assert_eq!(plan.needed, [1]);
+        assert_eq!(plan.stages[2].base, Base::Image("base".into()));
+    }
+
+    #[test]
+    fn only_what_steps_name_is_wanted_of_the_context() {
+        let of = |text: &str| paths(&plan(&format!("FROM a\n{text}"), "", &arguments(&[])).expect("a plan"));
+        assert_eq!(of("COPY ./b/ /c* /x/\nRUN --mount=source=d,target=/d y\nADD http://e f /"), ["b", "c*", "d", "f"]);
+        assert_eq!(of("COPY b /\nCOPY . /x"), [""; 0]);
+        assert_eq!(of("COPY $b /"), [""; 0]);
+        assert_eq!(of("COPY --from=x / /"), [""; 0]);
     }
 }

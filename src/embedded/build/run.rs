@@ -8,14 +8,16 @@ use bollard_stubs::models::{ContainerCreateBody, EndpointSettings, HostConfig};
 
 use super::NON_ZERO;
 use super::cache::{Held, key};
+use super::context::Context;
 use super::copy;
 use super::document;
 use super::execute::given_up;
 use super::instruction::{Command, Instruction, Run};
+use super::lend::Lent;
 use super::mount::{self, Mount};
 use super::plan::Step;
 use super::scope::words_of;
-use super::stage::{Room, Stage, short};
+use super::stage::{Room, Stage, Taken, context, short};
 use super::work::{Mounted, Piece, Place, Task, Work};
 use crate::embedded::error::Error;
 use crate::embedded::network::{Join, Joined};
@@ -32,7 +34,7 @@ const KILL: i32 = 9;
 
 /// What is put into the file system for a while.
 #[derive(Default)]
-struct Extra {
+pub(super) struct Extra {
     binds: Vec<ResolvedBind>,
     /// In memory: place and options.
     tmpfs: HashMap<String, String>,
@@ -40,6 +42,10 @@ struct Extra {
     caches: Vec<Held>,
     /// Places that must be there: whether as folders.
     places: Vec<(String, bool)>,
+    /// `name=value`.
+    variables: Vec<String>,
+    /// What the client lends; taken back at the end.
+    lent: Option<Lent>,
 }
 
 impl Stage<'_> {
@@ -63,7 +69,7 @@ impl Stage<'_> {
             return Ok(());
         }
         let room = Room::new(self.build)?;
-        self.build.teller.say(self.place, format!(" ---> Running in {}\n", short(&room.id))).await;
+        self.build.teller.runs(self.place, short(&room.id)).await;
         Box::pin(self.perform(run, &mounts, &room, &shell)).await?;
         let made = self.take_in(&room.upper("step"), &next).await?;
         room.leave().await?;
@@ -77,26 +83,27 @@ impl Stage<'_> {
             let mut mount = mount::read(step.line.number, text).map_err(|problem| problem.of(&self.build.file))?;
             if let Mount::Cache(mount::Cache { target, .. })
             | Mount::Bind(mount::Bind { target, .. })
-            | Mount::Tmpfs { target, .. } = &mut mount
+            | Mount::Tmpfs { target, .. }
+            | Mount::Secret(mount::Secret { target: Some(target), .. })
+            | Mount::Agent(mount::Agent { target: Some(target), .. }) = &mut mount
             {
                 *target = document::absolute(&folder, target);
             }
-            match mount {
-                Mount::Secret { id, required: true } => {
-                    let hint = "the API of this engine brings none; without `required` the step runs without it";
-                    Err(Error::Unsupported(format!("the secret `{id}` is required: {hint}")))
-                }
-                mount => Ok(mount),
-            }
+            Ok(mount)
         };
         run.mounts.iter().map(read).collect()
     }
 
     /// What a bound part of something holds.
     async fn digest(&self, bind: &mount::Bind) -> Result<String, Error> {
-        match &bind.from {
-            None => Ok(copy::digest(&[copy::part(&self.build.context, &bind.source).map_err(Error::Invalid)?])),
-            Some(from) => Ok(self.source(from).await?.1),
+        let of = |files: &Context| {
+            let part = copy::part(files, &bind.source).map_err(Error::Invalid)?;
+            Ok(copy::digest(&[part]))
+        };
+        match self.taken(bind.from.as_deref()).await? {
+            Taken::Layers(_, name) => Ok(name),
+            Taken::Context(files) => of(files),
+            Taken::Folder(files) => of(context(&files)?),
         }
     }
 
@@ -106,6 +113,7 @@ impl Stage<'_> {
         for (number, mount) in mounts.iter().enumerate() {
             self.prepare(mount, number, room, &mut extra).await?;
         }
+        self.borrow(mounts, room, &mut extra).await?;
         let command = command(run, room, shell, &mut extra)?;
         // What lies inside another place is put there after it.
         extra.binds.sort_by_key(|bind| bind.bind.destination.components().count());
@@ -177,33 +185,30 @@ impl Stage<'_> {
                 extra.tmpfs.insert(target.clone(), options);
                 extra.places.push((target.clone(), true));
             }
-            // Caches are held by now. The API has no session in which a client could be asked for a secret.
-            Mount::Cache(_) | Mount::Secret { .. } => {}
+            // Caches are held by now, and the client is asked next.
+            Mount::Cache(_) | Mount::Secret(_) | Mount::Agent(_) => {}
         }
         Ok(())
     }
 
     /// Copies a part of the context, a stage or an image to `file` or `folder` in a folder.
     async fn bring(&self, bind: &mount::Bind, folder: &Path, room: &Room, number: usize) -> Result<(), Error> {
-        let (mut sources, piece) = (
-            Vec::new(),
-            match &bind.from {
-                None => copy::part(&self.build.context, &bind.source).map_err(Error::Invalid)?,
-                Some(_) => Piece::Tree { source: 0, path: document::absolute("/", &bind.source), parents: false },
-            },
-        );
-        if let Some(from) = &bind.from {
-            let name = format!("from-{number}");
-            let rootfs = room.rootfs(&self.source(from).await?.0, &name, None)?;
-            sources.push(Mounted { rootfs, at: room.path.join(format!("{name}-root")) });
-        }
-        let work = Work {
-            place: Place::Folder(folder.to_owned()),
-            sources,
-            spool: Some(self.build.context.spool.clone()),
-            tasks: vec![Task::Bring(piece)],
-            epoch: 0,
+        let part = |files: &Context| {
+            let piece = copy::part(files, &bind.source).map_err(Error::Invalid)?;
+            Ok::<_, Error>((Vec::new(), piece, Some(files.spool.clone())))
         };
+        let (sources, piece, spool) = match self.taken(bind.from.as_deref()).await? {
+            Taken::Context(files) => part(files)?,
+            Taken::Folder(files) => part(context(&files)?)?,
+            Taken::Layers(layers, _) => {
+                let name = format!("from-{number}");
+                let rootfs = room.rootfs(&layers, &name, None)?;
+                let piece = Piece::Tree { source: 0, path: document::absolute("/", &bind.source), parents: false };
+                (vec![Mounted { rootfs, at: room.path.join(format!("{name}-root")) }], piece, None)
+            }
+        };
+        let work =
+            Work { place: Place::Folder(folder.to_owned()), sources, spool, tasks: vec![Task::Bring(piece)], epoch: 0 };
         self.build.help(&work).await.map(drop)
     }
 
@@ -239,16 +244,19 @@ impl Stage<'_> {
         let stubs = stubs(room, &extra.places).map_err(Error::io("prepare the folders of a step"))?;
         let rootfs = room.rootfs(&self.layers, "step", Some(stubs))?;
         let config = &self.document.config;
+        let mut variables = self.scope.command();
+        variables.append(&mut extra.variables);
+        let options = &self.build.options;
         let body = ContainerCreateBody {
-            hostname: Some(HOSTNAME.to_owned()),
-            env: Some(self.scope.command()),
+            hostname: Some(Some(options.hostname.clone()).filter(|name| !name.is_empty()).unwrap_or(HOSTNAME.into())),
+            env: Some(variables),
             working_dir: config.working_dir.clone(),
             ..ContainerCreateBody::default()
         };
         let host = HostConfig {
-            shm_size: self.build.options.shm_size.and_then(|size| i64::try_from(size).ok()),
+            shm_size: options.shm_size.and_then(|size| i64::try_from(size).ok()),
             tmpfs: Some(std::mem::take(&mut extra.tmpfs)),
-            ..HostConfig::default()
+            ..options.limits.clone()
         };
         let namespace =
             joined.map_or(NetworkNamespace::Host, |joined| NetworkNamespace::Path(joined.namespace.clone()));
@@ -301,9 +309,9 @@ impl Stage<'_> {
         let mut attached = running.attach().await?;
         let mut text = Text::default();
         while let Some(piece) = attached.output.recv().await {
-            let piece = text.take(&piece.bytes);
-            if !piece.is_empty() {
-                self.build.teller.say(self.place, piece).await;
+            let said = text.take(&piece.bytes);
+            if !said.is_empty() {
+                self.build.teller.output(self.place, piece.source, said).await;
             }
         }
         Ok(())
@@ -341,6 +349,22 @@ impl Extra {
     fn bind(&mut self, source: PathBuf, destination: &str, read_only: bool) {
         let bind = Bind { source, destination: destination.into(), read_only };
         self.binds.push(ResolvedBind { bind, propagation: String::new(), recursive: true });
+    }
+
+    /// A file that the client lends.
+    pub(super) fn lend_file(&mut self, source: PathBuf, destination: &str) {
+        self.places.push((destination.to_owned(), false));
+        self.bind(source, destination, false);
+    }
+
+    /// A variable that has to do with it.
+    pub(super) fn lend_variable(&mut self, variable: String) {
+        self.variables.push(variable);
+    }
+
+    /// Keeps what was lent until the end.
+    pub(super) fn keep(&mut self, lent: Lent) {
+        self.lent = Some(lent);
     }
 }
 

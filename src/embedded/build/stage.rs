@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::{Timespec, Timestamps, futimens};
+use tokio::sync::OnceCell;
 
+use super::Named;
 use super::cache::{Record, key};
+use super::context::Context;
 use super::copy;
 use super::dockerfile;
 use super::document;
-use super::execute::Build;
+use super::execute::{Build, given_up};
 use super::instruction::{self, Copy, Instruction};
 use super::plan::{self, Base, Step};
 use super::problem::suggestion;
@@ -46,33 +49,78 @@ pub(super) struct Stage<'a> {
     pub(super) layers: Vec<Layer>,
     pub(super) key: String,
     cmd_is_own: bool,
+    /// Whether it carries out triggers of its base image, of which the Dockerfile knows nothing.
+    triggered: bool,
+    no_cache: bool,
+}
+
+/// Where something is taken from.
+pub(super) enum Taken<'a> {
+    /// A stage or an image: its layers, and what they are known by.
+    Layers(Vec<Layer>, String),
+    /// The context.
+    Context(&'a Context),
+    /// Another folder of the client.
+    Folder(Arc<OnceCell<Context>>),
+}
+
+/// A folder that has been received.
+pub(super) fn context(folder: &OnceCell<Context>) -> Result<&Context, Error> {
+    folder.get().ok_or_else(given_up)
 }
 
 /// Makes a stage; those that it needs have been made.
 pub(super) async fn make(build: &Build, at: usize, place: usize) -> Result<Outcome, Error> {
     let planned = &build.plan.stages[at];
-    let mut number = build.first_step(place);
-    build.step(place, number, &planned.text).await;
-    let begun = begin(build, at, place).await;
+    let first = build.first_step(place);
+    let mut names = Names::of(build, at);
+    build.begin(place, first, &planned.text, Some(names.next(&planned.base_text()))).await;
+    let begun = Box::pin(begin(build, at, place)).await;
     let (mut stage, triggers) = begun.map_err(|error| located(error, &build.file, planned.line))?;
-    build.teller.say(place, format!(" ---> {}\n", short(&stage.key))).await;
+    build.teller.made(place, short(&stage.key)).await;
     if !triggers.is_empty() {
-        build.teller.say(place, format!("# Executing {} build triggers\n", triggers.len())).await;
+        build.teller.triggers(place, triggers.len()).await;
     }
-    for text in triggers {
-        let line = dockerfile::parse_one(planned.line, &text);
+    stage.triggered = true;
+    for (number, text) in triggers.iter().enumerate() {
+        let line = dockerfile::parse_one(planned.line, text);
         let instruction = instruction::read(&line, '\\').map_err(|problem| problem.of(&build.file))?;
-        build.teller.say(place, format!(" ---> {text}\n")).await;
+        build.teller.trigger(place, (first, number), text).await;
         stage.step(&Step { line, instruction }).await?;
+        build.teller.made(place, short(&stage.key)).await;
     }
-    for step in &planned.steps {
-        number += 1;
-        build.step(place, number, &step.text()).await;
+    stage.triggered = false;
+    for (number, step) in planned.steps.iter().enumerate() {
+        let text = step.text();
+        let name = step.is_work().then(|| names.next(&text));
+        build.begin(place, first + 1 + number, &text, name).await;
         stage.step(step).await?;
-        build.teller.say(place, format!(" ---> {}\n", short(&stage.key))).await;
+        build.teller.made(place, short(&stage.key)).await;
     }
     let Stage { document, layers, key, scope, .. } = stage;
     Ok(Outcome { document, layers, key, scope })
+}
+
+/// What the steps of a stage are called by a client that draws them: `[name 2/3] RUN …`.
+struct Names {
+    /// Of the stage, where there are several.
+    stage: String,
+    all: usize,
+    told: usize,
+}
+
+impl Names {
+    fn of(build: &Build, at: usize) -> Self {
+        let planned = &build.plan.stages[at];
+        let several = build.plan.stages.len() > 1;
+        let stage = if several { format!("{} ", planned.shown(at)) } else { String::new() };
+        Self { stage, all: planned.steps.iter().filter(|step| step.is_work()).count() + 1, told: 0 }
+    }
+
+    fn next(&mut self, text: &str) -> String {
+        self.told += 1;
+        format!("[{}{}/{}] {text}", self.stage, self.told, self.all)
+    }
 }
 
 /// What it begins with, and the triggers of its base image.
@@ -81,26 +129,49 @@ async fn begin(build: &Build, at: usize, place: usize) -> Result<(Stage<'_>, Vec
     let scope =
         |image: &[String]| Scope::new(build.plan.escape, build.arguments.clone(), build.plan.globals.clone(), image);
     build.check_platform(planned.platform.as_deref())?;
-    let stage =
-        |document, layers, key, scope| Stage { build, at, place, scope, document, layers, key, cmd_is_own: false };
+    let no_cache = build.options.no_cache
+        || build.options.no_cache_for.iter().any(|name| name.eq_ignore_ascii_case(&planned.shown(at)));
+    let stage = |document, layers, key, scope| {
+        let (cmd_is_own, triggered) = (false, false);
+        Stage { build, at, place, scope, document, layers, key, cmd_is_own, triggered, no_cache }
+    };
+    let scratch = |key| {
+        let (mut document, _) = document::inherit(&Document::default(), &build.platform);
+        document.config.env = Some(vec![format!("PATH={PATH}")]);
+        let environment = document.config.env.clone().unwrap_or_default();
+        (stage(document, Vec::new(), key, scope(&environment)), Vec::new())
+    };
+    let on = |base: &Document, layers: Vec<Layer>, key| {
+        let environment = base.config.env.clone().unwrap_or_default();
+        let (document, triggers) = document::inherit(base, &build.platform);
+        (stage(document, layers, key, scope(&environment)), triggers)
+    };
     match &planned.base {
         Base::Stage(base) => {
             let base = build.outcome(*base)?;
             let (document, triggers) = document::inherit(&base.document, &build.platform);
             Ok((stage(document, base.layers.clone(), base.key.clone(), base.scope.clone()), triggers))
         }
-        Base::Scratch => {
-            let (mut document, _) = document::inherit(&Document::default(), &build.platform);
-            document.config.env = Some(vec![format!("PATH={PATH}")]);
-            let environment = document.config.env.clone().unwrap_or_default();
-            Ok((stage(document, Vec::new(), key(&["scratch", &build.platform]), scope(&environment)), Vec::new()))
-        }
-        Base::Image(reference) => {
-            let image = build.image(reference, place, String::new).await?;
-            let environment = image.document.config.env.clone().unwrap_or_default();
-            let (document, triggers) = document::inherit(&image.document, &build.platform);
-            Ok((stage(document, image.layers.clone(), key(&["image", &image.id]), scope(&environment)), triggers))
-        }
+        Base::Scratch => Ok(scratch(key(&["scratch", &build.platform]))),
+        Base::Image(reference) => match build.named(reference) {
+            Some(Named::Product(product)) => {
+                let base = &product.outcome;
+                Ok(on(&base.document, base.layers.clone(), base.key.clone()))
+            }
+            Some(Named::Folder(_)) => {
+                // Its files are the whole of it.
+                let (mut stage, triggers) = scratch(key(&["folder", &build.platform]));
+                let (sources, destination) = (vec!["/".to_owned()], "/".to_owned());
+                let copy = Copy { from: Some(reference.clone()), sources, destination, ..Copy::default() };
+                stage.copy(&Instruction::Copy(copy.clone()), &copy).await?;
+                Ok((stage, triggers))
+            }
+            named => {
+                let reference = if let Some(Named::Image(other)) = named { other } else { reference };
+                let image = build.image(reference, place, String::new).await?;
+                Ok(on(&image.document, image.layers.clone(), key(&["image", &image.id])))
+            }
+        },
     }
 }
 
@@ -127,7 +198,7 @@ impl Stage<'_> {
         if let Instruction::Workdir(_) = instruction {
             let folder = self.document.config.working_dir.clone().unwrap_or_default();
             let next = key(&[&self.key, "workdir", &folder]);
-            return self.found_or_worked(next, &told, Task::Folder(folder), Vec::new()).await;
+            return self.found_or_worked(next, &told, Task::Folder(folder), Vec::new(), None).await;
         }
         // The value of an argument counts where a command sees it, or a text that it is part of.
         if !matches!(instruction, Instruction::Arg(_)) {
@@ -141,49 +212,69 @@ impl Stage<'_> {
     async fn copy(&mut self, instruction: &Instruction, copy: &Copy) -> Result<(), Error> {
         let folder = self.document.config.working_dir.clone().unwrap_or_default();
         let mut copying = copy::copying(copy, &folder).map_err(Error::Invalid)?;
-        let mut sources = Vec::new();
-        let digest = match &copy.from {
-            None => {
-                copying.pieces = copy::pieces(&self.build.context, copy).map_err(Error::Invalid)?;
-                for address in copy.sources.iter().filter(|source| copy.add && copy::is_address(source)) {
-                    copying.pieces.push(self.build.fetch(address, copy.checksum.as_deref()).await?);
-                }
-                copy::digest(&copying.pieces)
-            }
-            Some(from) => {
-                let (layers, name) = self.source(from).await?;
-                let path = |source: &String| Piece::Tree {
-                    source: 0,
-                    path: document::absolute("/", source),
-                    parents: copy.parents,
-                };
-                copying.pieces = copy.sources.iter().map(path).collect();
-                sources.push(layers);
-                key(&[&name, &copy::digest(&copying.pieces)])
-            }
+        let (mut sources, mut spool) = (Vec::new(), None);
+        let mut from_files = |files: &Context, pieces: &mut Vec<Piece>| {
+            *pieces = copy::pieces(files, copy).map_err(Error::Invalid)?;
+            spool = Some(files.spool.clone());
+            Ok::<_, Error>(())
         };
+        let wants_files = copy.from.is_some() || copy.sources.iter().any(|one| !(copy.add && copy::is_address(one)));
+        let mut name = None;
+        if wants_files {
+            match self.taken(copy.from.as_deref()).await? {
+                Taken::Context(files) => from_files(files, &mut copying.pieces)?,
+                Taken::Folder(files) => from_files(context(&files)?, &mut copying.pieces)?,
+                Taken::Layers(layers, known_by) => {
+                    let path = |source: &String| Piece::Tree {
+                        source: 0,
+                        path: document::absolute("/", source),
+                        parents: copy.parents,
+                    };
+                    copying.pieces = copy.sources.iter().map(path).collect();
+                    sources.push(layers);
+                    name = Some(known_by);
+                }
+            }
+        } else {
+            copying.pieces = copy::heredocs(copy);
+        }
+        for address in copy.sources.iter().filter(|source| copy.add && copy::is_address(source)) {
+            copying.pieces.push(self.build.fetch(address, copy.checksum.as_deref()).await?);
+        }
+        let digest = copy::digest(&copying.pieces);
+        let digest = name.map_or(digest.clone(), |name| key(&[&name, &digest]));
         let told = document::created_by(instruction, &[], &[]);
         let how = format!("{:?}", (&copying.destination, copying.into, copying.unpack, &copying.exclude, copying.mode));
         let owner = copying.owner.clone().unwrap_or_default();
         let next = key(&[&self.key, "copy", &digest, &how, &owner]);
-        self.found_or_worked(next, &told, Task::Copy(copying), sources).await
+        self.found_or_worked(next, &told, Task::Copy(copying), sources, spool).await
     }
 
-    /// The layers that `--from` means, and what they are known by.
-    pub(super) async fn source(&self, from: &str) -> Result<(Vec<Layer>, String), Error> {
-        if let Some(stage) = plan::source(&self.build.plan.stages, self.at, from) {
-            let outcome = self.build.outcome(stage)?;
+    /// What `--from` means; without it the context.
+    pub(super) async fn taken(&self, from: Option<&str>) -> Result<Taken<'_>, Error> {
+        let Some(from) = from else { return Ok(Taken::Context(self.build.files.context(self.triggered).await?)) };
+        let layers = |outcome: &Outcome| {
             let diff_ids: Vec<&str> = outcome.layers.iter().map(|layer| layer.diff_id.as_str()).collect();
-            return Ok((outcome.layers.clone(), key(&diff_ids)));
+            Taken::Layers(outcome.layers.clone(), key(&diff_ids))
+        };
+        let image = match self.build.named(from) {
+            Some(Named::Folder(folder)) => return Ok(Taken::Folder(self.build.files.folder(folder, from).await?)),
+            Some(Named::Product(product)) => return Ok(layers(&product.outcome)),
+            Some(Named::Image(image)) => image,
+            None => from,
+        };
+        let plan = &self.build.plan;
+        if let Some(stage) = plan::source(&plan.stages, self.at, from, &plan.named) {
+            return Ok(layers(&*self.build.outcome(stage)?));
         }
-        let names = || suggestion(from, plan::names(&self.build.plan.stages[..self.at]));
-        let Image { id, layers, .. } = self.build.image(from, self.place, names).await?;
-        Ok((layers, id))
+        let names = || suggestion(from, plan::names(&plan.stages[..self.at]));
+        let Image { id, layers, .. } = self.build.image(image, self.place, names).await?;
+        Ok(Taken::Layers(layers, id))
     }
 
     /// What the cache has under a key, if its layer is still here.
     pub(super) async fn found(&self, next: &str) -> Option<(Option<Layer>, DateTime<Utc>)> {
-        if self.build.options.no_cache {
+        if self.no_cache {
             return None;
         }
         let record = self.build.cache.find(next)?;
@@ -191,7 +282,7 @@ impl Stage<'_> {
             Some(diff_id) => Some(self.build.images.layer(&diff_id).await?),
             None => None,
         };
-        self.build.teller.say(self.place, " ---> Using cache\n").await;
+        self.build.teller.cached(self.place).await;
         Some((layer, record.created))
     }
 
@@ -208,7 +299,11 @@ impl Stage<'_> {
     fn remember(&mut self, told: &str, created: DateTime<Utc>, empty_layer: bool) {
         let created = Some(self.build.epoch.unwrap_or(created));
         let created_by = told.to_owned();
-        self.document.history.push(History { created, created_by, empty_layer, ..History::default() });
+        let Document { history, steps, .. } = &mut self.document;
+        // The base may be another builder's.
+        steps.resize(history.len(), String::new());
+        history.push(History { created, created_by, empty_layer, ..History::default() });
+        steps.push(self.key.clone());
     }
 
     /// Has a helper work on the files, unless the cache has what would come of it.
@@ -218,10 +313,11 @@ impl Stage<'_> {
         told: &str,
         task: Task,
         sources: Vec<Vec<Layer>>,
+        spool: Option<PathBuf>,
     ) -> Result<(), Error> {
         let made = match self.found(&next).await {
             Some(found) => found,
-            None => self.work(&next, task, sources).await?,
+            None => self.work(&next, task, sources, spool).await?,
         };
         self.keep(next, told, made);
         Ok(())
@@ -232,6 +328,7 @@ impl Stage<'_> {
         next: &str,
         task: Task,
         sources: Vec<Vec<Layer>>,
+        spool: Option<PathBuf>,
     ) -> Result<(Option<Layer>, DateTime<Utc>), Error> {
         let room = Room::new(self.build)?;
         let mounted = |layers: &[Layer], name: &str| -> Result<Mounted, Error> {
@@ -244,7 +341,7 @@ impl Stage<'_> {
         let work = Work {
             place: Place::Mounted(mounted(&self.layers, "step")?),
             sources: from,
-            spool: Some(self.build.context.spool.clone()),
+            spool,
             tasks: vec![task],
             epoch: self.build.epoch.map_or(0, |epoch| epoch.timestamp()),
         };
@@ -324,7 +421,7 @@ pub(super) fn short(key: &str) -> &str {
     key.get(..12).unwrap_or(key)
 }
 
-/// An error with the place in the Dockerfile in front; one that has a place already stays.
+/// An error with the place in the Dockerfile in front (see [`super::place`]); one that has a place already stays.
 fn located(error: Error, file: &str, line: usize) -> Error {
     let place = format!("{file}:{line}");
     let with = |text: String| if text.contains(&place) { text } else { format!("{place}: {text}") };

@@ -24,6 +24,7 @@ use super::containers::{Containers, running_joins};
 use super::error::Error;
 use super::events::Events;
 use super::images::Images;
+use super::kit::Kit;
 use super::layout::Layout;
 use super::network::Networks;
 use super::root::machine;
@@ -156,7 +157,9 @@ async fn open(layout: &Layout) -> Result<Engine, Error> {
             .await?;
     let builder = Box::pin(Builder::open(layout, images.clone(), networks.clone())).await?;
     let layout = layout.clone();
-    Ok(Engine { layout, machine, session: Session::new(), events, images, volumes, networks, containers, builder })
+    let kit = Kit::new(layout.clone(), builder.clone(), networks.host_address());
+    let session = Session::new();
+    Ok(Engine { layout, machine, session, events, images, volumes, networks, containers, builder, kit })
 }
 
 /// Ends the streams, and gives back what the next daemon does not need.

@@ -1,7 +1,7 @@
 //! Layers: unpacked from blobs, or taken in as a build has written them.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 use tokio_util::sync::CancellationToken;
 
+use super::super::compression::{Compression, plain};
 use super::super::error::Error;
 use super::super::{ByteStream, id, root};
 use super::Layer;
-use super::compression::{Compression, plain};
+use super::lease::Lease;
 use super::store::{Record, Staged, Store};
 
 /// Bytes that are read at once.
@@ -55,6 +56,49 @@ impl Store {
             return Ok(layer);
         }
         let _turn = self.unpacking.acquire().await.map_err(|_| Error::Failed("the engine stops".into()))?;
+        let (common, kept) = self.common(blob).await?;
+        let unpacked = self.unpack_common(&common, expected).await;
+        drop(kept);
+        if unpacked.is_err() && common != blob {
+            self.discard(vec![common]).await?;
+        }
+        unpacked
+    }
+
+    /// The blob, or one of its plain bytes when it is compressed in a way that other engines do not read: they will be
+    /// given it when the image is saved or pushed.
+    async fn common(self: &Arc<Self>, blob: &str) -> Result<(String, Option<Lease>), Error> {
+        let blob = blob.to_owned();
+        self.blocking(move |store| {
+            let (blob, _, compression) = store.look_at(blob)?;
+            if compression.is_common() {
+                return Ok((blob, None));
+            }
+            let staged = store.stage();
+            let mut digest = Sha256::new();
+            let mut copy = || {
+                let mut source = plain(File::open(store.blob(&blob))?)?;
+                let (mut file, mut piece) = (File::create(&staged.path)?, vec![0; PIECE]);
+                loop {
+                    match source.read(&mut piece)? {
+                        0 => return Ok(()),
+                        read => {
+                            digest.update(&piece[..read]);
+                            file.write_all(&piece[..read])?;
+                        }
+                    }
+                }
+            };
+            copy().map_err(Error::io("read the layer"))?;
+            let digest = format!("sha256:{}", id::hexadecimal(&digest.finalize()));
+            let lease = store.keep_path(&staged.path, &digest)?;
+            Ok((digest, Some(lease)))
+        })
+        .await
+    }
+
+    /// Unpacks a blob that is plain or compressed in a common way.
+    async fn unpack_common(self: &Arc<Self>, blob: &str, expected: Option<&str>) -> Result<Layer, Error> {
         let path = self.blob(blob);
         let staged = self.stage_folder().await?;
         let (size, diff_id) = match self.unpack_into(&path, &staged.path).await {
@@ -144,8 +188,8 @@ impl Store {
         let looked = || {
             let mut file = File::open(&path)?;
             let mut first = Vec::new();
-            file.by_ref().take(8).read_to_end(&mut first)?;
-            Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)?))
+            (&mut file).take(8).read_to_end(&mut first)?;
+            Ok::<_, io::Error>((file.metadata()?.len(), Compression::of(&first)))
         };
         let (length, compression) = looked().map_err(Error::io(format!("read `{}`", path.display())))?;
         Ok((digest, length, compression))

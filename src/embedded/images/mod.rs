@@ -5,7 +5,7 @@
 //! | `reference` | pure: names as people write them and in full |
 //! | `catalogue` | pure: which images there are and what they are called |
 //! | `store`, `lease` | what is on disk, and who uses what no image refers to yet |
-//! | `layers`, `compression` | layers from blobs, from builds, and back to tars |
+//! | `layers` | layers from blobs, from builds, and back to tars |
 //! | `describe` | images as the API shows them |
 //! | `remove` | names, images and layers away |
 //! | `archive` | images as one tar, out and in |
@@ -15,7 +15,6 @@
 
 mod archive;
 mod catalogue;
-mod compression;
 mod describe;
 mod layers;
 mod lease;
@@ -129,6 +128,14 @@ pub struct Document {
     /// How they came to be.
     #[serde(default, deserialize_with = "null_is_default")]
     pub history: Vec<History>,
+    /// By what the builder finds each step of `history` again that it made; empty texts for those of others.
+    #[serde(
+        default,
+        rename = "dev.hoist.steps",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "null_is_default"
+    )]
+    pub steps: Vec<String>,
 }
 
 /// The layers of a [`Document`].
@@ -319,7 +326,7 @@ impl Images {
         self.load_all(tar, &news).await
     }
 
-    /// Makes an image of one layer (`docker import`): a tar, plain or compressed with gzip or zstd.
+    /// Makes an image of one layer (`docker import`): a tar, plain or compressed or not.
     pub async fn import(
         &self,
         tar: ByteStream,

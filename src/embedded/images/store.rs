@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 
+use super::super::compression::Compression;
 use super::super::error::Error;
 use super::super::events::Events;
 use super::super::layout::Layout;
 use super::super::{id, root};
 use super::catalogue::Catalogue;
-use super::compression::Compression;
 use super::lease::{Lease, Leases};
 use super::{Document, Layer};
 

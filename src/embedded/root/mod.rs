@@ -102,7 +102,7 @@ pub async fn read(layout: &Layout, view: &View, path: &str) -> Result<(PathStat,
     client::stream(&Work::Read { place: place(layout, view), path: path.to_owned() }).await
 }
 
-/// Unpacks a tar (plain, gzip, zstd) into a folder that is there.
+/// Unpacks a tar, compressed or not, into a folder that is there.
 pub async fn write(
     layout: &Layout,
     view: &View,

@@ -98,6 +98,7 @@ impl World {
             follow: true,
         };
         let (state, first) = State::new(setup).expect("the project has no cycle");
+        let asked_for = project.services.keys().cloned().collect();
         let mut world = Self {
             seed,
             dice,
@@ -115,7 +116,7 @@ impl World {
             kept: BTreeMap::new(),
             tree: BTreeMap::new(),
             good: BTreeSet::new(),
-            asked_for: project.services.keys().cloned().collect(),
+            asked_for,
             broken: BTreeSet::new(),
             calm: false,
             ended: None,

@@ -128,21 +128,35 @@ async fn archives_are_unpacked_by_add_and_not_by_copy() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&bytes).expect("to memory");
     let gzip = gzip.finish().expect("to memory");
+    let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    bzip2.write_all(&bytes).expect("to memory");
+    let bzip2 = bzip2.finish().expect("to memory");
+    let xz = super::xz(&bytes);
     let mut context = tar::Builder::new(Vec::new());
-    let dockerfile = b"FROM base\nADD x.tar /plain/\nADD x.tgz /gzip\nCOPY x.tar /kept\nADD y.tar /no/";
-    for (name, bytes) in
-        [("x.tar", &bytes), ("x.tgz", &gzip), ("y.tar", &b"not one".to_vec()), ("Dockerfile", &dockerfile.to_vec())]
-    {
+    let dockerfile = b"FROM base\nADD x.tar /plain/\nADD x.tgz /gzip\nCOPY x.tar /kept\nADD y.tar /no/\n\
+        ADD x.tar.bz2 /bzip2/\nADD x.tar.xz /";
+    let files = [
+        ("x.tar", &bytes[..]),
+        ("x.tgz", &gzip),
+        ("x.tar.bz2", &bzip2),
+        ("x.tar.xz", &xz),
+        ("y.tar", b"not one"),
+        ("Dockerfile", dockerfile),
+    ];
+    for (name, bytes) in files {
         let mut header = header(tar::EntryType::Regular, 0o644, bytes.len() as u64);
-        context.append_data(&mut header, name, &bytes[..]).expect("to memory");
+        context.append_data(&mut header, name, bytes).expect("to memory");
     }
     let context = context.into_inner().expect("to memory");
     let (sender, mut news) = tokio::sync::mpsc::channel(1000);
-    let id = home.builder.build(&Options::default(), super::stream(&context), sender).await.expect("it is built");
+    let order = super::order(Options::default(), super::stream(&context), sender);
+    let id = home.builder.build(order).await.expect("it is built");
     while news.recv().await.is_some() {}
     let done = super::Done { image: home.images.find(&id).await.expect("it is here"), told: String::new() };
     assert_eq!(done.text("plain/in/side"), "hi");
     assert_eq!(done.text("gzip/in/hard"), "hi");
+    assert_eq!(done.text("bzip2/in/hard"), "hi");
+    assert_eq!(done.text("in/hard"), "hi");
     assert_eq!(done.attributes("gzip/in/side"), format!("600 1234 1234 {TIME}"));
     assert!(fs::read_link(done.path("plain/in/link").expect("it is there")).is_ok());
     assert_eq!(done.text("no/y.tar"), "not one");
@@ -252,7 +266,8 @@ async fn a_context_cannot_lead_out() {
     hostile.append(&header, &b"x"[..]).expect("to memory");
     let (sender, _news) = tokio::sync::mpsc::channel(10);
     let stream = super::stream(&hostile.into_inner().expect("to memory"));
-    let refused = home.builder.build(&Options::default(), stream, sender).await.expect_err("refused").to_string();
+    let order = super::order(Options::default(), stream, sender);
+    let refused = home.builder.build(order).await.expect_err("refused").error.to_string();
     assert_eq!(refused, "the build context is refused: the path `../../out` leads out of it");
     assert_eq!(home.staged(), 0);
 }

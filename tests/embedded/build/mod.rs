@@ -15,7 +15,9 @@ use bollard_stubs::models::ImageConfig;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hoist::embedded::ByteStream;
-use hoist::embedded::build::{Builder, News, Options};
+use hoist::embedded::build::files::Origin;
+use hoist::embedded::build::tell::Audience;
+use hoist::embedded::build::{Builder, News, Options, Order};
 use hoist::embedded::events::Events;
 use hoist::embedded::images::{Image, Images};
 use hoist::embedded::layout::Layout;
@@ -90,10 +92,10 @@ impl Home {
             }
             told
         };
-        let (built, told) = tokio::join!(self.builder.build(&options, stream(&context), sender), listen);
+        let (built, told) = tokio::join!(self.builder.build(order(options, stream(&context), sender)), listen);
         let id = match built {
             Ok(id) => id,
-            Err(error) => return Err((error.to_string(), told)),
+            Err(failure) => return Err((failure.error.to_string(), told)),
         };
         let image = self.images.find(&id).await.expect("what was built is here");
         Ok(Done { image, told })
@@ -212,6 +214,26 @@ fn stream(bytes: &[u8]) -> ByteStream {
 
 fn arguments(pairs: &[(&str, &str)]) -> HashMap<String, Option<String>> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect()
+}
+
+/// Compressed by the machine's `xz`.
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let mut xz = Command::new("xz");
+    let mut child =
+        xz.arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("these tests need Debian's xz-utils");
+    let (mut stdin, bytes) = (child.stdin.take().expect("it is piped"), bytes.to_vec());
+    let writer = std::thread::spawn(move || stdin.write_all(&bytes).expect("xz reads"));
+    let output = child.wait_with_output().expect("xz ends");
+    writer.join().expect("writing does not panic");
+    output.stdout
+}
+
+/// A build from a tar, as a client of the classic builder asks for it.
+fn order(options: Options, context: ByteStream, news: mpsc::Sender<News>) -> Order {
+    let audience = Audience::Lines { news, quiet: false };
+    Order { options, origin: Origin::Tar(context), definition: None, client: None, audience }
 }
 
 /// Waits until something is so.

@@ -126,7 +126,7 @@ async fn parts_of_the_context_and_of_stages_can_be_bound() {
 async fn what_cannot_be_given_to_a_command_is_told() {
     let home = Home::with_base().await;
     for (flag, problem) in [
-        ("--mount=type=ssh", "Dockerfile:2: RUN --mount=type=ssh: an SSH agent cannot be had"),
+        ("--mount=type=ssh,required", "Dockerfile:2: the SSH agent `default` is required"),
         ("--mount=type=secret,id=t,required=true", "Dockerfile:2: the secret `t` is required"),
         ("--security=insecure", "Dockerfile:2: RUN --security=insecure is not given"),
         ("--mount=type=bind,source=none,target=/x", "Dockerfile:2: `none` is not in the build context"),
@@ -144,7 +144,7 @@ async fn a_build_that_nobody_waits_for_any_more_leaves_nothing() {
     let options = Options { network: "host".into(), ..Options::default() };
     let began = Instant::now();
     {
-        let mut running = Box::pin(home.builder.build(&options, super::stream(&context), sender));
+        let mut running = Box::pin(home.builder.build(super::order(options, super::stream(&context), sender)));
         loop {
             tokio::select! {
                 built = &mut running => panic!("it ended: {built:?}"),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::Daemon;
+use crate::support::{Daemon, run};
 
 fn engine() -> Daemon {
     let daemon = Daemon::start();
@@ -49,6 +49,32 @@ fn a_saved_image_is_loaded_again() {
     assert_eq!(daemon.docker(&["load", "-i", tar]).ok(), "Loaded image: busybox:latest\n");
     assert_eq!(daemon.docker(&["images", "-q", "--no-trunc", "busybox"]).ok(), id);
     assert_eq!(daemon.docker(&["run", "--rm", "busybox", "echo", "hi"]).ok(), "hi\n");
+}
+
+#[test]
+fn an_archive_is_read_whatever_it_is_compressed_by() {
+    let daemon = engine();
+    let path = |name: &str| daemon.home().join(name).to_str().expect("a temporary path is text").to_owned();
+    daemon.docker(&["save", "-o", &path("saved"), "busybox"]).ok();
+    daemon.docker(&["run", "--name", "web", "busybox", "sh", "-c", "echo mine > /tmp/file"]).ok();
+    daemon.docker(&["export", "-o", &path("exported"), "web"]).ok();
+    daemon.docker(&["rm", "web"]).ok();
+    for (program, ending) in [("xz", "xz"), ("bzip2", "bz2"), ("gzip", "gz")] {
+        for file in ["saved", "exported"] {
+            let packed = run(std::process::Command::new(program).arg("-fk").arg(path(file)), b"");
+            packed.ok();
+        }
+        daemon.docker(&["rmi", "busybox"]).ok();
+        let saved = path(&format!("saved.{ending}"));
+        assert_eq!(daemon.docker(&["load", "-i", &saved]).ok(), "Loaded image: busybox:latest\n", "{program}");
+        daemon.docker(&["import", &path(&format!("exported.{ending}")), "mine:1"]).ok();
+        assert_eq!(daemon.docker(&["run", "--rm", "mine:1", "/bin/cat", "/tmp/file"]).ok(), "mine\n", "{program}");
+        // Other engines read the layers of what is saved, whatever this one read them from.
+        daemon.docker(&["save", "-o", &path("again"), "mine:1"]).ok();
+        daemon.docker(&["rmi", "mine:1"]).ok();
+        daemon.docker(&["load", "-i", &path("again")]).ok();
+        daemon.docker(&["rmi", "mine:1"]).ok();
+    }
 }
 
 #[test]
@@ -100,13 +126,6 @@ fn a_step_that_fails_says_which_and_why() {
     assert_eq!(ran.code, 3, "docker ends with the step's own code: {ran:?}");
     assert!(ran.stdout.contains("trying"), "{ran:?}");
     assert!(ran.stderr.contains("exit 3"), "{ran:?}");
-}
-
-#[test]
-fn a_client_that_wants_buildkit_is_told_what_to_do() {
-    let daemon = engine();
-    let answer = daemon.request("POST", "/build?version=2", "").unwrap();
-    assert!(answer.starts_with("HTTP/1.1 501") && answer.contains("DOCKER_BUILDKIT=0"), "{answer}");
 }
 
 #[test]

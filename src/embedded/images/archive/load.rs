@@ -9,10 +9,10 @@ use std::path::{Component, Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::super::super::compression::plain;
 use super::super::super::error::Error;
 use super::super::super::{ByteStream, id};
 use super::super::catalogue::short;
-use super::super::compression::plain;
 use super::super::lease::Lease;
 use super::super::platform;
 use super::super::reading::Blocking;

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio_util::io::ReaderStream;
 
+use super::super::super::compression::Compression;
 use super::super::super::error::Error;
 use super::super::super::{ByteStream, id};
-use super::super::compression::Compression;
 use super::super::reference::Reference;
 use super::super::store::Store;
 use super::super::{Image, Images, Layer, MACHINE};

@@ -1,6 +1,7 @@
 //! Registries: whom to ask, how, and what their refusals mean.
 
 mod download;
+mod look;
 pub(super) mod pull;
 pub(super) mod push;
 

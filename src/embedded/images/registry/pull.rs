@@ -148,7 +148,7 @@ impl Session {
     }
 
     /// A manifest's bytes and their digest.
-    async fn manifest(&self, name: &Reference) -> Result<(bytes::Bytes, String), Error> {
+    pub(super) async fn manifest(&self, name: &Reference) -> Result<(bytes::Bytes, String), Error> {
         let remote = remote(name);
         let asked = self.client.pull_manifest_raw(&remote, &self.auth, &ACCEPTED);
         let (bytes, _) =

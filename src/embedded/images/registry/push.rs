@@ -14,11 +14,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::io::ReaderStream;
 
+use super::super::super::compression::Compression;
 use super::super::super::error::Error;
 use super::super::super::id;
 use super::super::archive::{CONFIG_TYPE, Descriptor, MANIFEST_TYPE, Manifest};
 use super::super::catalogue::short;
-use super::super::compression::Compression;
 use super::super::reference::Reference;
 use super::super::store::Store;
 use super::super::{Image, Images, Layer, MACHINE, News, must_be_here, tell};

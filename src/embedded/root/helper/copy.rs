@@ -1,13 +1,14 @@
 //! What `docker cp` and the archive routes ask for: a path described, as a tar, or a tar into it.
 
 use std::fs::{self, Metadata};
-use std::io::{self, BufRead as _, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, SecondsFormat};
 
+use super::super::super::compression::plain;
 use super::super::super::error::Error;
 use super::super::{PathStat, WriteOptions};
 use super::extract::{Mode, extract};
@@ -44,28 +45,9 @@ pub(super) fn write(path: &str, options: WriteOptions) -> Result<(), Error> {
     }
     rustix::process::chdir(path.as_str()).map_err(|error| failed("enter", Path::new(&path), error))?;
     let mode = Mode::Files { no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir };
-    extract(plain(io::stdin().lock())?, mode)?;
+    let input = plain(io::BufReader::with_capacity(256 * 1024, io::stdin().lock()));
+    extract(input.map_err(Error::io("read the archive"))?, mode)?;
     Ok(())
-}
-
-/// What a tar is compressed by, undone.
-fn plain(input: impl Read + 'static) -> Result<Box<dyn Read>, Error> {
-    let mut input = io::BufReader::with_capacity(256 * 1024, input);
-    let start = input.fill_buf().map_err(Error::io("read the archive"))?;
-    if start.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(input)));
-    }
-    if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        let decoder = ruzstd::decoding::StreamingDecoder::new(input)
-            .map_err(|error| Error::Invalid(format!("the archive is corrupt: {error}")))?;
-        return Ok(Box::new(decoder));
-    }
-    if start.starts_with(b"BZh") || start.starts_with(b"\xfd7zXZ\0") {
-        return Err(Error::Invalid(
-            "the archive is compressed by bzip2 or xz; send it plain, or by gzip or zstd".into(),
-        ));
-    }
-    Ok(Box::new(input))
 }
 
 /// The path from the root, without parts that lead nowhere; a `/` or `/.` at its end stays, because it says that a folder
