@@ -253,7 +253,7 @@ pub(crate) fn written(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object["metadata"].as_object_mut() {
         for key in OWN {
-            metadata.remove(*key);
+            metadata.remove(key);
         }
     }
     object

@@ -327,6 +327,6 @@ async fn a_tar_may_be_compressed_with_zstandard() {
     let same = home.import("other", &[("hello", "world")]).await;
     assert_eq!(same.layers, image.layers);
     let text = words(home.images.import(stream(b"BZh91AY&SY........"), None, ImageConfig::default(), "").await);
-    assert!(text.contains("compressed with bzip2"), "{text}");
+    assert!(text.contains("bzip2: invalid data"), "{text}");
     home.is_tidy().await;
 }
