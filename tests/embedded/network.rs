@@ -20,19 +20,19 @@ use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, RCODE, TYPE};
 use crate::support::eventually;
 
 /// An engine's networks in a folder of their own; close them before they go.
-struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
-    networks: Networks,
+    pub(crate) networks: Networks,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let networks = open(folder.path(), &[]).await;
         Self { folder, networks }
     }
 
-    async fn network(&self, name: &str) -> String {
+    pub(crate) async fn network(&self, name: &str) -> String {
         self.create(NetworkCreateRequest { name: name.into(), ..Default::default() }).await
     }
 
@@ -44,11 +44,11 @@ impl World {
         self.networks.create(request).await.expect("a network")
     }
 
-    async fn join(&self, join: &Join) -> Joined {
+    pub(crate) async fn join(&self, join: &Join) -> Joined {
         self.networks.join(join).await.expect("a container on its networks")
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.networks.close().await.expect("networks that end");
         let left = mounts_below(self.folder.path());
         assert!(left.is_empty(), "mounts are left: {left:?}");
@@ -60,22 +60,22 @@ async fn open(folder: &Path, running: &[Join]) -> Networks {
     opened.expect("networks: these tests need root and a kernel with bridges, veth and nftables")
 }
 
-fn join(name: &str, networks: &[&str]) -> Join {
+pub(crate) fn join(name: &str, networks: &[&str]) -> Join {
     let endpoints = networks.iter().map(|network| ((*network).to_owned(), EndpointSettings::default())).collect();
-    Join { id: id(name), name: name.into(), hostname: name.into(), endpoints, ports: HashMap::new(), dns: Vec::new() }
+    Join { id: id(name), name: name.into(), hostname: name.into(), endpoints, ..Join::default() }
 }
 
 /// 64 digits that follow from a name.
-fn id(name: &str) -> String {
+pub(crate) fn id(name: &str) -> String {
     format!("{:0<64}", hoist::embedded::id::hexadecimal(name.as_bytes()))
 }
 
-fn aliased(name: &str, network: &str, alias: &str) -> Join {
+pub(crate) fn aliased(name: &str, network: &str, alias: &str) -> Join {
     let settings = EndpointSettings { aliases: Some(vec![alias.into()]), ..Default::default() };
     Join { endpoints: HashMap::from([(network.into(), settings)]), ..join(name, &[]) }
 }
 
-fn address(joined: &Joined, network: &str) -> Ipv4Addr {
+pub(crate) fn address(joined: &Joined, network: &str) -> Ipv4Addr {
     let text = joined.endpoints[network].ip_address.as_deref().expect("an address");
     text.parse().expect("an IPv4 address")
 }
@@ -98,7 +98,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Does something on a thread that is inside a container's network.
-fn within<T: Send + 'static>(joined: &Joined, work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(crate) fn within<T: Send + 'static>(joined: &Joined, work: impl FnOnce() -> T + Send + 'static) -> T {
     let namespace = std::fs::File::open(&joined.namespace).expect("a namespace");
     let thread = std::thread::spawn(move || {
         nix::sched::setns(namespace, nix::sched::CloneFlags::CLONE_NEWNET).expect("a namespace to enter");
@@ -122,7 +122,7 @@ fn serve(joined: &Joined, port: u16, word: &'static str) {
 }
 
 /// What a server says first.
-fn hears(stream: io::Result<TcpStream>) -> io::Result<String> {
+pub(crate) fn hears(stream: io::Result<TcpStream>) -> io::Result<String> {
     let mut stream = stream?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut word = [0; 16];
@@ -172,18 +172,18 @@ fn fixed(name: &str, network: &str, address: &str) -> Join {
     Join { endpoints: HashMap::from([(network.into(), settings)]), ..join(name, &[]) }
 }
 
-fn publishing(join: Join, port: &str, at: &str, host: &str) -> Join {
+pub(crate) fn publishing(join: Join, port: &str, at: &str, host: &str) -> Join {
     let binding = PortBinding { host_ip: Some(at.into()), host_port: Some(host.into()) };
     Join { ports: HashMap::from([(port.into(), Some(vec![binding]))]), ..join }
 }
 
-fn host_port(joined: &Joined, port: &str) -> u16 {
+pub(crate) fn host_port(joined: &Joined, port: &str) -> u16 {
     let bindings = joined.ports[port].as_ref().expect("a published port");
     bindings[0].host_port.as_deref().expect("a port").parse().expect("a number")
 }
 
 /// A query as a resolver sends it; the addresses of the answer, or the code of the refusal.
-fn resolve(from: &Joined, name: &str, kind: TYPE) -> Result<Vec<String>, RCODE> {
+pub(crate) fn resolve(from: &Joined, name: &str, kind: TYPE) -> Result<Vec<String>, RCODE> {
     let server = SocketAddr::new(from.nameserver.as_deref().expect("a name server").parse().expect("an address"), 53);
     let mut query = Packet::new_query(11);
     let question = Question::new(Name::new(name).expect("a name"), QTYPE::TYPE(kind), QCLASS::CLASS(CLASS::IN), false);

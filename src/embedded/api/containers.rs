@@ -47,7 +47,7 @@ pub(super) fn routes() -> Router<Engine> {
         .route("/containers/{id}/stats", get(stats))
         .route("/containers/{id}/changes", get(changes))
         .route("/containers/{id}/export", get(export))
-        .route("/containers/{id}/archive", put(write).get(read).head(stat))
+        .route("/containers/{id}/archive", put(write).get(read).head(stat).delete(erase))
 }
 
 async fn list(State(engine): State<Engine>, asked: Parameters) -> Answer {
@@ -234,6 +234,14 @@ async fn write(State(engine): State<Engine>, Path(id): Path<String>, asked: Para
     };
     engine.containers.path_write(&id, path(&asked)?, request::stream(body), options).await?;
     Ok(StatusCode::OK.into_response())
+}
+
+/// Not among Docker's: removes every `path`.
+async fn erase(State(engine): State<Engine>, Path(id): Path<String>, asked: Parameters) -> Answer {
+    // One is needed.
+    path(&asked)?;
+    engine.containers.path_remove(&id, asked.all("path").map(str::to_owned).collect()).await?;
+    Ok(answer::nothing())
 }
 
 fn path(asked: &Parameters) -> Result<&str, Refusal> {

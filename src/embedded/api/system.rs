@@ -22,6 +22,9 @@ use crate::embedded::spec::Control;
 /// The engine's own version.
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
+/// What this engine gives beyond Docker's, for clients that ask what an engine can rather than which it is.
+const GIVES: [&str; 3] = ["dev.hoist.hands-over-ports=1", "dev.hoist.probes-early=1", "dev.hoist.removes-files=1"];
+
 pub(super) fn routes() -> Router<Engine> {
     let swarm = ["/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs"];
     let routes = swarm.into_iter().fold(Router::new(), |routes, kind| {
@@ -118,7 +121,7 @@ async fn info(State(engine): State<Engine>) -> Answer {
         },
         "LoggingDriver": "json-file",
         "DockerRootDir": engine.layout.state(),
-        "Labels": [],
+        "Labels": GIVES,
         "ExperimentalBuild": false,
         "ServerVersion": OWN,
         "Runtimes": { "libcontainer": { "path": "libcontainer" } },

@@ -225,8 +225,7 @@ impl Stage<'_> {
             name: format!("build-{}", short(id)),
             hostname: HOSTNAME.to_owned(),
             endpoints,
-            ports: HashMap::new(),
-            dns: Vec::new(),
+            ..Join::default()
         };
         self.build.networks.join(&join).await.map(Some)
     }

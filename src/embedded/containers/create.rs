@@ -12,7 +12,7 @@ use chrono::Utc;
 
 use super::mounts::{self, Planned};
 use super::owner::{self, Resumed};
-use super::record::{MountKind, MountRecord, Record, State};
+use super::record::{self, MountKind, MountRecord, Record, State};
 use super::shared::Shared;
 use super::{launch, merge};
 use crate::embedded::error::Error;
@@ -81,11 +81,14 @@ async fn make(
         lower: (!image.machine).then(|| image.layers.iter().rev().map(|layer| layer.folder.clone()).collect()),
         mounts: Vec::new(),
         endpoints,
+        replaces: None,
         given: None,
         state: State::default(),
         restart_count: 0,
         stopped_by_hand: false,
     };
+    // One that is there no more is nobody's place.
+    record.replaces = record.label(record::REPLACES).and_then(|other| Some(shared.find(other).ok()?.id.clone()));
     launch::log_file(&shared.layout, &record)?;
     make_folder(shared, id).await?;
     let mut made = Vec::new();

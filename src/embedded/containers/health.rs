@@ -1,16 +1,23 @@
 //! Healthchecks: pure rules of when to probe and what a result means, and the task that probes.
+//!
+//! Beside the probes that Docker makes there are early ones: as soon as the container listens on one of its ports, else soon
+//! after its start and then less and less often. That they fail counts for nothing; that one succeeds makes it healthy.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard_stubs::models::{Health, HealthConfig, HealthStatusEnum, HealthcheckResult};
 use chrono::Utc;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ears::Ears;
 use super::exec;
+use super::record::Record;
 use super::shared::{Container, Shared};
 use crate::embedded::error::Error;
+use crate::embedded::network;
 use crate::embedded::process::{ExecProcess, Running};
 
 /// Results that are kept.
@@ -19,6 +26,14 @@ const KEPT: usize = 5;
 const OUTPUT: usize = 4096;
 /// What may pass until a killed probe has ended.
 const KILL_DEADLINE: Duration = Duration::from_secs(5);
+/// The first early probe of a container of which no port is known, and of one that does not listen yet.
+const SOON: Duration = Duration::from_millis(30);
+const LATER: Duration = Duration::from_millis(500);
+/// The pause after an early probe that failed, and by how many tenths each further one is longer.
+const AGAIN: Duration = Duration::from_millis(20);
+const GROWTH: u32 = 16;
+/// The least time that an early probe has.
+const EARLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A healthcheck with Docker's defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +46,31 @@ struct Check {
     start_interval: Duration,
 }
 
+/// When a container that has just been started is probed beside its interval. Times are since its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Early {
+    next: Duration,
+    pause: Duration,
+}
+
+impl Early {
+    fn new(knows_ports: bool) -> Self {
+        let next = if knows_ports { LATER } else { SOON };
+        Self { next, pause: next }
+    }
+
+    /// It begins to listen: probed now, and again soon should it not be ready to answer.
+    fn heard(&mut self, now: Duration) {
+        *self = Self { next: now, pause: AGAIN };
+    }
+
+    /// A probe has ended and it is not healthy.
+    fn failed(&mut self, now: Duration) {
+        self.next = now + self.pause;
+        self.pause = self.pause * GROWTH / 10;
+    }
+}
+
 /// The task that probes one start of a container; it stands for "unhealthy" once it is stopped, as with Docker.
 #[derive(Debug)]
 pub(super) struct Monitor {
@@ -40,10 +80,11 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to probe a container that has just been started; `None` when it has no healthcheck.
-    pub(super) fn begin(shared: &Arc<Shared>, container: &Arc<Container>) -> Option<Self> {
+    /// Begins to probe a container that has just been started; `None` when it has no healthcheck. `ears` are there when ports
+    /// of it are known.
+    pub(super) fn begin(shared: &Arc<Shared>, container: &Arc<Container>, ears: Option<&Ears>) -> Option<Self> {
         let record = container.record();
-        let Some(check) = Check::of(record.body.healthcheck.as_ref(), record.body.shell.as_deref()) else {
+        let Some(check) = Check::of_record(&record) else {
             container.live().health = None;
             return None;
         };
@@ -52,8 +93,10 @@ impl Monitor {
             Health { status: Some(HealthStatusEnum::STARTING), failing_streak: Some(0), log: Some(Vec::new()) };
         container.live().health = Some(beginning);
         let stop = CancellationToken::new();
-        let task = probe_on(shared.clone(), container.clone(), running, check, stop.clone());
-        Some(Self { container: container.clone(), stop, task: shared.tasks.spawn(task) })
+        let heard = ears.map(|ears| ears.heard.clone());
+        let prober = Prober { shared: shared.clone(), container: container.clone(), running, check, heard };
+        let task = shared.tasks.spawn(prober.run(stop.clone()));
+        Some(Self { container: container.clone(), stop, task })
     }
 
     /// Ends it, and what it does just now.
@@ -68,7 +111,16 @@ impl Monitor {
     }
 }
 
+/// Whether a container has a healthcheck.
+pub(super) fn is_checked(record: &Record) -> bool {
+    Check::of_record(record).is_some()
+}
+
 impl Check {
+    fn of_record(record: &Record) -> Option<Self> {
+        Self::of(record.body.healthcheck.as_ref(), record.body.shell.as_deref())
+    }
+
     fn of(config: Option<&HealthConfig>, shell: Option<&[String]>) -> Option<Self> {
         let config = config?;
         let (kind, words) = config.test.as_deref()?.split_first()?;
@@ -106,11 +158,12 @@ impl Check {
         }
     }
 
-    /// Takes a result in.
-    fn judge(&self, health: &mut Health, result: HealthcheckResult, begun_after: Duration) {
+    /// Takes a result in. An early one that failed is only kept.
+    fn judge(&self, health: &mut Health, result: HealthcheckResult, begun_after: Duration, early: bool) {
         if result.exit_code == Some(0) {
             health.failing_streak = Some(0);
             health.status = Some(HealthStatusEnum::HEALTHY);
+        } else if early {
         } else if health.status != Some(HealthStatusEnum::STARTING) || begun_after >= self.start_period {
             let streak = health.failing_streak.unwrap_or(0) + 1;
             health.failing_streak = Some(streak);
@@ -126,58 +179,111 @@ impl Check {
     }
 }
 
-async fn probe_on(
+/// Probes one start of a container.
+struct Prober {
     shared: Arc<Shared>,
     container: Arc<Container>,
     running: Running,
     check: Check,
-    stop: CancellationToken,
-) {
-    // Not the process's own time: a daemon that comes back begins anew.
-    let started = Instant::now();
-    loop {
-        let status = container.live().health.as_ref().and_then(|health| health.status);
-        let pause = check.pause(started.elapsed(), status);
+    heard: Option<watch::Receiver<bool>>,
+}
+
+impl Prober {
+    async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => {}
+            () = self.probe_on() => {}
         }
-        let begun_after = started.elapsed();
-        let result = tokio::select! {
-            () = stop.cancelled() => return,
-            result = probe(&shared, &container, &running, &check) => result,
-        };
+    }
+
+    async fn probe_on(&mut self) {
+        // Not the process's own time: a daemon that comes back begins anew.
+        let started = Instant::now();
+        let mut early = Early::new(self.heard.is_some());
+        let mut last = started;
+        loop {
+            let status = self.status();
+            let healthy = status == Some(HealthStatusEnum::HEALTHY);
+            let regular = last + self.check.pause(last - started, status);
+            let starting = status == Some(HealthStatusEnum::STARTING);
+            let sooner = Some(started + early.next).filter(|next| starting && *next < regular);
+            let is_early = tokio::select! {
+                () = hear(&mut self.heard), if !healthy => {
+                    early.heard(started.elapsed());
+                    true
+                }
+                () = tokio::time::sleep_until(sooner.unwrap_or(regular)) => sooner.is_some(),
+            };
+            let begun_after = started.elapsed();
+            let timeout = if is_early {
+                self.check.timeout.min((regular - Instant::now()).max(EARLY_TIMEOUT))
+            } else {
+                self.check.timeout
+            };
+            let result = self.probe(timeout).await;
+            if !self.take_in(result, begun_after, is_early) {
+                return;
+            }
+            early.failed(started.elapsed());
+            if !is_early || self.status() == Some(HealthStatusEnum::HEALTHY) {
+                last = Instant::now();
+            }
+        }
+    }
+
+    fn status(&self) -> Option<HealthStatusEnum> {
+        self.container.live().health.as_ref().and_then(|health| health.status)
+    }
+
+    /// Notes a result and tells what it changes; `false` when nobody wants to know any more.
+    fn take_in(&self, result: HealthcheckResult, begun_after: Duration, early: bool) -> bool {
         let (before, after) = {
-            let mut live = container.live();
-            let Some(health) = &mut live.health else { return };
+            let mut live = self.container.live();
+            let Some(health) = &mut live.health else { return false };
             let before = health.status;
-            check.judge(health, result, begun_after);
+            self.check.judge(health, result, begun_after, early);
             (before, health.status)
         };
         if let Some(after) = after.filter(|after| Some(*after) != before) {
-            shared.tell(&container.record(), &format!("health_status: {after}"), &[]);
+            let health =
+                if after == HealthStatusEnum::HEALTHY { network::Health::Passed } else { network::Health::Waiting };
+            self.shared.networks.tell_health(&self.container.id, health);
+            self.shared.tell(&self.container.record(), &format!("health_status: {after}"), &[]);
         }
+        true
+    }
+
+    /// One probe, to its end or its timeout.
+    async fn probe(&self, timeout: Duration) -> HealthcheckResult {
+        let start = Utc::now();
+        let record = self.container.record();
+        let process = ExecProcess {
+            arguments: self.check.command.clone(),
+            environment: exec::environment(&record, &[]),
+            working_directory: String::new(),
+            user: String::new(),
+            terminal: None,
+            stdin: false,
+            privileged: false,
+        };
+        let (code, output) = match run(&self.shared, &self.running, &process, timeout).await {
+            Ok(ended) => ended,
+            Err(error) => (-1, error.to_string()),
+        };
+        HealthcheckResult { start: Some(start), end: Some(Utc::now()), exit_code: Some(code), output: Some(output) }
     }
 }
 
-/// One probe, to its end or its timeout.
-async fn probe(shared: &Shared, container: &Container, running: &Running, check: &Check) -> HealthcheckResult {
-    let start = Utc::now();
-    let record = container.record();
-    let process = ExecProcess {
-        arguments: check.command.clone(),
-        environment: exec::environment(&record, &[]),
-        working_directory: String::new(),
-        user: String::new(),
-        terminal: None,
-        stdin: false,
-        privileged: false,
+/// Returns once when the container begins to listen; never again, and never for one whose ports are not known.
+async fn hear(heard: &mut Option<watch::Receiver<bool>>) {
+    let listens = match heard {
+        Some(heard) => heard.wait_for(|heard| *heard).await.is_ok(),
+        None => false,
     };
-    let (code, output) = match run(shared, running, &process, check.timeout).await {
-        Ok(ended) => ended,
-        Err(error) => (-1, error.to_string()),
-    };
-    HealthcheckResult { start: Some(start), end: Some(Utc::now()), exit_code: Some(code), output: Some(output) }
+    *heard = None;
+    if !listens {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn run(
@@ -242,7 +348,7 @@ mod tests {
 
     use bollard_stubs::models::{Health, HealthConfig, HealthStatusEnum, HealthcheckResult};
 
-    use super::{Check, duration};
+    use super::{Check, Early, duration};
 
     const SECOND: i64 = 1_000_000_000;
 
@@ -279,6 +385,7 @@ mod tests {
                 &mut health,
                 HealthcheckResult { exit_code: Some(code), ..Default::default() },
                 Duration::from_secs(at),
+                false,
             );
             (health.status.map(|status| status.to_string()).unwrap_or_default(), health.failing_streak.unwrap_or(0))
         };
@@ -291,6 +398,36 @@ mod tests {
             result(1, at);
         }
         assert_eq!(health.log.map(|log| log.len()), Some(5));
+    }
+
+    #[test]
+    fn an_early_failure_counts_for_nothing_and_an_early_success_for_all() {
+        let (check, mut health) = (check(), Health { status: Some(HealthStatusEnum::STARTING), ..Default::default() });
+        let mut early = |code, at| {
+            let result = HealthcheckResult { exit_code: Some(code), ..Default::default() };
+            check.judge(&mut health, result, Duration::from_secs(at), true);
+            (health.status, health.failing_streak.unwrap_or(0), health.log.as_ref().map_or(0, Vec::len))
+        };
+        assert_eq!(early(1, 6), (Some(HealthStatusEnum::STARTING), 0, 1));
+        assert_eq!(early(1, 7), (Some(HealthStatusEnum::STARTING), 0, 2));
+        assert_eq!(early(0, 7), (Some(HealthStatusEnum::HEALTHY), 0, 3));
+    }
+
+    #[test]
+    fn early_probes_come_soon_and_then_less_and_less_often() {
+        let times = |mut early: Early| -> Vec<u128> {
+            let next = |_| {
+                let next = early.next;
+                early.failed(next);
+                next.as_millis()
+            };
+            (0..8).map(next).collect()
+        };
+        assert_eq!(times(Early::new(false)), [30, 60, 108, 184, 307, 504, 818, 1322]);
+        assert_eq!(times(Early::new(true))[..3], [500, 1000, 1800]);
+        let mut early = Early::new(true);
+        early.heard(Duration::from_millis(70));
+        assert_eq!(times(early)[..4], [70, 90, 122, 173]);
     }
 
     #[test]

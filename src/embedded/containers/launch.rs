@@ -7,7 +7,7 @@ use bollard_stubs::models::{PortBinding, PortMap};
 
 use super::record::{Given, MountKind, Record, Status};
 use super::shared::Shared;
-use super::{files, size};
+use super::{files, health, size};
 use crate::embedded::error::Error;
 use crate::embedded::layout::Layout;
 use crate::embedded::network::{Join, Joined};
@@ -133,6 +133,10 @@ pub(super) fn join(record: &Record) -> Join {
         endpoints: endpoints.collect(),
         ports: if none { PortMap::default() } else { ports(record) },
         dns: record.host().dns.clone().unwrap_or_default(),
+        group: record.group(),
+        replaces: record.replaces.clone(),
+        checked: health::is_checked(record),
+        has_ports: !record.ports().is_empty(),
     }
 }
 

@@ -9,6 +9,7 @@ mod attach;
 mod change;
 mod changes;
 mod create;
+mod ears;
 mod exec;
 mod files;
 mod health;
@@ -27,6 +28,7 @@ mod shared;
 mod signal;
 mod size;
 mod stats;
+mod succession;
 mod top;
 
 use std::collections::HashMap;
@@ -422,6 +424,15 @@ impl Containers {
         let sight = archive::view(&self.shared, &container).await?;
         root::write(&self.shared.layout, &sight.view, path, tar, options).await?;
         self.shared.tell(&container.record(), "extract-to-dir", &[]);
+        Ok(())
+    }
+
+    /// Removes files and folders in it, as [`root::remove_inside`] does.
+    pub async fn path_remove(&self, reference: &str, paths: Vec<String>) -> Result<(), Error> {
+        let container = self.find(reference)?;
+        let sight = archive::view(&self.shared, &container).await?;
+        root::remove_inside(&self.shared.layout, &sight.view, paths).await?;
+        self.shared.tell(&container.record(), "remove-path", &[]);
         Ok(())
     }
 

@@ -12,11 +12,12 @@ use bollard_stubs::models::{ContainerUpdateBody, EndpointSettings};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::ears::Ears;
 use super::health::Monitor;
 use super::record::{MountKind, Record, Status};
 use super::restart::{self, Backoff};
 use super::shared::{Container, Shared};
-use super::{archive, attach, change, launch, remove, signal};
+use super::{archive, attach, change, launch, remove, signal, succession};
 use crate::embedded::error::Error;
 use crate::embedded::process::{self, Exit, Running};
 
@@ -67,8 +68,9 @@ pub(super) struct Owner {
     /// Its next end was asked for: no restart.
     exit_on_next: bool,
     /// Its next end is half a restart: `--rm` does not count.
-    keep: bool,
+    pub(super) keep: bool,
     monitor: Option<Monitor>,
+    ears: Option<Ears>,
     pub(super) removed: bool,
 }
 
@@ -87,6 +89,7 @@ pub(super) fn adopt(shared: &Arc<Shared>, record: Record, resumed: Resumed) -> A
         exit_on_next: false,
         keep: false,
         monitor: None,
+        ears: None,
         removed: false,
     };
     if let Resumed::Running(running) = &resumed {
@@ -100,7 +103,7 @@ pub(super) fn adopt(shared: &Arc<Shared>, record: Record, resumed: Resumed) -> A
 impl Owner {
     async fn run(mut self, resumed: Resumed) {
         match resumed {
-            Resumed::Running(_) => self.watch_health(),
+            Resumed::Running(_) => self.watch(),
             Resumed::Ended(exit) => Box::pin(self.ended(exit)).await,
             Resumed::Restarting => self.restart_at = Some(Instant::now() + self.backoff.next(Duration::ZERO)),
             Resumed::Idle => {}
@@ -215,7 +218,7 @@ impl Owner {
                 drop(files);
                 let record = self.container.publish(launched.record);
                 attach::serve(&self.shared, &launched.running, waiting);
-                self.watch_health();
+                self.watch();
                 self.tell_mounts(&record, "mount");
                 self.shared.tell(&record, "start", &[]);
                 Ok(())
@@ -234,6 +237,7 @@ impl Owner {
         record.state.exit_code = process::failure_code(error);
         record.state.error = error.to_string();
         let remove = record.auto_remove() && !self.keep;
+        self.shared.networks.give_up(&record.id, false).await;
         self.note(record).await;
         if remove {
             self.remove_by_itself().await;
@@ -288,8 +292,14 @@ impl Owner {
             (None, None) => signal::TERMINATE,
         };
         let grace = grace.unwrap_or_else(|| record.grace());
-        let exit = self.end(&running, asked, grace).await?;
-        self.ended(exit).await;
+        succession::retire(self).await;
+        match self.end(&running, asked, grace).await {
+            Ok(exit) => self.ended(exit).await,
+            Err(error) => {
+                self.shared.networks.stay(&record.id);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 
@@ -306,7 +316,7 @@ impl Owner {
             let room = self.deferred.len() < QUEUE;
             tokio::select! {
                 biased;
-                exit = running.wait() => break Ok(exit),
+                exit = running.ended() => break Ok(exit),
                 () = self.shared.closing.cancelled() => break Err(Error::Failed("the engine ends".into())),
                 () = until(deadline) => {
                     if killed {
@@ -393,17 +403,14 @@ impl Owner {
         self.note(record).await;
     }
 
-    /// It has ended: notes how, and does what follows from it.
+    /// It has ended: notes how, tells, and does what follows from it.
     async fn ended(&mut self, exit: Exit) {
+        self.ears = None;
         if let Some(monitor) = self.monitor.take() {
             monitor.stop().await;
         }
         let mut record = Record::clone(&self.record());
-        if record.given.take().is_some()
-            && let Err(error) = self.shared.networks.leave(&record.id).await
-        {
-            tracing::warn!("cannot take container {} off its networks: {error}", record.id);
-        }
+        let had_networks = record.given.take().is_some();
         let ran = record.state.started_at.map_or(0, |start| (exit.finished_at - start).num_milliseconds().max(0));
         let ran = Duration::from_millis(ran.unsigned_abs());
         record.state.exit_code = exit.code;
@@ -413,28 +420,56 @@ impl Owner {
         record.stopped_by_hand |= self.exit_on_next;
         let policy = record.restart_policy();
         let again = restart::wanted(&policy, exit.code, record.restart_count, record.stopped_by_hand);
-        if again {
-            self.restart_at = Some(Instant::now() + self.backoff.next(ran));
+        let pause = again.then(|| self.backoff.next(ran));
+        if let Some(pause) = pause {
+            self.restart_at = Some(Instant::now() + pause);
             record.restart_count += 1;
         }
+        if had_networks {
+            succession::hold(self, pause);
+        }
         record.state.status = if again { Status::Restarting } else { Status::Exited };
+        if let Err(error) = record.write(&self.shared.layout).await {
+            tracing::error!("{error}");
+        }
+        self.container.live().record = Arc::new(record.clone());
+        if record.state.oom_killed {
+            self.shared.tell(&record, "oom", &[]);
+        }
+        let (code, seconds) = (exit.code.to_string(), ran.as_secs().to_string());
+        self.shared.tell(&record, "die", &[("exitCode", &code), ("execDuration", &seconds)]);
+        let record = self.take_down(record, had_networks).await;
+        self.container.phase.send_modify(|phase| phase.ends += 1);
+        if record.auto_remove() && !again && !self.keep {
+            self.remove_by_itself().await;
+        }
+    }
+
+    /// Takes away what is left of one that has ended; only then does it pass for one that does not run.
+    async fn take_down(&mut self, mut record: Record, had_networks: bool) -> Arc<Record> {
+        if had_networks && let Err(error) = self.shared.networks.leave(&record.id).await {
+            tracing::warn!("cannot take container {} off its networks: {error}", record.id);
+        }
+        let running = self.container.live().running.clone();
+        let left = match running {
+            Some(running) => running.wait().await.error,
+            None => None,
+        };
         self.container.live().running = None;
-        let record = self.note(record).await;
+        let record = match left {
+            Some(error) => {
+                record.state.error = error;
+                self.note(record).await
+            }
+            None => self.container.publish(record),
+        };
         // On our own record now.
         if let Err(error) = process::forget(&self.shared.layout, &record.id).await {
             tracing::warn!("cannot remove what was kept of the end of container {}: {error}", record.id);
         }
         self.shared.execs.forget(&record.id);
         self.tell_mounts(&record, "unmount");
-        if record.state.oom_killed {
-            self.shared.tell(&record, "oom", &[]);
-        }
-        let (code, seconds) = (exit.code.to_string(), ran.as_secs().to_string());
-        self.shared.tell(&record, "die", &[("exitCode", &code), ("execDuration", &seconds)]);
-        self.container.phase.send_modify(|phase| phase.ends += 1);
-        if record.auto_remove() && !again && !self.keep {
-            self.remove_by_itself().await;
-        }
+        record
     }
 
     async fn remove_by_itself(&mut self) {
@@ -478,10 +513,16 @@ impl Owner {
         Ok(())
     }
 
+    /// Watches what has just been started, or found.
+    fn watch(&mut self) {
+        self.ears = Ears::open(&self.shared, &self.container);
+        self.watch_health();
+    }
+
     fn watch_health(&mut self) {
         // A frozen one answers no probe.
         if self.status() != Status::Paused {
-            self.monitor = Monitor::begin(&self.shared, &self.container);
+            self.monitor = Monitor::begin(&self.shared, &self.container, self.ears.as_ref());
         }
     }
 
@@ -497,7 +538,7 @@ impl Owner {
 /// Never, when nothing runs.
 async fn end_of(running: Option<Running>) -> Exit {
     match running {
-        Some(running) => running.wait().await,
+        Some(running) => running.ended().await,
         None => std::future::pending().await,
     }
 }

@@ -1,6 +1,6 @@
 //! What is on record of a container: written whole, beside its files, before anyone is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bollard_stubs::models::{
@@ -11,6 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::embedded::error::Error;
 use crate::embedded::layout::Layout;
+use crate::embedded::network::Port;
+
+/// The label that names, by id or name, the container whose place this one is to take.
+pub(super) const REPLACES: &str = "com.docker.compose.replace";
+/// Labels of what replicas have in common, and of a container that is none of them.
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// The name of the file.
 const FILE: &str = "container.json";
@@ -36,6 +44,9 @@ pub(super) struct Record {
     pub(super) mounts: Vec<MountRecord>,
     /// By name of the network, what was asked for.
     pub(super) endpoints: BTreeMap<String, EndpointSettings>,
+    /// The id of the container whose place it is to take ([`REPLACES`]).
+    #[serde(default)]
+    pub(super) replaces: Option<String>,
     /// What its networks have given it; `None` when it does not run or is on none.
     pub(super) given: Option<Given>,
     pub(super) state: State,
@@ -142,6 +153,24 @@ impl Record {
     pub(super) fn host(&self) -> &HostConfig {
         static NONE: std::sync::LazyLock<HostConfig> = std::sync::LazyLock::new(HostConfig::default);
         self.body.host_config.as_ref().unwrap_or(&NONE)
+    }
+
+    /// One of its labels, unless it is empty.
+    pub(super) fn label(&self, name: &str) -> Option<&str> {
+        self.body.labels.as_ref()?.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// What all replicas of its service have in common; `None` for one that is no replica.
+    pub(super) fn group(&self) -> Option<String> {
+        let is_one_off = self.label(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let (project, service) = (self.label(PROJECT)?, self.label(SERVICE)?);
+        (!is_one_off).then(|| format!("{project}/{service}"))
+    }
+
+    /// The ports that it is known to have: exposed by its image, or published.
+    pub(super) fn ports(&self) -> BTreeSet<Port> {
+        let published = self.host().port_bindings.iter().flatten().map(|(key, _)| key);
+        published.chain(self.body.exposed_ports.iter().flatten()).filter_map(|key| Port::read(key)).collect()
     }
 
     /// `bridge`, `host`, `none`, `container:…`, or a network.
@@ -263,11 +292,26 @@ pub(super) mod tests {
                 recursive: false,
             }],
             endpoints: std::collections::BTreeMap::default(),
+            replaces: None,
             given: None,
             state: State::default(),
             restart_count: 0,
             stopped_by_hand: false,
         }
+    }
+
+    #[test]
+    fn replicas_are_known_by_their_labels() {
+        let group = |labels: &[(&str, &str)]| {
+            let mut record = record("a1", "web");
+            let labels = labels.iter().map(|(name, value)| (format!("com.docker.compose.{name}"), (*value).to_owned()));
+            record.body.labels = Some(labels.collect());
+            record.group()
+        };
+        let shop = [("project", "shop"), ("service", "web")];
+        assert_eq!(group(&shop).as_deref(), Some("shop/web"));
+        assert_eq!(group(&[shop[0], shop[1], ("oneoff", "True")]), None);
+        assert_eq!(group(&shop[..1]), None);
     }
 
     #[tokio::test]

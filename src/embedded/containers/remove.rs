@@ -43,6 +43,7 @@ pub(super) async fn purge(owner: &mut Owner, volumes: bool) -> Result<(), Error>
     }
     owner.removed = true;
     owner.shared.table().remove(&record.id);
+    owner.shared.networks.give_up(&record.id, true).await;
     // Whoever waited for its start waits for nothing.
     drop(attach::waiting(&owner.container));
     if volumes {

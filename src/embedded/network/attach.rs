@@ -10,9 +10,7 @@ use bollard_stubs::models::{EndpointSettings, PortMap};
 use super::super::error::Error;
 use super::hub::{INTERNAL_BRIDGE, OPEN_BRIDGE, bridge_name};
 use super::netlink::Request;
-use super::ports::{self, Listener, Published};
 use super::prefix::Prefix;
-use super::proxy::Proxies;
 use super::state::{Endpoint, Member, State, names};
 use super::wire::{self, Wire};
 use super::{Join, Joined, Networks, Traffic, blocking, namespace, record, undisturbed};
@@ -42,16 +40,18 @@ impl Networks {
             }
             state.reserve(join)?
         };
-        let member = Member {
+        let mut member = Member {
             id: join.id.clone(),
             name: join.name.trim_start_matches('/').to_owned(),
             hostname: join.hostname.clone(),
             endpoints,
             ports: HashMap::new(),
             dns,
+            group: join.group.clone(),
+            replaces: join.replaces.clone(),
         };
-        let mut member = member;
-        let made = match self.listen(&mut member, &join.ports) {
+        self.make_way(join).await;
+        let made = match self.listen(&mut member, join) {
             Ok(listeners) => self.make(&member).await.map(|()| listeners),
             Err(error) => Err(error),
         };
@@ -70,52 +70,6 @@ impl Networks {
             self.tell_of(&member.id, endpoint, "connect");
         }
         Ok(joined)
-    }
-
-    /// Listens on the machine for a container's ports. Without a way out nothing comes in, as with Docker.
-    fn listen(&self, member: &mut Member, ports: &PortMap) -> Result<Vec<Listener>, Error> {
-        let mut state = self.inner.state();
-        let Some(endpoint) = state.way_out(&member.endpoints) else {
-            member.ports = ports.keys().map(|key| (key.clone(), None)).collect();
-            return Ok(Vec::new());
-        };
-        let (listeners, found) = ports::listen(ports, &state.published).map_err(|error| match error {
-            Error::Failed(why) => Error::Failed(format!(
-                "driver failed programming external connectivity on endpoint {} ({}): {why}",
-                member.name,
-                endpoint.settings.endpoint_id.as_deref().unwrap_or_default()
-            )),
-            error => error,
-        })?;
-        member.ports = found;
-        state.published.extend(listeners.iter().map(|listener| Published {
-            protocol: listener.protocol,
-            address: listener.address,
-            container: member.id.clone(),
-            name: member.name.clone(),
-        }));
-        Ok(listeners)
-    }
-
-    /// Carries what comes to a container's ports.
-    fn serve(&self, member: &Member, listeners: Vec<Listener>) -> Result<(), Error> {
-        let mut state = self.inner.state();
-        let to = state.way_out(&member.endpoints).and_then(|endpoint| endpoint.v4);
-        if let Some(to) = to.filter(|_| !listeners.is_empty()) {
-            let proxies = Proxies::start(&self.inner.hub, listeners, to.into())
-                .map_err(Error::io(format!("publish the ports of the container {}", member.name)))?;
-            state.proxies.insert(member.id.clone(), proxies);
-        }
-        Ok(())
-    }
-
-    /// Gives back the ports of a container.
-    async fn retract(&self, container: &str) {
-        let proxies = self.inner.state().proxies.remove(container);
-        if let Some(proxies) = proxies {
-            proxies.stop().await;
-        }
-        self.inner.state().published.retain(|each| each.container != container);
     }
 
     async fn make(&self, member: &Member) -> Result<(), Error> {
@@ -289,6 +243,7 @@ impl Networks {
             })
         };
         if let Some(mut member) = renamed {
+            self.inner.state().front.rename(&member.id, &member.name);
             self.keep(&mut member);
         }
     }
@@ -327,7 +282,7 @@ impl Networks {
                     }
                     state.members.insert(member.id.clone(), member.clone());
                     drop(state);
-                    self.publish_again(&mut member);
+                    self.publish_again(&mut member, join);
                 }
                 (Err(error), _) | (_, Err(error)) => {
                     tracing::warn!(container = join.id, %error, "the network of a container that runs is gone");
@@ -339,11 +294,14 @@ impl Networks {
     }
 
     /// Serves the ports again that a container had before a crash.
-    fn publish_again(&self, member: &mut Member) {
-        let ports = member.ports.clone();
-        let served = self.listen(member, &ports).and_then(|listeners| self.serve(member, listeners));
+    fn publish_again(&self, member: &mut Member, join: &Join) {
+        let join = Join { ports: member.ports.clone(), ..join.clone() };
+        let served = self.listen(member, &join).and_then(|listeners| self.serve(member, listeners));
         if let Err(error) = served {
             tracing::warn!(container = member.id, %error, "the ports of a container that runs cannot be published again");
+            // It is there all the same, with its names.
+            let without = Join { ports: PortMap::new(), ..join };
+            let _ = self.listen(member, &without);
         }
     }
 
@@ -433,14 +391,7 @@ fn not_there(container: &str) -> Error {
 }
 
 fn as_join(member: &Member) -> Join {
-    Join {
-        id: member.id.clone(),
-        name: member.name.clone(),
-        hostname: member.hostname.clone(),
-        endpoints: HashMap::new(),
-        ports: HashMap::new(),
-        dns: Vec::new(),
-    }
+    Join { id: member.id.clone(), name: member.name.clone(), hostname: member.hostname.clone(), ..Join::default() }
 }
 
 /// The lowest `ethN` that is not in use.

@@ -8,12 +8,7 @@ use super::ports::Protocol;
 
 /// `node (process 4711)`; `None` when nobody has it or it cannot be seen.
 pub(super) fn process(protocol: Protocol, port: u16) -> Option<String> {
-    let tables = match protocol {
-        Protocol::Tcp => ["tcp", "tcp6"],
-        Protocol::Udp => ["udp", "udp6"],
-    };
-    let read = |table: &&str| fs::read_to_string(format!("/proc/net/{table}")).ok();
-    let sockets: HashSet<String> = tables.iter().filter_map(read).flat_map(|table| inodes(&table, port)).collect();
+    let sockets: HashSet<String> = sockets("/proc/net", protocol, port).collect();
     if sockets.is_empty() {
         return None;
     }
@@ -23,6 +18,20 @@ pub(super) fn process(protocol: Protocol, port: u16) -> Option<String> {
     let process = all.into_iter().find(|process| has_one(*process, &sockets))?;
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     Some(format!("{} (process {process})", name.trim()))
+}
+
+/// Whether anybody listens on a port in the network namespace of a process.
+pub(super) fn listens(process: u32, protocol: Protocol, port: u16) -> bool {
+    sockets(&format!("/proc/{process}/net"), protocol, port).next().is_some()
+}
+
+fn sockets(folder: &str, protocol: Protocol, port: u16) -> impl Iterator<Item = String> {
+    let tables = match protocol {
+        Protocol::Tcp => ["tcp", "tcp6"],
+        Protocol::Udp => ["udp", "udp6"],
+    };
+    let read = move |table: &str| fs::read_to_string(format!("{folder}/{table}")).ok();
+    tables.map(read).into_iter().flatten().flat_map(move |table| inodes(&table, port))
 }
 
 /// The sockets of a table of `/proc/net` that listen on a port, as links in `/proc/N/fd` name them.

@@ -3,9 +3,11 @@
 
 mod attach;
 mod dns;
+mod doors;
 mod firewall;
 mod holder;
 mod hub;
+mod listening;
 mod names;
 mod namespace;
 mod netlink;
@@ -27,7 +29,11 @@ use bollard_stubs::models::{EndpointSettings, EventMessageTypeEnum, NetworkCreat
 use super::error::Error;
 use super::events::Events;
 use super::layout::Layout;
+pub use doors::Successor;
 use hub::Hub;
+pub use listening::{Listening, loopback};
+pub use ports::{Port, Protocol};
+pub use proxy::behind::Health;
 use record::Record;
 use state::{Network, State};
 
@@ -44,6 +50,8 @@ struct Inner {
     events: Events,
     hub: Arc<Hub>,
     state: Mutex<State>,
+    /// Changes whenever somebody else may be behind a port.
+    changes: tokio::sync::watch::Sender<()>,
     /// How many containers may be on their way in or out at once.
     doors: tokio::sync::Semaphore,
     /// Interfaces of containers that have left, on their way out.
@@ -56,7 +64,7 @@ struct Inner {
 const DOORS: usize = 16;
 
 /// A container that is to be on networks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Join {
     /// The container's.
     pub id: String,
@@ -70,6 +78,14 @@ pub struct Join {
     pub ports: PortMap,
     /// Name servers of its own (`dns`), asked for what its networks do not know; empty for the machine's.
     pub dns: Vec<String>,
+    /// What it has in common with the other replicas of its service, with which it may share ports.
+    pub group: Option<String>,
+    /// The id of the container whose place it is to take, and with it the ports.
+    pub replaces: Option<String>,
+    /// Whether it has a healthcheck, which says when it is ready ([`Networks::tell_health`]).
+    pub checked: bool,
+    /// Whether a port of it is known, where it will be heard to listen ([`Networks::hear`]).
+    pub has_ports: bool,
 }
 
 /// Where a container is on its networks.
@@ -110,6 +126,7 @@ impl Networks {
             events,
             hub: Arc::new(hub),
             state: Mutex::default(),
+            changes: tokio::sync::watch::Sender::new(()),
             doors: tokio::sync::Semaphore::new(DOORS),
             leaving: tokio_util::task::TaskTracker::new(),
             warnings: Mutex::default(),

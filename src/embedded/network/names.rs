@@ -7,8 +7,8 @@ use simple_dns::{CLASS, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, RCODE, 
 
 use super::state::{Member, State};
 
-/// How long an answer may be remembered, in seconds: containers come and go.
-const TIME_TO_LIVE: u32 = 5;
+/// How long an answer may be remembered, in seconds: not at all, for containers take each other's places at any moment.
+const TIME_TO_LIVE: u32 = 0;
 /// The largest packet over UDP when the asker names no size, and the largest that is sent whatever it names.
 const SMALLEST: u16 = 512;
 const LARGEST: u16 = 1232;
@@ -46,7 +46,11 @@ pub(super) fn consider(state: &State, query: &[u8], asker: IpAddr, whole: bool, 
             return reply(&packet, RCODE::NoError, &records, whole);
         }
     } else if internet {
-        let places = state.called(member, name);
+        let (places, known) = state.called(member, name);
+        if known && places.is_empty() {
+            // All who have it are on their way out; nobody outside has it either.
+            return reply(&packet, RCODE::NameError, &[], whole);
+        }
         if !places.is_empty() {
             let (v4, v6) = match question.qtype {
                 QTYPE::TYPE(TYPE::A) => (true, false),
@@ -157,6 +161,7 @@ mod tests {
     use simple_dns::{CLASS, Name, Packet, QCLASS, QTYPE, Question, RCODE, TYPE};
 
     use super::super::Join;
+    use super::super::proxy::behind::{Behind, Health, Kin};
     use super::super::record::Record;
     use super::super::state::{Member, Network, State};
     use super::{Verdict, consider, reversed};
@@ -183,20 +188,33 @@ mod tests {
                 ..EndpointSettings::default()
             };
             let join = Join {
-                id: format!("{name}0123456789abcdef"),
+                id: id(name),
                 name: name.into(),
-                hostname: String::new(),
                 endpoints: HashMap::from([(network.to_owned(), settings)]),
-                ports: HashMap::new(),
-                dns: Vec::new(),
+                ..Join::default()
             };
             let endpoints = state.reserve(&join).expect("a place");
             let (id, name) = (join.id.clone(), join.name.clone());
-            let member =
-                Member { id: id.clone(), name, hostname: String::new(), endpoints, ports: HashMap::new(), dns: vec![] };
-            state.members.insert(id, member);
+            let member = Member {
+                id: id.clone(),
+                name: name.clone(),
+                hostname: String::new(),
+                endpoints,
+                ports: HashMap::new(),
+                dns: vec![],
+                group: None,
+                replaces: None,
+            };
+            state.members.insert(id.clone(), member);
+            let kin = Kin { id, ..Kin::default() };
+            let behind = Behind { kin, name, address: None, health: Health::Unchecked, has_ports: false };
+            state.front.enter(behind, &[], std::time::Instant::now());
         }
         state
+    }
+
+    fn id(name: &str) -> String {
+        format!("{name}0123456789abcdef")
     }
 
     fn address(state: &State, name: &str) -> IpAddr {
@@ -231,6 +249,18 @@ mod tests {
         assert_eq!(ask(&state, "web", "db", TYPE::A, 0), Some((RCODE::NoError, both.to_vec())));
         let turned = vec![both[1].clone(), both[0].clone()];
         assert_eq!(ask(&state, "web", "Db", TYPE::A, 1), Some((RCODE::NoError, turned)));
+    }
+
+    #[test]
+    fn a_name_means_those_that_are_ready_and_nobody_who_is_being_stopped() {
+        let mut state = world();
+        let [one, two] = ["db-1", "db-2"].map(|name| address(&state, name).to_string());
+        state.front.tell(&id("db-1"), Health::Waiting);
+        assert_eq!(ask(&state, "web", "db", TYPE::A, 0), Some((RCODE::NoError, vec![two])));
+        state.front.leaving(&id("db-2"), true);
+        assert_eq!(ask(&state, "web", "db", TYPE::A, 0), Some((RCODE::NoError, vec![one])));
+        state.front.leaving(&id("db-1"), true);
+        assert_eq!(ask(&state, "web", "db", TYPE::A, 0), Some((RCODE::NameError, Vec::new())));
     }
 
     #[test]

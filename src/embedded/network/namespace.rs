@@ -93,7 +93,8 @@ pub(super) fn remove(file: &Path) -> io::Result<()> {
     }
 }
 
-fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// Has a thread do some work that ends with it.
+pub(super) fn in_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     let thread = thread::Builder::new().name("namespace".into()).stack_size(256 * 1024).spawn(work)?;
     thread.join().unwrap_or_else(|_| Err(io::Error::other("the work in a network namespace ended in a panic")))
 }

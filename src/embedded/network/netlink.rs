@@ -1,4 +1,5 @@
-//! The few things that networks need of the kernel's route netlink: links, addresses and routes, several requests a call.
+//! The few things that networks need of the kernel's netlink: links, addresses and routes, several requests a call; and
+//! sockets.
 //!
 //! A socket belongs to the network namespace in which its thread was when it was opened, wherever it is used later. Calls
 //! block for as long as the kernel works (the answer is there when a request has been sent).
@@ -20,6 +21,8 @@ const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
 const DELETE_ROUTE: u16 = 25;
 const GET_ROUTE: u16 = 26;
+/// Of the netlink that tells of sockets.
+const GET_SOCKETS: u16 = 20;
 
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
@@ -201,7 +204,7 @@ impl Request {
     }
 }
 
-/// A route netlink socket of one namespace.
+/// A netlink socket of one namespace.
 #[derive(Debug)]
 pub(super) struct Socket {
     descriptor: OwnedFd,
@@ -209,10 +212,20 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// One of the namespace in which the calling thread is.
+    /// One for routes, of the namespace in which the calling thread is.
     pub(super) fn open() -> io::Result<Self> {
         // No protocol is the first one of netlink: routes.
-        let descriptor = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        Self::open_for(None)
+    }
+
+    /// One that tells of sockets, of the namespace in which the calling thread is.
+    pub(super) fn of_sockets() -> io::Result<Self> {
+        Self::open_for(Some(rustix::net::netlink::SOCK_DIAG))
+    }
+
+    fn open_for(protocol: Option<rustix::net::Protocol>) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let descriptor = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         rustix::net::bind(&descriptor, &SocketAddrNetlink::new(0, 0))?;
         Ok(Self { descriptor, sequence: 0 })
     }
@@ -246,6 +259,33 @@ impl Socket {
             }
         }
         outcome
+    }
+
+    /// The one socket that a request describes; `None` when there is none.
+    pub(super) fn socket(&mut self, body: Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        Request { kind: GET_SOCKETS, flags: 0, body }.encode(self.sequence, 0, &mut bytes);
+        rustix::net::send(&self.descriptor, &bytes, SendFlags::empty())?;
+        let mut buffer = [0; 4096];
+        loop {
+            let (length, _) = rustix::net::recv(&self.descriptor, &mut buffer[..], RecvFlags::empty())?;
+            let mut answers = messages(&buffer[..length]).filter(|message| message.sequence == self.sequence);
+            let Some(answer) = answers.next() else { continue };
+            if answer.kind != ERROR {
+                return Ok(Some(answer.body.to_vec()));
+            }
+            let code = answer.body.get(..4).map_or(0, |code| i32::from_ne_bytes(four(code)));
+            return match io::Error::from_raw_os_error(code.saturating_neg()) {
+                error if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                error => Err(error),
+            };
+        }
+    }
+
+    /// All sockets that a request describes.
+    pub(super) fn sockets(&mut self, body: Vec<u8>) -> io::Result<Vec<Vec<u8>>> {
+        self.dump(&Request { kind: GET_SOCKETS, flags: 0, body })
     }
 
     /// All interfaces.

@@ -10,17 +10,40 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::Error;
 use super::holder;
+use super::proxy::behind::{Door, Front, Kin, Standing};
 
 /// How many connections may wait to be taken.
 const BACKLOG: i32 = 1024;
 /// How often another free port is tried when the one that was found is taken in the other family.
 const TRIES: usize = 16;
+/// How many ports of a range are compared with those of others.
+const MOST_OF_RANGE: u16 = 1024;
 
 /// What a port speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Protocol {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Protocol {
+    /// Connections.
     Tcp,
+    /// Datagrams.
     Udp,
+}
+
+/// A port of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Port {
+    /// From 1 on.
+    pub number: u16,
+    /// What it speaks.
+    pub protocol: Protocol,
+}
+
+impl Port {
+    /// Of `80/tcp`, `53/udp` or `80`; `None` for what is no port that connections or datagrams come to.
+    #[must_use]
+    pub fn read(key: &str) -> Option<Self> {
+        let (number, protocol) = container_port(key).ok()?;
+        Some(Self { number, protocol })
+    }
 }
 
 impl Protocol {
@@ -32,28 +55,18 @@ impl Protocol {
     }
 }
 
-/// A socket that listens for a container, not yet served.
+/// A door for a container.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) protocol: Protocol,
-    /// Where on the machine.
-    pub(super) address: SocketAddr,
-    /// To which port of the container it belongs.
+    pub(super) door: Door,
+    /// To which port of the container it leads.
     pub(super) port: u16,
-    pub(super) socket: OwnedFd,
+    /// What listens there, not yet served; `None` where others of its kind have the door already.
+    pub(super) socket: Option<OwnedFd>,
 }
 
-/// Who publishes what, for the words of an error.
-#[derive(Debug, Clone)]
-pub(super) struct Published {
-    pub(super) protocol: Protocol,
-    pub(super) address: SocketAddr,
-    pub(super) container: String,
-    pub(super) name: String,
-}
-
-/// Listens on everything that is asked for, or on nothing; with the ports that were found.
-pub(super) fn listen(ports: &PortMap, published: &[Published]) -> Result<(Vec<Listener>, PortMap), Error> {
+/// Listens on everything that a newcomer asks for, or on nothing; with the ports that were found.
+pub(super) fn listen(ports: &PortMap, front: &Front, newcomer: &Kin) -> Result<(Vec<Listener>, PortMap), Error> {
     let mut listeners = Vec::new();
     let mut found = PortMap::new();
     let mut keys: Vec<&String> = ports.keys().collect();
@@ -66,13 +79,12 @@ pub(super) fn listen(ports: &PortMap, published: &[Published]) -> Result<(Vec<Li
         let (port, protocol) = container_port(key)?;
         let mut bindings = Vec::new();
         for asked in ports[key].iter().flatten() {
-            let opened = open(protocol, asked, published)?;
-            for (address, socket) in opened {
+            for (address, socket) in open(protocol, asked, front, newcomer)? {
                 bindings.push(PortBinding {
                     host_ip: Some(address.ip().to_string()),
                     host_port: Some(address.port().to_string()),
                 });
-                listeners.push(Listener { protocol, address, port, socket });
+                listeners.push(Listener { door: Door { protocol, address }, port, socket });
             }
         }
         found.insert(key.clone(), (!bindings.is_empty()).then_some(bindings));
@@ -118,20 +130,46 @@ fn host_addresses(binding: &PortBinding) -> Result<Vec<IpAddr>, Error> {
     }
 }
 
-fn open(protocol: Protocol, asked: &PortBinding, published: &[Published]) -> Result<Vec<(SocketAddr, OwnedFd)>, Error> {
+/// The doors that are asked for one by one: a certain port at each of its addresses.
+pub(super) fn certain(ports: &PortMap) -> Vec<Door> {
+    let mut doors = Vec::new();
+    for (key, bindings) in ports {
+        let Some(port) = Port::read(key) else { continue };
+        for binding in bindings.iter().flatten() {
+            let (Ok(Some((first, last))), Ok(addresses)) = (host_range(binding), host_addresses(binding)) else {
+                continue;
+            };
+            let numbers = first..=last.min(first.saturating_add(MOST_OF_RANGE));
+            let at = |number| addresses.iter().map(move |address| SocketAddr::new(*address, number));
+            doors.extend(numbers.flat_map(at).map(|address| Door { protocol: port.protocol, address }));
+        }
+    }
+    doors
+}
+
+/// An address, and what listens there now.
+type Opened = (SocketAddr, Option<OwnedFd>);
+
+fn open(protocol: Protocol, asked: &PortBinding, front: &Front, newcomer: &Kin) -> Result<Vec<Opened>, Error> {
     let addresses = host_addresses(asked)?;
     let range = host_range(asked)?;
     let candidates: Vec<u16> = match range {
         Some((first, last)) => (first..=last).collect(),
         None => vec![0; TRIES],
     };
+    let single = candidates.len() == 1;
     let mut refused = None;
     for port in candidates {
-        match open_all(protocol, &addresses, port) {
+        let at = |address: SocketAddr| match front.standing(Door { protocol, address }, newcomer, single) {
+            Standing::Shared => Ok((address, None)),
+            Standing::Free => bind(protocol, address).map(|(address, socket)| (address, Some(socket))),
+            Standing::Held | Standing::Taken(_) => Err(io::ErrorKind::AddrInUse.into()),
+        };
+        match open_all(&addresses, port, at) {
             Ok(opened) => return Ok(opened),
             Err((address, error)) => {
                 let taken = error.kind() == io::ErrorKind::AddrInUse;
-                refused.get_or_insert_with(|| in_the_way(protocol, address, &error, published));
+                refused.get_or_insert_with(|| in_the_way(Door { protocol, address }, &error, front));
                 if !taken {
                     break;
                 }
@@ -143,15 +181,15 @@ fn open(protocol: Protocol, asked: &PortBinding, published: &[Published]) -> Res
 
 /// Opens the same port on all addresses.
 fn open_all(
-    protocol: Protocol,
     addresses: &[IpAddr],
     port: u16,
-) -> Result<Vec<(SocketAddr, OwnedFd)>, (SocketAddr, io::Error)> {
-    let mut opened: Vec<(SocketAddr, OwnedFd)> = Vec::new();
+    open: impl Fn(SocketAddr) -> io::Result<Opened>,
+) -> Result<Vec<Opened>, (SocketAddr, io::Error)> {
+    let mut opened: Vec<Opened> = Vec::new();
     for address in addresses {
         let at = SocketAddr::new(*address, opened.first().map_or(port, |(first, _)| first.port()));
-        match bind(protocol, at) {
-            Ok(bound) => opened.push(bound),
+        match open(at) {
+            Ok(one) => opened.push(one),
             // A machine without IPv6 has all of IPv4.
             Err(error) if addresses.len() > 1 && at.is_ipv6() && no_family(&error) => {}
             Err(error) => return Err((at, error)),
@@ -188,19 +226,15 @@ fn bind(protocol: Protocol, at: SocketAddr) -> io::Result<(SocketAddr, OwnedFd)>
 }
 
 /// Says why a port is not to be had, in the words that clients of Docker look for.
-fn in_the_way(protocol: Protocol, at: SocketAddr, error: &io::Error, published: &[Published]) -> String {
+fn in_the_way(door: Door, error: &io::Error, front: &Front) -> String {
+    let Door { protocol, address: at } = door;
     let family = if at.is_ipv4() { 4 } else { 6 };
     let listen = format!("listen {}{family} {at}: bind", protocol.name());
     if error.kind() != io::ErrorKind::AddrInUse {
         return format!("failed to publish a port: {listen}: {error}");
     }
-    let same = |each: &&Published| {
-        let (one, other) = (each.address.ip(), at.ip());
-        let meets = one == other || one.is_unspecified() || other.is_unspecified();
-        each.protocol == protocol && each.address.port() == at.port() && meets
-    };
-    if let Some(other) = published.iter().find(same) {
-        return format!("Bind for {at} failed: port is already allocated (by the container {})", other.name);
+    if let Some(other) = front.in_the_way(door) {
+        return format!("Bind for {at} failed: port is already allocated (by the container {other})");
     }
     match holder::process(protocol, at.port()) {
         Some(process) => format!("failed to publish a port: {listen}: address already in use (by {process})"),
@@ -214,11 +248,18 @@ mod tests {
 
     use bollard_stubs::models::PortBinding;
 
+    use std::time::Instant;
+
     use super::super::super::error::Error;
-    use super::{Protocol, Published, container_port, host_range, listen};
+    use super::super::proxy::behind::{Behind, Front, Health, Kin};
+    use super::{Listener, PortMap, Protocol, certain, container_port, host_range};
 
     fn binding(address: &str, port: &str) -> PortBinding {
         PortBinding { host_ip: Some(address.into()), host_port: Some(port.into()) }
+    }
+
+    fn listen(ports: &PortMap, front: &Front) -> Result<(Vec<Listener>, PortMap), Error> {
+        super::listen(ports, front, &Kin::default())
     }
 
     #[test]
@@ -237,19 +278,22 @@ mod tests {
     #[test]
     fn a_taken_port_is_said_with_who_has_it() {
         let asked = HashMap::from([("80/tcp".to_owned(), Some(vec![binding("127.0.0.1", "")]))]);
-        let (listeners, found) = listen(&asked, &[]).expect("a free port");
+        let (listeners, found) = listen(&asked, &Front::default()).expect("a free port");
         let port = found["80/tcp"].as_ref().and_then(|all| all[0].host_port.clone()).expect("a port");
         let again = HashMap::from([("80/tcp".to_owned(), Some(vec![binding("127.0.0.1", &port)]))]);
-        let Err(Error::Failed(text)) = listen(&again, &[]) else { panic!("the port is taken") };
+        let Err(Error::Failed(text)) = listen(&again, &Front::default()) else { panic!("the port is taken") };
         assert!(text.contains(&format!("listen tcp4 127.0.0.1:{port}: bind: address already in use")), "{text}");
         assert!(text.contains(&format!("(process {})", std::process::id())), "{text}");
-        let published = Published {
-            protocol: Protocol::Tcp,
-            address: listeners[0].address,
-            container: "1".into(),
+        let mut front = Front::default();
+        let behind = Behind {
+            kin: Kin { id: "1".into(), ..Kin::default() },
             name: "web".into(),
+            address: None,
+            health: Health::Unchecked,
+            has_ports: true,
         };
-        let Err(Error::Failed(text)) = listen(&again, &[published]) else { panic!("the port is taken") };
+        front.enter(behind, &[(listeners[0].door, 80)], Instant::now());
+        let Err(Error::Failed(text)) = listen(&again, &front) else { panic!("the port is taken") };
         let words = format!("Bind for 127.0.0.1:{port} failed: port is already allocated (by the container web)");
         assert_eq!(text, words);
     }
@@ -257,16 +301,29 @@ mod tests {
     #[test]
     fn a_port_of_a_range_that_is_taken_gives_way_to_the_next() {
         let asked = |port: &str| HashMap::from([("80/udp".to_owned(), Some(vec![binding("127.0.0.1", port)]))]);
-        let (first, _) = listen(&asked("42310-42319"), &[]).expect("a free port");
-        let (second, _) = listen(&asked("42310-42319"), &[]).expect("another");
-        assert_ne!(first[0].address.port(), second[0].address.port());
+        let (first, _) = listen(&asked("42310-42319"), &Front::default()).expect("a free port");
+        let (second, _) = listen(&asked("42310-42319"), &Front::default()).expect("another");
+        assert_ne!(first[0].door.address.port(), second[0].door.address.port());
     }
 
     #[test]
     fn without_an_address_both_families_listen_on_the_same_port() {
         let asked = HashMap::from([("80/tcp".to_owned(), Some(vec![PortBinding::default()]))]);
-        let (listeners, found) = listen(&asked, &[]).expect("a free port");
-        assert!(listeners.iter().all(|each| each.address.port() == listeners[0].address.port()));
+        let (listeners, found) = listen(&asked, &Front::default()).expect("a free port");
+        assert!(listeners.iter().all(|each| each.door.address.port() == listeners[0].door.address.port()));
         assert_eq!(found["80/tcp"].as_ref().map(Vec::len), Some(listeners.len()));
+    }
+
+    #[test]
+    fn only_certain_ports_can_be_somebody_elses_too() {
+        let ports = HashMap::from([
+            ("80/tcp".to_owned(), Some(vec![binding("127.0.0.1", "8080-8081"), binding("127.0.0.1", "")])),
+            ("53/udp".to_owned(), Some(vec![binding("::1", "53")])),
+            ("99/tcp".to_owned(), None),
+        ]);
+        let mut doors: Vec<String> =
+            certain(&ports).iter().map(|door| format!("{} {}", door.protocol.name(), door.address)).collect();
+        doors.sort();
+        assert_eq!(doors, ["tcp 127.0.0.1:8080", "tcp 127.0.0.1:8081", "udp [::1]:53"]);
     }
 }

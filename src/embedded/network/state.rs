@@ -5,13 +5,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bollard_stubs::models::{EndpointResource, EndpointSettings, NetworkInspect, PortMap};
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::super::error::Error;
 use super::super::id;
 use super::Join;
-use super::ports::Published;
 use super::prefix::{Prefix, hardware, hardware_text, parse_hardware};
-use super::proxy::Proxies;
+use super::proxy::behind::{Door, Front};
+use super::proxy::{Carried, Open};
 use super::record::Record;
 
 /// A container's place on one network.
@@ -43,6 +44,11 @@ pub(super) struct Member {
     /// Name servers of its own.
     #[serde(default)]
     pub(super) dns: Vec<IpAddr>,
+    /// As [`Join`] has them.
+    #[serde(default)]
+    pub(super) group: Option<String>,
+    #[serde(default)]
+    pub(super) replaces: Option<String>,
 }
 
 /// A network.
@@ -70,9 +76,14 @@ pub(super) struct State {
     pub(super) busy: HashSet<String>,
     /// Names of networks that are about to be made, and their subnets.
     pub(super) making: HashMap<String, Vec<Prefix>>,
-    /// Who listens on the machine, and those who carry what comes, by container.
-    pub(super) published: Vec<Published>,
-    pub(super) proxies: HashMap<String, Proxies>,
+    /// Who is behind which port of the machine, and those who listen there.
+    pub(super) front: Front,
+    pub(super) open: BTreeMap<Door, Open>,
+    /// Tells connections through a door that they should leave a container, and those of a container that it is gone.
+    pub(super) let_go: BTreeMap<(Door, String), CancellationToken>,
+    pub(super) carried: BTreeMap<String, Carried>,
+    /// Somebody sees to it that doors are not held for ever.
+    pub(super) sweeping: bool,
 }
 
 impl Network {
@@ -303,8 +314,9 @@ impl State {
         self.members.values().find(has)
     }
 
-    /// The places that a name means to a container: on its networks, under names that count there, and its own links.
-    pub(super) fn called<'a>(&'a self, asker: &'a Member, name: &'a str) -> Vec<&'a Endpoint> {
+    /// The places that a name means to a container: on its networks, under names that count there, and its own links. Whether
+    /// anybody has the name at all is told too: those who do may all be on their way out.
+    pub(super) fn called<'a>(&'a self, asker: &'a Member, name: &'a str) -> (Vec<&'a Endpoint>, bool) {
         let mut found = Vec::new();
         for own in &asker.endpoints {
             let linked = own.settings.links.iter().flatten().filter_map(|link| {
@@ -315,10 +327,13 @@ impl State {
             for member in self.members.values() {
                 let is_linked = linked.iter().any(|target| member.name == *target || member.id.starts_with(target));
                 let here = member.endpoints.iter().filter(|each| each.network == own.network);
-                found.extend(here.filter(|each| is_linked || each.is_called(name)));
+                let here = here.filter(|each| is_linked || each.is_called(name));
+                found.extend(here.map(|endpoint| (member.id.as_str(), endpoint)));
             }
         }
-        found
+        let meant = self.front.named(found.iter().map(|(id, _)| *id));
+        let known = !found.is_empty();
+        (found.into_iter().filter(|(id, _)| meant.contains(id)).map(|(_, endpoint)| endpoint).collect(), known)
     }
 }
 

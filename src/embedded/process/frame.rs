@@ -72,11 +72,13 @@ pub(super) enum Kind {
     Refused = 21,
     /// From it: [`super::Exit`]; the last frame.
     Exit = 22,
+    /// From it: likewise, before what is left of the container is taken away. Not all shims say so.
+    Ended = 23,
 }
 
 impl Kind {
     fn of(number: u8) -> Option<Self> {
-        const ALL: [Kind; 12] = [
+        const ALL: [Kind; 13] = [
             Kind::Hello,
             Kind::Input,
             Kind::InputEnd,
@@ -89,6 +91,7 @@ impl Kind {
             Kind::Done,
             Kind::Refused,
             Kind::Exit,
+            Kind::Ended,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

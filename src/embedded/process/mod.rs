@@ -242,13 +242,12 @@ impl Running {
 
     /// Waits until it has ended and nothing of it is left: no process, no mount. Any number may wait.
     pub async fn wait(&self) -> Exit {
-        let mut exit = self.inner.exit.clone();
-        let told = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
-        match told {
-            Some(exit) => exit,
-            // The watcher ends only after it has told, or with the whole daemon.
-            None => std::future::pending().await,
-        }
+        told(self.inner.exit.clone()).await
+    }
+
+    /// Waits until it has ended, a little sooner: what is left of it may just be taken away.
+    pub async fn ended(&self) -> Exit {
+        told(self.inner.ended.clone()).await
     }
 
     /// Sends a signal to its first process.
@@ -294,7 +293,8 @@ impl Running {
 
     /// Runs a command in it; several may be started at once.
     pub async fn exec(&self, _layout: &Layout, process: &ExecProcess) -> Result<Exec, Error> {
-        client::exec(&self.inner, process).await
+        // What its move into the container's groups would wait for passes while its process begins.
+        tokio::join!(client::exec(&self.inner, process), hasten()).0
     }
 
     async fn on_cgroup<T: Send + 'static>(
@@ -305,6 +305,15 @@ impl Running {
         let id = self.inner.id.clone();
         let tried = format!("{what} the container {id}");
         client::blocking(move || work(&Cgroup::of(&id))).await.map_err(Error::io(tried))
+    }
+}
+
+async fn told(mut exit: tokio::sync::watch::Receiver<Option<Exit>>) -> Exit {
+    let told = exit.wait_for(Option::is_some).await.ok().and_then(|exit| exit.clone());
+    match told {
+        Some(exit) => exit,
+        // The watcher ends only after it has told, or with the whole daemon.
+        None => std::future::pending().await,
     }
 }
 

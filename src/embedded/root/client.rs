@@ -1,7 +1,12 @@
 //! The daemon's side of the helper: starting one, feeding it, listening to it. A helper goes with who asked for it.
+//!
+//! Short work is done by a spare one: started beforehand, for a program takes longer to start than to write a file, and kept
+//! for as long as such work comes.
 
 use std::ffi::OsString;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -11,16 +16,48 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::super::error::Error;
 use super::super::{ByteStream, ROLE, program};
-use super::helper::{Failure, Work};
+use super::helper::{Failure, SPARE_WORK, Work};
 
 /// More than a helper says beside data.
 const MOST_SAID: u64 = 64 * 1024;
 /// Bytes of data that are passed on at once.
 const CHUNK: usize = 128 * 1024;
+/// How long a spare helper waits for work.
+const SPARE: Duration = Duration::from_mins(10);
+
+/// The helper that waits for work, of the runtime whose it is.
+static WAITING: Mutex<Option<Spare>> = Mutex::new(None);
+
+struct Spare {
+    child: Child,
+    runtime: tokio::runtime::Id,
+}
 
 /// Has a piece of work done that gives no data, and returns what the helper says of it.
 pub(super) async fn perform<T: DeserializeOwned>(work: &Work, input: Option<ByteStream>) -> Result<T, Error> {
-    let mut child = start(work, input.is_some())?;
+    finish(start(work, input.is_some())?, input).await
+}
+
+/// The same for work that takes no longer than a few milliseconds.
+pub(super) async fn perform_shortly<T: DeserializeOwned>(work: &Work, input: Option<ByteStream>) -> Result<T, Error> {
+    let mut child = match spare() {
+        Some(child) => child,
+        None => spawn(OsString::from(SPARE_WORK), true)?,
+    };
+    let done = match tell(&mut child, work).await {
+        Ok(()) => {
+            child.stdin = child.stdin.filter(|_| input.is_some());
+            finish(child, input).await
+        }
+        // It has ended while it waited: for want of memory, say.
+        Err(_) => perform(work, input).await,
+    };
+    tokio::spawn(async { keep_one() });
+    done
+}
+
+/// Feeds a helper that works, and listens to it.
+async fn finish<T: DeserializeOwned>(mut child: Child, input: Option<ByteStream>) -> Result<T, Error> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let (fed, said, complaint) = tokio::join!(feed(stdin, input, &mut child), all(stdout), all(stderr));
     let status = child.wait().await.map_err(Error::io("wait for the helper"))?;
@@ -67,12 +104,54 @@ fn data(child: Child, stdout: BufReader<ChildStdout>) -> ByteStream {
     .boxed()
 }
 
-/// Starts a helper; it is killed when the child is dropped.
+/// Takes the helper that waits, unless it is not for this runtime or has ended.
+fn spare() -> Option<Child> {
+    let Spare { mut child, runtime } = WAITING.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    let is_ours = tokio::runtime::Handle::current().id() == runtime;
+    (is_ours && matches!(child.try_wait(), Ok(None))).then_some(child)
+}
+
+/// Sees to it that a helper waits, for a while.
+fn keep_one() {
+    let runtime = tokio::runtime::Handle::current().id();
+    let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+    if waiting.as_ref().is_some_and(|spare| spare.runtime == runtime) {
+        return;
+    }
+    let child = match spawn(OsString::from(SPARE_WORK), true) {
+        Ok(child) => child,
+        Err(error) => return tracing::debug!("no helper waits for work: {error}"),
+    };
+    let process = child.id();
+    *waiting = Some(Spare { child, runtime });
+    drop(waiting);
+    tokio::spawn(async move {
+        tokio::time::sleep(SPARE).await;
+        let mut waiting = WAITING.lock().unwrap_or_else(PoisonError::into_inner);
+        // It has been taken, and maybe another one waits.
+        waiting.take_if(|spare| spare.child.id() == process);
+    });
+}
+
+/// Tells a helper that waits what to do.
+async fn tell(child: &mut Child, work: &Work) -> std::io::Result<()> {
+    let work = serde_json::to_vec(work)?;
+    let length = u32::try_from(work.len()).map_err(std::io::Error::other)?;
+    let stdin = child.stdin.as_mut().ok_or(std::io::ErrorKind::BrokenPipe)?;
+    stdin.write_all(&[&length.to_le_bytes()[..], &work].concat()).await
+}
+
+/// Starts a helper with its work.
 fn start(work: &Work, input: bool) -> Result<Child, Error> {
     let work = serde_json::to_string(work)
         .map_err(|error| Error::Failed(format!("cannot write JSON for the helper: {error}")))?;
+    spawn(work.into(), input)
+}
+
+/// Starts a helper; it is killed when the child is dropped.
+fn spawn(work: OsString, input: bool) -> Result<Child, Error> {
     Command::new(program())
-        .args([OsString::from(ROLE), "root".into(), work.into()])
+        .args([OsString::from(ROLE), "root".into(), work])
         .arg0("hoist")
         .env_clear()
         .current_dir("/")

@@ -94,7 +94,7 @@ pub struct WriteOptions {
 
 /// Describes a path; `NotFound` when it is not there.
 pub async fn stat(layout: &Layout, view: &View, path: &str) -> Result<PathStat, Error> {
-    client::perform(&Work::Stat { place: place(layout, view), path: path.to_owned() }, None).await
+    client::perform_shortly(&Work::Stat { place: place(layout, view), path: path.to_owned() }, None).await
 }
 
 /// A path as a tar whose entries begin with its last part, as `docker cp` expects.
@@ -111,7 +111,12 @@ pub async fn write(
     options: WriteOptions,
 ) -> Result<(), Error> {
     let work = Work::Write { place: place(layout, view), path: path.to_owned(), options };
-    client::perform(&work, Some(tar)).await
+    client::perform_shortly(&work, Some(tar)).await
+}
+
+/// Removes files and folders with all that is in them. Those that are not there are no failure, what is mounted there is.
+pub async fn remove_inside(layout: &Layout, view: &View, paths: Vec<String>) -> Result<(), Error> {
+    client::perform_shortly(&Work::Remove { place: place(layout, view), paths }, None).await
 }
 
 /// Unpacks a layer (a plain tar, whiteouts as OCI image layers write them) into an empty folder, as overlayfs wants it.

@@ -1,8 +1,10 @@
-//! The pure modules that read a manifest, taken over from the main crate, so that nothing else has to be built; and how
-//! one input becomes a folder of files.
+//! The pure modules that read what others have written, taken over from the main crate, so that nothing else has to be
+//! built; and how one input becomes a folder of files, or a connection.
 
 #[path = "../../../src/graph.rs"]
 pub mod graph;
+#[path = "../../../src/embedded/network/proxy/http/mod.rs"]
+pub mod http;
 #[path = "../../../src/manifest/mod.rs"]
 pub mod manifest;
 #[path = "../../../src/ui/problems.rs"]
@@ -90,5 +92,22 @@ pub fn load(text: &str) {
             assert!(failure.problems.iter().any(manifest::problem::Problem::is_error), "it failed without an error");
             let _ = problems::render(&failure.problems, &failure.sources, true);
         }
+    }
+}
+
+/// Follows a connection. The input is its pieces, each after a byte that says whose it is (the lowest bit) and how long it is
+/// (the others). Where it is must not depend on how the bytes are cut.
+pub fn exchange(input: &[u8]) {
+    let feed = |tracker: &mut http::Tracker, is_client: bool, bytes: &[u8]| {
+        if is_client { tracker.sent(bytes) } else { tracker.answered(bytes) }
+    };
+    let (mut whole, mut cut) = (http::Tracker::default(), http::Tracker::default());
+    let mut rest = input;
+    while let [head, tail @ ..] = rest {
+        let (piece, others) = tail.split_at(usize::from(head >> 1).min(tail.len()));
+        feed(&mut whole, head & 1 == 0, piece);
+        piece.iter().for_each(|byte| feed(&mut cut, head & 1 == 0, &[*byte]));
+        assert_eq!(whole.place(), cut.place());
+        rest = others;
     }
 }

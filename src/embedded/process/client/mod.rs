@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) started: Started,
     pub(super) folder: Folder,
     pub(super) exit: watch::Receiver<Option<Exit>>,
+    /// Known a little sooner than `exit`.
+    pub(super) ended: watch::Receiver<Option<Exit>>,
     /// Waits for its end; goes with the last clone.
     watcher: JoinHandle<()>,
 }
@@ -209,31 +211,40 @@ pub(super) fn clear_lost(layout: &Layout) {
 }
 
 fn running(id: String, folder: Folder, started: Started, line: Line, child: Option<Child>) -> Running {
-    let (sender, exit) = watch::channel(None);
-    let watcher = tokio::spawn(watch_end(id.clone(), folder.clone(), line, child, sender));
-    Running { inner: Arc::new(Inner { id, started, folder, exit, watcher }) }
+    let (exit_sender, exit) = watch::channel(None);
+    let (ended_sender, ended) = watch::channel(None);
+    let end = End { ended: ended_sender, exit: exit_sender };
+    let watcher = tokio::spawn(watch_end(id.clone(), folder.clone(), line, child, end));
+    Running { inner: Arc::new(Inner { id, started, folder, exit, ended, watcher }) }
+}
+
+/// Where it is told how a container ended.
+struct End {
+    ended: watch::Sender<Option<Exit>>,
+    exit: watch::Sender<Option<Exit>>,
 }
 
 /// Waits for the shim's last words.
-async fn watch_end(
-    id: String,
-    folder: Folder,
-    mut line: Line,
-    child: Option<Child>,
-    sender: watch::Sender<Option<Exit>>,
-) {
+async fn watch_end(id: String, folder: Folder, mut line: Line, child: Option<Child>, end: End) {
     let mut told = None;
     while let Some(frame) = line.next().await {
-        if frame.kind == Kind::Exit {
-            told = frame.json();
-            break;
+        match frame.kind {
+            Kind::Ended => drop(end.ended.send_replace(frame.json())),
+            Kind::Exit => {
+                told = frame.json();
+                break;
+            }
+            _ => {}
         }
     }
     let exit = match told {
         Some(exit) => exit,
         None => blocking(move || Ok(lost::end(&folder, &id))).await.unwrap_or_else(|error| lost::killed(Some(&error))),
     };
-    sender.send_replace(Some(exit));
+    end.ended.send_modify(|ended| {
+        ended.get_or_insert_with(|| exit.clone());
+    });
+    end.exit.send_replace(Some(exit));
     if let Some(mut child) = child {
         // It has nothing left to do but to go.
         let _ = child.wait().await;

@@ -172,6 +172,16 @@ impl Relay {
         }
     }
 
+    /// Tells all clients at once how it ended; what they do not take now they take with the last word.
+    pub(super) fn tell(&mut self, ended: &Exit) {
+        let mut words = Vec::new();
+        frame::put_json(&mut words, Kind::Ended, ended);
+        for client in &mut self.clients {
+            client.send(&words);
+            client.flush();
+        }
+    }
+
     /// Tells all clients how it ended, and waits a little that they read it.
     pub(super) fn finish(mut self, exit: &Exit) {
         let mut words = Vec::new();

@@ -132,8 +132,9 @@ impl Shim {
             End::Abandoned => 137,
         };
         let oom_killed = self.cgroup.out_of_memory() > 0;
-        let error = self.clean().err().map(|error| format!("something of it is left: {error}"));
-        let exit = Exit { code, oom_killed, finished_at: Utc::now(), error };
+        let mut exit = Exit { code, oom_killed, finished_at: Utc::now(), error: None };
+        relay.tell(&exit);
+        exit.error = self.clean().err().map(|error| format!("something of it is left: {error}"));
         self.folder.record(&exit).map_err(failed("record how the container ended"))?;
         relay.finish(&exit);
         Ok(())

@@ -76,10 +76,10 @@ impl Extractor {
             return Ok(());
         }
         let path = clean(&entry.path_bytes())?;
-        if self.mode == Mode::Layer && self.whiteout(&path)? {
+        let attributes = attributes(&mut entry).map_err(|error| corrupt_at(&path, &error))?;
+        if self.mode == Mode::Layer && self.whiteout(&path, attributes.time)? {
             return Ok(());
         }
-        let attributes = attributes(&mut entry).map_err(|error| corrupt_at(&path, &error))?;
         if path.as_os_str().is_empty() {
             if kind != EntryType::Directory {
                 return Err(Error::Invalid("the archive is corrupt: a file in it has no name".into()));
@@ -101,7 +101,7 @@ impl Extractor {
     }
 
     /// Sees to a name that says what a layer takes away; `false` for any other.
-    fn whiteout(&mut self, path: &Path) -> Result<bool, Error> {
+    fn whiteout(&mut self, path: &Path, time: Timespec) -> Result<bool, Error> {
         let Some(name) = path.file_name().map(std::ffi::OsStr::as_bytes) else { return Ok(false) };
         let Some(hidden) = name.strip_prefix(WHITEOUT) else { return Ok(false) };
         let parent = path.parent().unwrap_or(Path::new(""));
@@ -126,6 +126,7 @@ impl Extractor {
             None => {
                 let make = || rustix::fs::mknodat(CWD, &gone, FileType::CharacterDevice, Bits::empty(), 0);
                 self.make(&gone, make)?;
+                set_time(&gone, time).map_err(|error| failed("set the time of", &gone, error))?;
             }
         }
         Ok(true)

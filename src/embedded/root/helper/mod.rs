@@ -5,6 +5,7 @@
 //! data that it has to give; why it failed, in one line of JSON on standard error.
 
 mod copy;
+mod erase;
 mod extract;
 mod names;
 mod pack;
@@ -13,7 +14,7 @@ mod view;
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +27,10 @@ use super::{View, WriteOptions};
 
 /// Bytes of memory that a helper may have.
 const MEMORY: u64 = 1 << 30;
+/// The argument of a helper that is told later what to do: by its input, which begins with a length and as much JSON.
+pub(super) const SPARE_WORK: &str = "-";
+/// Bytes of JSON that tell what to do.
+const LONGEST_WORK: u32 = 1 << 20;
 
 /// What a helper does.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,6 +41,8 @@ pub(super) enum Work {
     Read { place: Place, path: String },
     /// Takes a tar into a folder.
     Write { place: Place, path: String, options: WriteOptions },
+    /// Removes files and folders with all that is in them; those that are not there are no failure.
+    Remove { place: Place, paths: Vec<String> },
     /// Takes a layer into an empty folder: the bytes of its files.
     Unpack { folder: PathBuf },
     /// Gives a written layer as a tar.
@@ -86,18 +93,41 @@ impl From<Failure> for Error {
 
 /// `__engine root …`.
 pub(crate) fn main(arguments: &[OsString]) -> ExitCode {
-    let done = arguments
-        .first()
-        .ok_or_else(|| Error::Invalid("the helper was not told what to do".into()))
-        .and_then(|work| {
-            serde_json::from_slice(work.as_bytes())
-                .map_err(|error| Error::Invalid(format!("the helper was told nonsense: {error}")))
-        })
-        .and_then(perform);
-    let Err(error) = done else { return ExitCode::SUCCESS };
+    let told = match arguments.first() {
+        Some(work) if work == SPARE_WORK => match wait() {
+            Ok(Some(work)) => Ok(work),
+            // Nobody has anything for it.
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(error) => Err(Error::io("hear what is to be done")(error)),
+        },
+        Some(work) => Ok(work.as_bytes().to_vec()),
+        None => Err(Error::Invalid("the helper was not told what to do".into())),
+    };
+    let understood = told.and_then(|work| {
+        serde_json::from_slice(&work).map_err(|error| Error::Invalid(format!("the helper was told nonsense: {error}")))
+    });
+    let Err(error) = understood.and_then(perform) else { return ExitCode::SUCCESS };
     // Nobody to tell: whoever asked has gone.
     let _ = serde_json::to_writer(io::stderr(), &Failure::from(error));
     ExitCode::FAILURE
+}
+
+/// What a spare helper is told; `None` when it is not needed any more.
+fn wait() -> io::Result<Option<Vec<u8>>> {
+    let mut length = [0; 4];
+    // Not through a buffer: what follows is the input of the work.
+    let mut stdin = fs::File::from(rustix::stdio::stdin().try_clone_to_owned()?);
+    match stdin.read_exact(&mut length) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        read => read?,
+    }
+    let length = u32::from_le_bytes(length);
+    if length > LONGEST_WORK {
+        return Err(io::Error::other("it is too long"));
+    }
+    let mut work = vec![0; usize::try_from(length).unwrap_or_default()];
+    stdin.read_exact(&mut work)?;
+    Ok(Some(work))
 }
 
 fn perform(work: Work) -> Result<(), Error> {
@@ -117,6 +147,11 @@ fn perform(work: Work) -> Result<(), Error> {
         Work::Write { place, path, options } => {
             view::enter(&place)?;
             copy::write(&path, options)
+        }
+        Work::Remove { place, paths } => {
+            let paths = paths.iter().map(|path| erase::clean(path)).collect::<Result<Vec<_>, Error>>()?;
+            view::enter(&place)?;
+            erase::remove(&paths)
         }
         Work::Unpack { folder } => {
             confine(&folder)?;
