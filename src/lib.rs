@@ -13,6 +13,7 @@
 //! | edge | [`dispatch`] | the loop: takes an event, has it stepped, begins what is to be done |
 //! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
+//! | edge | [`content`] | the hashes of files' contents, remembered |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
@@ -26,6 +27,7 @@
 
 pub mod change;
 pub mod cli;
+pub mod content;
 pub mod dispatch;
 #[cfg(target_os = "linux")]
 pub mod embedded;

@@ -33,13 +33,14 @@ const MODULES: &[Module] = &[
     Module { name: "export", kind: Pure, uses: &["graph", "project"] },
     Module { name: "plan", kind: Pure, uses: &["change", "graph", "project"] },
     Module { name: "reconcile", kind: Pure, uses: &["change", "graph", "plan", "project"] },
-    Module { name: "engine", kind: Edge, uses: &["change", "plan", "project"] },
+    Module { name: "content", kind: Edge, uses: &[] },
+    Module { name: "engine", kind: Edge, uses: &["change", "content", "plan", "project"] },
     Module {
         name: "ui",
         kind: Edge,
         uses: &["change", "engine", "export", "graph", "lint", "manifest", "plan", "project", "reconcile"],
     },
-    Module { name: "watch", kind: Edge, uses: &["change", "project"] },
+    Module { name: "watch", kind: Edge, uses: &["change", "content", "project"] },
     Module { name: "probe", kind: Edge, uses: &["engine", "plan", "project"] },
     Module { name: "log", kind: Edge, uses: &["engine", "plan", "ui"] },
     Module { name: "provider", kind: Edge, uses: &["engine", "project"] },
@@ -48,6 +49,7 @@ const MODULES: &[Module] = &[
         kind: Edge,
         uses: &[
             "change",
+            "content",
             "engine",
             "graph",
             "log",
@@ -68,6 +70,7 @@ const MODULES: &[Module] = &[
         kind: Edge,
         uses: &[
             "change",
+            "content",
             "dispatch",
             "embedded",
             "engine",

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
+use crate::content::Hashes;
 use crate::engine::{Engine, LogOptions};
 use crate::log;
 use crate::plan::goal::{Goal, Up};
@@ -50,6 +51,8 @@ pub struct Setup {
     pub watch: bool,
     /// How the manifest is read again once it is saved; `None` when it is not.
     pub manifest: Option<Manifest>,
+    /// What is known of the files' contents.
+    pub hashes: Hashes,
     /// Pass on the containers' output.
     pub follow_logs: bool,
     /// Where notices, progress and output go.
@@ -120,6 +123,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
     let dispatcher = Dispatcher {
         engine,
         manifest: setup.manifest,
+        hashes: setup.hashes,
         grace: grace(&setup.goal),
         messages: setup.messages,
         state,
@@ -147,6 +151,7 @@ fn grace(goal: &Goal) -> Option<Duration> {
 struct Dispatcher<E> {
     engine: E,
     manifest: Option<Manifest>,
+    hashes: Hashes,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
     state: State,
@@ -249,10 +254,11 @@ impl<E: Engine> Dispatcher<E> {
     /// Reads the manifest again; what is wrong with it is told from here.
     fn reload(&self) {
         let (before, manifest) = (Arc::clone(self.state.project()), self.manifest.clone());
+        let hashes = self.hashes.clone();
         let (events, messages) = (self.events.clone(), self.messages.clone());
         self.spawn(async move {
             let reloaded = match manifest {
-                Some(manifest) => prepare::reload(manifest, &before).await,
+                Some(manifest) => prepare::reload(manifest, &before, &hashes).await,
                 None => Ok(None),
             };
             let reloaded = match reloaded {

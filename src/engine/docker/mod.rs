@@ -33,6 +33,7 @@ use super::credentials::Credentials;
 use super::{
     ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted, discovery,
 };
+use crate::content::Hashes;
 use crate::plan::observed::{Container, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
@@ -53,6 +54,8 @@ pub struct Docker {
     patient: bollard::Docker,
     facts: Arc<Facts>,
     credentials: Credentials,
+    /// What is known of the files that are built from.
+    hashes: Hashes,
 }
 
 /// What is known of an engine since it was found.
@@ -108,7 +111,7 @@ impl Docker {
     ) -> Self {
         let patient = client.clone().with_timeout(PATIENCE);
         let facts = Facts { address, version: greeting.version, buildkit: greeting.buildkit, local };
-        Self { client, patient, facts: Arc::new(facts), credentials }
+        Self { client, patient, facts: Arc::new(facts), credentials, hashes: Hashes::default() }
     }
 
     /// The same engine, building with the classic builder even where it has BuildKit (`DOCKER_BUILDKIT=0`).
@@ -122,6 +125,13 @@ impl Docker {
     #[must_use]
     pub fn with_docker_config(mut self, folder: &Path) -> Self {
         self.credentials = Credentials::in_folder(Some(folder.to_owned()));
+        self
+    }
+
+    /// The same engine; what it reads for a build adds to what is known of files.
+    #[must_use]
+    pub fn with_hashes(mut self, hashes: Hashes) -> Self {
+        self.hashes = hashes;
         self
     }
 
