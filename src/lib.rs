@@ -14,6 +14,7 @@
 //! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
 //! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
+//! | edge | [`content`] | the hashes of files' contents, remembered |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
@@ -28,6 +29,7 @@
 
 pub mod change;
 pub mod cli;
+pub mod content;
 pub mod deploy;
 pub mod dispatch;
 #[cfg(target_os = "linux")]

@@ -34,7 +34,8 @@ const MODULES: &[Module] = &[
     Module { name: "release", kind: Pure, uses: &["export"] },
     Module { name: "plan", kind: Pure, uses: &["change", "graph", "project"] },
     Module { name: "reconcile", kind: Pure, uses: &["change", "graph", "plan", "project"] },
-    Module { name: "engine", kind: Edge, uses: &["change", "plan", "project"] },
+    Module { name: "content", kind: Edge, uses: &[] },
+    Module { name: "engine", kind: Edge, uses: &["change", "content", "plan", "project"] },
     Module {
         name: "ui",
         kind: Edge,
@@ -50,6 +51,7 @@ const MODULES: &[Module] = &[
         kind: Edge,
         uses: &[
             "change",
+            "content",
             "engine",
             "graph",
             "log",

@@ -33,7 +33,7 @@ pub struct Change {
 /// The files of one sync.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 pub struct SyncFiles {
-    /// From the host to the container.
+    /// From the host to the container: files, links, and folders that are new, without what is in them.
     pub copied: BTreeSet<(PathBuf, String)>,
     /// Paths inside the container.
     pub deleted: BTreeSet<String>,
@@ -52,6 +52,8 @@ impl SyncFiles {
 pub enum PathState {
     /// A file or a symbolic link is there.
     Present,
+    /// A folder is there that was not.
+    Folder,
     /// Nothing is there any more.
     Gone,
 }

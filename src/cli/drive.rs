@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::error::Error;
 use super::global::{Global, Progress};
 use super::session;
+use crate::content::Hashes;
 use crate::dispatch::{self, Ended, Manifest, Setup, SetupError};
 use crate::engine::docker::Docker;
 use crate::log;
@@ -70,7 +71,9 @@ pub(super) async fn run(docker: Docker, project: Project, goal: Goal, view: View
     let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
     let (messages, news) = mpsc::channel(ui::QUEUE);
     let View { watch, manifest, follow_logs, .. } = view;
-    let setup = Setup { project: Arc::new(project), goal, watch, manifest, follow_logs, messages };
+    let hashes = Hashes::of_project(&project.directory);
+    let docker = docker.with_hashes(hashes.clone());
+    let setup = Setup { project: Arc::new(project), goal, watch, manifest, hashes, follow_logs, messages };
     let (ended, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
     printer.finish().await;
     ended.map_err(not_begun)

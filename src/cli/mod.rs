@@ -149,7 +149,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
 
 async fn perform(global: Global, command: Command) -> Result<u8, Error> {
     match command {
-        Command::Up(arguments) => up::run(&global, arguments).await,
+        Command::Up(arguments) => Box::pin(up::run(&global, arguments)).await,
         Command::Down(arguments) => down::run(&global, arguments).await,
         Command::Start(arguments) => start::run(&global, arguments).await,
         Command::Stop(arguments) => stop::run(&global, arguments).await,

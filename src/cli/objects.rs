@@ -15,6 +15,7 @@ use clap::{Args, ValueEnum};
 use super::error::Error;
 use super::global::Global;
 use super::seal;
+use crate::content::Hashes;
 use crate::engine::context::inputs_digest;
 use crate::engine::docker::Docker;
 use crate::export::{self, Export, File, FolderFile, Options, SecretValues, wanted_files};
@@ -197,6 +198,7 @@ impl Objects {
     /// The tags of images that the project builds.
     async fn tags(&self, project: &Project) -> Result<BTreeMap<String, String>, Error> {
         let mut tags = BTreeMap::new();
+        let hashes = Hashes::of_project(&project.directory);
         let Some(tag) = &self.tag else { return Ok(tags) };
         let revision = if tag == "git" { revision(&project.directory)? } else { tag.clone() };
         for service in project.services.values().filter(|service| service.build.is_some()) {
@@ -204,7 +206,7 @@ impl Objects {
             if tag == "digest"
                 && let Some(spec) = spec::build(project, service)
             {
-                let digest = inputs_digest(&spec).await;
+                let digest = inputs_digest(&spec, &hashes).await;
                 own = digest.map_err(Error::engine(format!("read what `{}` is built from", service.name)))?;
                 own.truncate(12);
             }

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
+use crate::content::Hashes;
 use crate::engine::{Engine, LogOptions};
 use crate::log;
 use crate::plan::goal::{Goal, Up};
@@ -52,6 +53,8 @@ pub struct Setup {
     pub watch: bool,
     /// How the manifest is read again once it is saved; `None` when it is not.
     pub manifest: Option<Manifest>,
+    /// What is known of the files' contents.
+    pub hashes: Hashes,
     /// Pass on the containers' output.
     pub follow_logs: bool,
     /// Where notices, progress and output go.
@@ -122,6 +125,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
     let dispatcher = Dispatcher {
         engine,
         manifest: setup.manifest,
+        hashes: setup.hashes,
         grace: grace(&setup.goal),
         messages: setup.messages,
         state,
@@ -150,6 +154,7 @@ fn grace(goal: &Goal) -> Option<Duration> {
 struct Dispatcher<E> {
     engine: E,
     manifest: Option<Manifest>,
+    hashes: Hashes,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
     state: State,
@@ -194,14 +199,19 @@ impl<E: Engine> Dispatcher<E> {
                     continue;
                 }
                 Some(event) = inbox.recv() => event,
-                paths = changed(watch.as_ref()) => {
-                    self.reread_rules(&paths);
-                    Event::Changed(paths)
-                }
+                paths = changed(watch.as_ref()) => Event::Changed(paths),
                 () = sleep_until(wake) => Event::Woken,
             };
             match &event {
                 Event::Answered { ticket, .. } => drop(self.operations.remove(ticket)),
+                Event::Changed(paths) => {
+                    self.warn_of_looking(watch.as_ref());
+                    self.reread_rules(paths);
+                    // There was something to tell and nothing that changed.
+                    if paths.is_empty() {
+                        continue;
+                    }
+                }
                 Event::RulesRead(rules) => self.take_rules(rules, watch.as_ref()),
                 Event::Reloaded(Some(reloaded)) => {
                     self.take_rules(&reloaded.rules, watch.as_ref());
@@ -221,12 +231,17 @@ impl<E: Engine> Dispatcher<E> {
 
     /// Tells what keeps saved files from being noticed as they should be.
     fn warn_of_watching(&mut self, watch: Option<&Watch>) {
-        if let Some(error) = watch.and_then(Watch::degraded) {
-            self.tell(Notice::Warning { message: error.to_string(), hint: error.hint() });
-        }
+        self.warn_of_looking(watch);
         let rules = self.rules.clone();
         for problem in rules.iter().flat_map(|rules| rules.problems()) {
             self.tell(Notice::Warning { message: problem.to_string(), hint: None });
+        }
+    }
+
+    /// Tells which changes are looked for because the system does not tell of them.
+    fn warn_of_looking(&mut self, watch: Option<&Watch>) {
+        for warning in watch.map(Watch::take_warnings).unwrap_or_default() {
+            self.tell(Notice::Warning { message: warning.to_string(), hint: warning.hint() });
         }
     }
 
@@ -253,10 +268,11 @@ impl<E: Engine> Dispatcher<E> {
     /// Reads the manifest again; what is wrong with it is told from here.
     fn reload(&self) {
         let (before, manifest) = (Arc::clone(self.state.project()), self.manifest.clone());
+        let hashes = self.hashes.clone();
         let (events, messages) = (self.events.clone(), self.messages.clone());
         self.spawn(async move {
             let reloaded = match manifest {
-                Some(manifest) => prepare::reload(manifest, &before).await,
+                Some(manifest) => prepare::reload(manifest, &before, &hashes).await,
                 None => Ok(None),
             };
             let reloaded = match reloaded {
@@ -361,8 +377,9 @@ impl<E: Engine> Dispatcher<E> {
     /// Reads what a service's image is built from.
     fn read_inputs(&self, service: String, generation: u64) {
         let (project, events) = (Arc::clone(self.state.project()), self.events.clone());
+        let hashes = self.hashes.clone();
         self.spawn(async move {
-            let digest = prepare::digest(&project, &service).await;
+            let digest = prepare::digest(&project, &service, &hashes).await;
             let _ = events.send(Event::InputsRead { service, generation, digest }).await;
         });
     }

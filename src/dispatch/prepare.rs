@@ -10,6 +10,7 @@ use futures_util::future;
 use super::{Manifest, Read, Setup, SetupError};
 use crate::change::SyncFiles;
 use crate::change::rules::Rules;
+use crate::content::Hashes;
 use crate::engine::context::inputs_digest;
 use crate::engine::{Engine, Wanted};
 use crate::plan::goal::{BuildPolicy, Goal};
@@ -34,11 +35,14 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
     if setup.watch {
         let files = setup.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
         let rules = read_rules(Arc::clone(&setup.project), files).await;
-        watching = Some(Watch::start(Arc::clone(&rules)).await?);
+        let watch = Watch::start(Arc::clone(&rules), setup.hashes.clone()).await?;
+        // So that even the first touch of a file is known for what it is; nobody waits for it.
+        drop(watch.learn());
+        watching = Some(watch);
         run.initial_syncs = initial_syncs(Arc::clone(&rules)).await;
         run.rules = Some(rules);
     }
-    run.inputs = inputs(&setup.project, &setup.goal).await;
+    run.inputs = inputs(&setup.project, &setup.goal, &setup.hashes).await;
     Ok((run, watching))
 }
 
@@ -57,13 +61,13 @@ pub(super) async fn read_rules(project: Arc<Project>, files: BTreeSet<PathBuf>) 
 
 /// The manifest as it is now; or what is wrong with it, in lines for people. Its ignore files are read after it, and the
 /// files of builds that were not there before.
-pub(super) async fn reload(manifest: Manifest, before: &Project) -> Result<Option<Reloaded>, String> {
+pub(super) async fn reload(manifest: Manifest, before: &Project, hashes: &Hashes) -> Result<Option<Reloaded>, String> {
     let read = tokio::task::spawn_blocking(move || (manifest.read)()).await;
     let Read { outcome, files } = read.map_err(|error| format!("the manifest cannot be read: {error}\n"))?;
     let (project, services) = outcome?;
     let rules = read_rules(Arc::clone(&project), files).await;
     let added = services.iter().filter(|name| !before.services.contains_key(*name));
-    let inputs = digests(&project, added).await;
+    let inputs = digests(&project, added, hashes).await;
     Ok(Some(Reloaded { project, services, rules, inputs }))
 }
 
@@ -77,24 +81,32 @@ async fn initial_syncs(rules: Arc<Rules>) -> BTreeMap<String, SyncFiles> {
 
 /// The digests of what the services in the goal are built from. A context that cannot be read has none: its build says
 /// why, if it comes to one.
-async fn inputs(project: &Project, goal: &Goal) -> BTreeMap<String, String> {
+async fn inputs(project: &Project, goal: &Goal, hashes: &Hashes) -> BTreeMap<String, String> {
     let Goal::Up(up) = goal else { return BTreeMap::new() };
     if up.build == BuildPolicy::Never {
         return BTreeMap::new();
     }
-    digests(project, &up.services).await
+    let digests = digests(project, &up.services, hashes).await;
+    let hashes = hashes.clone();
+    // Something to write is there only when files had to be read, which took longer.
+    tokio::task::spawn_blocking(move || hashes.keep()).await.ok();
+    digests
 }
 
 /// The digest of what one service is built from; `None` when that cannot be read.
-pub(super) async fn digest(project: &Project, service: &str) -> Option<String> {
+pub(super) async fn digest(project: &Project, service: &str, hashes: &Hashes) -> Option<String> {
     let build = spec::build(project, project.any_service(service)?)?;
-    inputs_digest(&build).await.ok()
+    inputs_digest(&build, hashes).await.ok()
 }
 
-async fn digests(project: &Project, services: impl IntoIterator<Item = &String>) -> BTreeMap<String, String> {
+async fn digests(
+    project: &Project,
+    services: impl IntoIterator<Item = &String>,
+    hashes: &Hashes,
+) -> BTreeMap<String, String> {
     let services = services.into_iter().filter_map(|name| project.services.get(name));
     let digests = services.filter_map(|service| spec::build(project, service)).map(|build| async move {
-        let digest = inputs_digest(&build).await.ok()?;
+        let digest = inputs_digest(&build, hashes).await.ok()?;
         Some((build.service, digest))
     });
     future::join_all(digests).await.into_iter().flatten().collect()
@@ -114,7 +126,7 @@ pub(super) fn wanted(project: &Project) -> Wanted {
 /// # Errors
 /// When the engine does not answer, or services depend on each other in a circle.
 pub async fn observe_once<E: Engine>(engine: &E, project: Arc<Project>, goal: Goal) -> Result<State, SetupError> {
-    let inputs = inputs(&project, &goal).await;
+    let inputs = inputs(&project, &goal, &Hashes::of_project(&project.directory)).await;
     let observed = engine.observe(&project.name, &wanted(&project)).await?;
     let run =
         RunSetup { project, goal, rules: None, began: now(), inputs, initial_syncs: BTreeMap::new(), follow: false };

@@ -1,12 +1,19 @@
-//! Watches the folders of a project and hands over sets of changed paths. The only module that knows `notify`.
+//! Watches the folders of a project and hands over sets of changed paths.
 //!
-//! It keeps one watch for each folder that the rules do not leave out, so that ignored folders cost nothing. What
-//! changed is kept as a set until somebody takes it: nothing overflows and nothing is dropped, and when the system says
-//! that its own queue ran over, everything is compared with what was remembered. It never decides what a change means.
+//! It keeps one watch for each folder that the rules do not leave out, so that ignored folders cost nothing. A change is
+//! one of content, not of times: what a file holds is compared with what was last told of it. What changed is kept as a
+//! set until somebody takes it: nothing overflows and nothing is dropped, and when the system says that its own queue
+//! ran over, everything is compared with what was remembered. Where the system tells of no changes, or watches no more
+//! folders, they are looked for. It never decides what a change means.
 
 mod error;
+mod file_system;
 mod ignore_files;
 mod index;
+mod look;
+mod shared;
+mod source;
+mod system;
 pub mod tar;
 mod walk;
 mod worker;
@@ -21,11 +28,14 @@ use tokio::sync::oneshot;
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
+use crate::content::Hashes;
 
 pub use error::WatchError;
 pub use ignore_files::read_ignore_files;
+use shared::Shared;
+use source::Mode;
 pub use walk::files_below;
-use worker::{Mode, Shared, Worker};
+use worker::Worker;
 
 /// A running watch. It ends when it is dropped.
 #[derive(Debug)]
@@ -38,24 +48,24 @@ impl Watch {
     /// Begins to watch what the rules name. Changes from the moment on at which this returns are reported.
     ///
     /// # Errors
-    /// Only when no thread can be had. Over the system's limits it looks for changes itself, once a second, and says so
-    /// through [`Watch::degraded`].
-    pub async fn start(rules: Arc<Rules>) -> Result<Self, WatchError> {
-        Self::start_as(rules, Mode::Events).await
+    /// Only when no thread can be had. Over the system's limits, and where a file system tells of no changes, it looks for
+    /// them itself, once a second, and says so through [`Watch::take_warnings`].
+    pub async fn start(rules: Arc<Rules>, hashes: Hashes) -> Result<Self, WatchError> {
+        Self::start_as(rules, hashes, Mode::Events).await
     }
 
-    /// As [`Watch::start`], for file systems that report no changes: looks once a second.
+    /// As [`Watch::start`], but looks for changes everywhere.
     ///
     /// # Errors
     /// As [`Watch::start`].
-    pub async fn start_polling(rules: Arc<Rules>) -> Result<Self, WatchError> {
-        Self::start_as(rules, Mode::Polling).await
+    pub async fn start_polling(rules: Arc<Rules>, hashes: Hashes) -> Result<Self, WatchError> {
+        Self::start_as(rules, hashes, Mode::Polling).await
     }
 
-    async fn start_as(rules: Arc<Rules>, mode: Mode) -> Result<Self, WatchError> {
+    async fn start_as(rules: Arc<Rules>, hashes: Hashes, mode: Mode) -> Result<Self, WatchError> {
         let shared = Arc::new(Shared::default());
         let (ready, is_ready) = oneshot::channel();
-        let worker = Worker::new(Arc::clone(&shared), mode);
+        let worker = Worker::new(Arc::clone(&shared), mode, hashes);
         let thread = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || worker.run(rules, ready))
@@ -66,12 +76,13 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Waits until something changed and takes everything that did. Nothing is lost when the wait is given up.
+    /// Waits until something changed and takes everything that did. What is taken is empty when there is a new warning
+    /// instead. Nothing is lost when the wait is given up.
     pub async fn changed(&self) -> BTreeMap<PathBuf, PathState> {
         loop {
             let notified = self.shared.notify.notified();
             let changed = self.take();
-            if !changed.is_empty() {
+            if !changed.is_empty() || self.has_warnings() {
                 return changed;
             }
             notified.await;
@@ -89,10 +100,24 @@ impl Watch {
         self.shared.touch(|touched| touched.rules = Some(rules));
     }
 
-    /// Why changes are found by looking once a second, when they are.
+    /// Has every file read that nobody has read, little by little and between other work, so that a touch of one is
+    /// known for what it is. Until then the first touch of a file counts as a change. The answer comes when all is read;
+    /// nobody has to wait for it.
     #[must_use]
-    pub fn degraded(&self) -> Option<WatchError> {
-        self.shared.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn learn(&self) -> oneshot::Receiver<()> {
+        let (done, is_done) = oneshot::channel();
+        self.shared.touch(|touched| touched.learn.push(done));
+        is_done
+    }
+
+    /// Why changes are found by looking once a second, where they are, as far as it was not taken before.
+    #[must_use]
+    pub fn take_warnings(&self) -> Vec<WatchError> {
+        std::mem::take(&mut *self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn has_warnings(&self) -> bool {
+        !self.shared.warnings.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// How many folders the system watches for this.
@@ -104,6 +129,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.shared.cancel.cancel();
         self.shared.touch(|touched| touched.stop = true);
         if let Some(thread) = self.thread.take() {
             // The thread's end is at most one walk away; its panic would have been reported where it happened.

@@ -41,7 +41,7 @@ pub enum SyncTarError {
 }
 
 /// Reads the files of a sync into an archive: the same files give the same bytes. It keeps modes, owners, times and
-/// symbolic links, and leaves out what has vanished, is a folder, a socket or the like. It blocks while it reads.
+/// symbolic links, and of folders what they are without what is in them, and leaves out what has vanished, is a socket or the like. It blocks while it reads.
 ///
 /// # Errors
 /// When the files are too large in all, or a path cannot be put into a tar.
@@ -72,6 +72,7 @@ pub fn sync_tar(files: &SyncFiles) -> Result<SyncTar, SyncTarError> {
 
 enum Entry {
     File(Metadata),
+    Folder(Metadata),
     Link(Metadata, PathBuf),
 }
 
@@ -82,6 +83,9 @@ fn read(path: &Path, room: u64, content: &mut Vec<u8>) -> std::io::Result<Option
     if metadata.is_symlink() {
         return Ok(Some(Entry::Link(metadata, fs::read_link(path)?)));
     }
+    if metadata.is_dir() {
+        return Ok(Some(Entry::Folder(metadata)));
+    }
     // Opening a pipe would wait for its other end.
     if !metadata.is_file() {
         return Ok(None);
@@ -91,7 +95,7 @@ fn read(path: &Path, room: u64, content: &mut Vec<u8>) -> std::io::Result<Option
 }
 
 fn append(builder: &mut Builder<Vec<u8>>, inside: &str, entry: &Entry, content: &[u8]) -> std::io::Result<()> {
-    let (Entry::File(metadata) | Entry::Link(metadata, _)) = entry;
+    let (Entry::File(metadata) | Entry::Folder(metadata) | Entry::Link(metadata, _)) = entry;
     let mut header = Header::new_gnu();
     header.set_mode(metadata.mode() & 0o7777);
     header.set_uid(metadata.uid().into());
@@ -104,6 +108,10 @@ fn append(builder: &mut Builder<Vec<u8>>, inside: &str, entry: &Entry, content: 
         Entry::File(_) => {
             header.set_entry_type(EntryType::Regular);
             builder.append_data(&mut header, inside, content)
+        }
+        Entry::Folder(_) => {
+            header.set_entry_type(EntryType::Directory);
+            builder.append_data(&mut header, format!("{inside}/"), content)
         }
         Entry::Link(_, target) => {
             header.set_entry_type(EntryType::Symlink);
@@ -163,13 +171,24 @@ mod tests {
     }
 
     #[test]
-    fn what_vanished_or_is_no_file_is_left_out() {
+    fn what_vanished_or_is_a_socket_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
-        let made = sync_tar(&files(&[
-            (folder.path().join("vanished"), "/app/vanished"),
-            (folder.path().to_owned(), "/app/folder"),
-        ]));
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let made = sync_tar(&files(&[(folder.path().join("vanished"), "/app/vanished"), (socket, "/app/socket")]));
         let made = made.unwrap();
         assert_eq!((made.archive, made.unreadable), (None, Vec::new()));
+    }
+
+    #[test]
+    fn a_new_folder_is_made_without_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "x").unwrap();
+        let made = sync_tar(&files(&[(folder.path().to_owned(), "/app/folder")])).unwrap();
+        let archive = made.archive.expect("there is something to send");
+        let mut archive = tar::Archive::new(&archive[..]);
+        let entries: Vec<_> =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(entries, [std::path::Path::new("app/folder/")]);
     }
 }

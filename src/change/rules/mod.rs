@@ -8,6 +8,7 @@ mod paths;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -154,6 +155,15 @@ impl Rules {
                 && self.covering(path).any(|it| it.matches(path))
         };
         self.ignore_files.contains(path) || self.manifest.contains(path) || is_git()
+    }
+
+    /// The services that have a rule for something at a path, below it or above it.
+    #[must_use]
+    pub fn services_at(&self, path: &Path) -> BTreeSet<&str> {
+        let from = (Bound::Excluded(path), Bound::Unbounded);
+        let below = self.by_root.range::<Path, _>(from).take_while(|(root, _)| root.starts_with(path));
+        let below = below.flat_map(|(_, rules)| rules).map(|index| &self.all[*index]);
+        self.covering(path).chain(below).map(|rule| rule.service.as_str()).collect()
     }
 
     /// Whether a changed path is one of the manifest's files.
@@ -359,7 +369,7 @@ impl Rule {
             .any(|bind| path.strip_prefix(&bind.source).is_ok_and(|below| in_container(&bind.target, below) == inside));
         match state {
             _ if is_bound => {}
-            PathState::Present => {
+            PathState::Present | PathState::Folder => {
                 change.sync.copied.insert((path.to_owned(), inside));
             }
             PathState::Gone => {

@@ -12,11 +12,11 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::EngineError;
 use crate::change::ignore::Patterns;
+use crate::content::Hashes;
 use crate::plan::spec::BuildSpec;
 use crate::project::BuildContext;
 
@@ -45,17 +45,15 @@ pub(super) struct Context {
     settings: Vec<(String, String)>,
 }
 
-/// SHA-256, in hexadecimal, of everything that a build's result depends on: paths, modes, contents and link targets of
-/// the files that would be sent, the Dockerfile, arguments and target. Never times or absolute paths.
-pub async fn inputs_digest(spec: &BuildSpec) -> Result<String, EngineError> {
-    let spec = spec.clone();
+/// BLAKE3, in hexadecimal, of everything that a build's result depends on: paths, modes, contents and link targets of
+/// the files that would be sent, the Dockerfile, arguments and target. Never times or absolute paths. Files whose hashes
+/// are known are not read.
+pub async fn inputs_digest(spec: &BuildSpec, hashes: &Hashes) -> Result<String, EngineError> {
+    let (spec, hashes) = (spec.clone(), hashes.clone());
     let cancel = CancellationToken::new();
     // A caller that goes away takes the reading with it.
     let _guard = cancel.clone().drop_guard();
-    let digest = move || {
-        let context = Context::find(&spec)?;
-        context.pack(io::sink(), &cancel).map_err(EngineError::from)
-    };
+    let digest = move || Context::find(&spec)?.digest(&hashes, &cancel).map_err(EngineError::from);
     tokio::task::spawn_blocking(digest).await.unwrap_or(Err(EngineError::Cancelled))
 }
 
@@ -129,13 +127,32 @@ impl Context {
     }
 
     /// Writes the tar and returns the digest of what is in it. Blocks; ends early when `cancel` is.
-    pub(super) fn pack(&self, output: impl io::Write, cancel: &CancellationToken) -> Result<String, PackError> {
-        let mut hash = Sha256::new();
-        hash.update(format!("dockerfile {}\n", self.dockerfile));
+    pub(super) fn pack(
+        &self,
+        output: impl io::Write,
+        hashes: &Hashes,
+        cancel: &CancellationToken,
+    ) -> Result<String, PackError> {
+        self.go_through(Some(output), hashes, cancel)
+    }
+
+    /// The digest that [`Context::pack`] would return. Blocks; ends early when `cancel` is.
+    pub(super) fn digest(&self, hashes: &Hashes, cancel: &CancellationToken) -> Result<String, PackError> {
+        self.go_through(None::<io::Sink>, hashes, cancel)
+    }
+
+    fn go_through(
+        &self,
+        output: Option<impl io::Write>,
+        hashes: &Hashes,
+        cancel: &CancellationToken,
+    ) -> Result<String, PackError> {
+        let mut hash = blake3::Hasher::new();
+        hash.update(format!("dockerfile {}\n", self.dockerfile).as_bytes());
         for (key, value) in &self.settings {
-            hash.update(format!("{} {key}={} {value}\n", key.len(), value.len()));
+            hash.update(format!("{} {key}={} {value}\n", key.len(), value.len()).as_bytes());
         }
-        let mut packer = pack::Packer::new(output, hash, &self.patterns, cancel);
+        let mut packer = pack::Packer::new(output, hash, hashes, &self.patterns, cancel);
         if let Some(root) = &self.root {
             packer.folder(root)?;
             if self.added.is_none() && self.patterns.excludes(&self.dockerfile) {
@@ -148,7 +165,7 @@ impl Context {
         if let Some(text) = &self.added {
             packer.bytes(ADDED_DOCKERFILE, text)?;
         }
-        Ok(crate::project::hexadecimal(&packer.finish()?))
+        Ok(packer.finish()?.to_hex().to_string())
     }
 }
 

@@ -1,14 +1,15 @@
-//! Walks a folder in the order of its names, writes what is not left out as a tar, and hashes it on the way.
+//! Walks a folder in the order of its names, writes what is not left out as a tar, and hashes it on the way. Where only
+//! the hash is wanted, what is known of a file's content is not read again.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::change::ignore::Patterns;
+use crate::content::{Hash, Hashes, Stamp};
 use crate::engine::EngineError;
 
 /// Why a context could not be packed.
@@ -43,8 +44,10 @@ struct PendingFolder {
 }
 
 pub(super) struct Packer<'context, W: Write> {
-    tar: tar::Builder<W>,
-    hash: Sha256,
+    /// `None` when only the hash is wanted.
+    tar: Option<tar::Builder<W>>,
+    hash: blake3::Hasher,
+    hashes: &'context Hashes,
     patterns: &'context Patterns,
     cancel: &'context CancellationToken,
     pending: Vec<PendingFolder>,
@@ -54,12 +57,14 @@ pub(super) struct Packer<'context, W: Write> {
 
 impl<'context, W: Write> Packer<'context, W> {
     pub(super) fn new(
-        output: W,
-        hash: Sha256,
+        output: Option<W>,
+        hash: blake3::Hasher,
+        hashes: &'context Hashes,
         patterns: &'context Patterns,
         cancel: &'context CancellationToken,
     ) -> Self {
-        Self { tar: tar::Builder::new(output), hash, patterns, cancel, pending: Vec::new(), place: String::new() }
+        let tar = output.map(tar::Builder::new);
+        Self { tar, hash, hashes, patterns, cancel, pending: Vec::new(), place: String::new() }
     }
 
     /// Everything below a folder that the patterns keep.
@@ -95,17 +100,19 @@ impl<'context, W: Write> Packer<'context, W> {
         let mut header = header(tar::EntryType::Regular, 0o644, 0);
         header.set_size(content.len() as u64);
         self.note('f', relative, 0o644);
-        self.hash.update(format!("{}\n", content.len()));
-        self.hash.update(content);
-        let written = self.tar.append_data(&mut header, relative, content);
+        self.hash.update(blake3::hash(content).as_bytes());
+        let Some(tar) = &mut self.tar else { return Ok(()) };
+        let written = tar.append_data(&mut header, relative, content);
         written.map_err(|error| failed(Path::new(relative), error))
     }
 
     /// Ends the tar and returns the hash.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, PackError> {
-        let ended = self.tar.finish().and_then(|()| self.tar.get_mut().flush());
-        ended.map_err(|error| failed(Path::new("."), error))?;
-        Ok(self.hash.finalize().to_vec())
+    pub(super) fn finish(self) -> Result<blake3::Hash, PackError> {
+        if let Some(tar) = self.tar {
+            let ended = tar.into_inner().and_then(|mut output| output.flush());
+            ended.map_err(|error| failed(Path::new("."), error))?;
+        }
+        Ok(self.hash.finalize())
     }
 
     fn below(&mut self, folder: &Path, relative: &str) -> Result<(), PackError> {
@@ -180,8 +187,9 @@ impl<'context, W: Write> Packer<'context, W> {
         let mode = mode(metadata, 0o755);
         let relative = format!("{}{relative}", self.place);
         self.note('d', &relative, mode);
+        let Some(tar) = &mut self.tar else { return Ok(()) };
         let mut header = header(tar::EntryType::Directory, mode, modified(metadata));
-        self.tar.append_data(&mut header, relative, io::empty()).map_err(|error| failed(path, error))
+        tar.append_data(&mut header, relative, io::empty()).map_err(|error| failed(path, error))
     }
 
     fn link(&mut self, path: &Path, relative: &str, metadata: &Metadata) -> Result<(), PackError> {
@@ -189,38 +197,62 @@ impl<'context, W: Write> Packer<'context, W> {
         let relative = format!("{}{relative}", self.place);
         self.note('l', &relative, 0o777);
         let text = target.to_string_lossy();
-        self.hash.update(format!("{} {text}\n", text.len()));
+        self.hash.update(format!("{} {text}\n", text.len()).as_bytes());
+        let Some(tar) = &mut self.tar else { return Ok(()) };
         let mut header = header(tar::EntryType::Symlink, 0o777, modified(metadata));
-        self.tar.append_link(&mut header, relative, &target).map_err(|error| failed(path, error))
+        tar.append_link(&mut header, relative, &target).map_err(|error| failed(path, error))
     }
 
     fn content(&mut self, path: &Path, relative: &str, metadata: &Metadata) -> Result<(), PackError> {
-        let file = File::open(path).map_err(|error| failed(path, error))?;
-        // What was opened counts, not what was listed.
-        let length = file.metadata().map_err(|error| failed(path, error))?.len();
         let mode = mode(metadata, 0o644);
         let relative = format!("{}{relative}", self.place);
+        let hash = match &mut self.tar {
+            None => self.hashes.of(path, metadata, self.cancel).map_err(|error| failed(path, error))?,
+            Some(tar) => append(tar, self.hashes, path, &relative, metadata, self.cancel)?,
+        };
         self.note('f', &relative, mode);
-        self.hash.update(format!("{length}\n"));
-        let mut header = header(tar::EntryType::Regular, mode, modified(metadata));
-        header.set_size(length);
-        let mut reader = Hashed { file: file.take(length), hash: &mut self.hash, read: 0, cancel: self.cancel };
-        let written = self.tar.append_data(&mut header, relative, &mut reader);
-        let read = reader.read;
-        written.map_err(|error| failed(path, error))?;
-        if read == length { Ok(()) } else { Err(PackError::Changed { path: path.to_owned() }) }
+        self.hash.update(&hash.0);
+        Ok(())
     }
 
     /// The length in front keeps a path from passing for a path and something else.
     fn note(&mut self, kind: char, relative: &str, mode: u32) {
-        self.hash.update(format!("{kind} {mode:o} {} {relative}\n", relative.len()));
+        self.hash.update(format!("{kind} {mode:o} {} {relative}\n", relative.len()).as_bytes());
     }
+}
+
+/// Writes a file into the tar and returns the hash of what was written.
+fn append<W: Write>(
+    tar: &mut tar::Builder<W>,
+    hashes: &Hashes,
+    path: &Path,
+    relative: &str,
+    metadata: &Metadata,
+    cancel: &CancellationToken,
+) -> Result<Hash, PackError> {
+    let began = SystemTime::now();
+    let file = File::open(path).map_err(|error| failed(path, error))?;
+    // What was opened counts, not what was listed.
+    let opened = file.metadata().map_err(|error| failed(path, error))?;
+    let (before, length) = (Stamp::of(&opened), opened.len());
+    let mut header = header(tar::EntryType::Regular, mode(metadata, 0o644), modified(metadata));
+    header.set_size(length);
+    let mut reader = Hashed { file: file.take(length), hash: blake3::Hasher::new(), read: 0, cancel };
+    tar.append_data(&mut header, relative, &mut reader).map_err(|error| failed(path, error))?;
+    if reader.read != length {
+        return Err(PackError::Changed { path: path.to_owned() });
+    }
+    let hash = Hash(*reader.hash.finalize().as_bytes());
+    if reader.file.get_ref().metadata().is_ok_and(|after| Stamp::of(&after) == before) {
+        hashes.learn(path, &before, began, hash);
+    }
+    Ok(hash)
 }
 
 /// Hashes what is read through it.
 struct Hashed<'packer> {
     file: io::Take<File>,
-    hash: &'packer mut Sha256,
+    hash: blake3::Hasher,
     read: u64,
     cancel: &'packer CancellationToken,
 }

@@ -3,11 +3,13 @@ use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::{Context, EngineError};
+use super::{Context, EngineError, inputs_digest};
+use crate::content::{Hash, Hashes, Stamp};
 use crate::plan::spec::BuildSpec;
 use crate::project::{Build, BuildContext};
 
@@ -45,7 +47,12 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 fn packed(spec: &BuildSpec) -> (Vec<String>, String) {
     let context = Context::find(spec).expect("a context");
     let mut tar = Vec::new();
-    let digest = context.pack(&mut tar, &CancellationToken::new()).expect("a tar");
+    let hashes = Hashes::default();
+    let digest = context.pack(&mut tar, &hashes, &CancellationToken::new()).expect("a tar");
+    for hashes in [hashes, Hashes::default()] {
+        let without_tar = context.digest(&hashes, &CancellationToken::new()).expect("a digest");
+        assert_eq!(digest, without_tar, "it is the same without the tar");
+    }
     let mut archive = tar::Archive::new(tar.as_slice());
     let describe = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
         let mut entry = entry.expect("an entry");
@@ -175,5 +182,23 @@ fn a_cancelled_packing_ends() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let context = Context::find(&spec(folder.path())).expect("a context");
-    assert!(matches!(context.pack(Vec::new(), &cancel), Err(super::PackError::Cancelled)));
+    let hashes = Hashes::default();
+    assert!(matches!(context.pack(Vec::new(), &hashes, &cancel), Err(super::PackError::Cancelled)));
+    assert!(matches!(context.digest(&hashes, &cancel), Err(super::PackError::Cancelled)));
+}
+
+#[tokio::test]
+async fn a_digest_reads_no_file_whose_hash_is_known() {
+    let folder = folder(&[("Dockerfile", "FROM scratch"), ("a", "1")]);
+    let spec = spec(folder.path());
+    let path = folder.path().join("a");
+    let original = inputs_digest(&spec, &Hashes::default()).await.expect("a digest");
+
+    let lies = Hashes::default();
+    let stamp = Stamp::of(&fs::metadata(&path).expect("a file"));
+    lies.learn(&path, &stamp, SystemTime::now() + Duration::from_mins(1), Hash([7; 32]));
+    assert_ne!(inputs_digest(&spec, &lies).await.expect("a digest"), original);
+    fs::write(&path, "12").expect("a file");
+    fs::write(&path, "1").expect("a file");
+    assert_eq!(inputs_digest(&spec, &lies).await.expect("a digest"), original, "a file that changed is read");
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::from_bollard;
 use super::progress::Transcript;
 use super::{Docker, kit};
+use crate::content::Hashes;
 use crate::engine::context::{Context, PackError, Pipe, Spool};
 use crate::engine::{EngineError, Progress};
 use crate::plan::observed::Image;
@@ -65,7 +66,7 @@ impl Docker {
         let mut changed = EngineError::Cancelled;
         for _ in 0..ATTEMPTS {
             let attempt = async {
-                let packed = pack(spec.clone(), reading.clone()).await?;
+                let packed = pack(spec.clone(), self.hashes.clone(), reading.clone()).await?;
                 self.attempt(spec, packed, progress, &reading).await
             };
             match attempt.await {
@@ -108,7 +109,7 @@ impl Docker {
         let (body, sending) = if let Some(pieces) = pieces {
             (stream::iter(pieces.into_iter().map(Ok)).boxed(), None)
         } else {
-            let (body, sending) = send(context, reading.clone());
+            let (body, sending) = send(context, self.hashes.clone(), reading.clone());
             (body.boxed(), Some(sending))
         };
         let credentials = Some(credentials).filter(|credentials| !credentials.is_empty());
@@ -227,11 +228,11 @@ fn encoded(value: &str) -> String {
     text
 }
 
-async fn pack(spec: BuildSpec, cancel: CancellationToken) -> Result<Packed, Failure> {
+async fn pack(spec: BuildSpec, hashes: Hashes, cancel: CancellationToken) -> Result<Packed, Failure> {
     let pack = move || {
         let context = Context::find(&spec).map_err(Failure::Final)?;
         let mut spool = Spool::new(HELD);
-        let digest = context.pack(&mut spool, &cancel).map_err(|error| match error {
+        let digest = context.pack(&mut spool, &hashes, &cancel).map_err(|error| match error {
             PackError::Changed { .. } => Failure::Changed(error.into()),
             error => Failure::Final(error.into()),
         })?;
@@ -243,11 +244,12 @@ async fn pack(spec: BuildSpec, cancel: CancellationToken) -> Result<Packed, Fail
 /// Reads a large context a second time and hands it over piece by piece.
 fn send(
     context: Context,
+    hashes: Hashes,
     cancel: CancellationToken,
 ) -> (impl Stream<Item = io::Result<Bytes>> + Send + 'static, tokio::task::JoinHandle<Result<String, PackError>>) {
     let (sender, receiver) = mpsc::channel(QUEUE);
     let sending = tokio::task::spawn_blocking(move || {
-        let sent = context.pack(Pipe::new(sender.clone()), &cancel);
+        let sent = context.pack(Pipe::new(sender.clone()), &hashes, &cancel);
         if sent.is_err() {
             // Without this the engine would take half a context for a whole one.
             let _ = sender.blocking_send(Err(io::Error::other("the context cannot be read")));

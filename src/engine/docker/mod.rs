@@ -34,6 +34,7 @@ use super::credentials::Credentials;
 use super::{
     ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptions, Made, Progress, Wanted, discovery,
 };
+use crate::content::Hashes;
 use crate::plan::observed::{Abilities, Container, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
@@ -56,6 +57,8 @@ pub struct Docker {
     /// Asked for once, when it is first of use.
     abilities: Arc<OnceCell<Abilities>>,
     credentials: Credentials,
+    /// What is known of the files that are built from.
+    hashes: Hashes,
 }
 
 /// What is known of an engine since it was found.
@@ -111,7 +114,14 @@ impl Docker {
     ) -> Self {
         let patient = client.clone().with_timeout(PATIENCE);
         let facts = Facts { address, version: greeting.version, buildkit: greeting.buildkit, local };
-        Self { client, patient, facts: Arc::new(facts), abilities: Arc::default(), credentials }
+        Self {
+            client,
+            patient,
+            facts: Arc::new(facts),
+            abilities: Arc::default(),
+            credentials,
+            hashes: Hashes::default(),
+        }
     }
 
     /// The same engine, building with the classic builder even where it has BuildKit (`DOCKER_BUILDKIT=0`).
@@ -125,6 +135,13 @@ impl Docker {
     #[must_use]
     pub fn with_docker_config(mut self, folder: &Path) -> Self {
         self.credentials = Credentials::in_folder(Some(folder.to_owned()));
+        self
+    }
+
+    /// The same engine; what it reads for a build adds to what is known of files.
+    #[must_use]
+    pub fn with_hashes(mut self, hashes: Hashes) -> Self {
+        self.hashes = hashes;
         self
     }
 

@@ -1,12 +1,11 @@
 //! Builds of the engine of maps: the context is read from the disk, `RUN` lines go through the small shell, and the
 //! image is the digest of its inputs.
 
-use std::io;
-
 use tokio_util::sync::CancellationToken;
 
 use super::command;
 use super::state::StoredImage;
+use crate::content::Hashes;
 use crate::engine::context::Context;
 use crate::engine::{EngineError, Progress};
 use crate::plan::observed::Image;
@@ -23,7 +22,7 @@ pub(super) struct Outcome {
 pub(super) async fn read_context(spec: BuildSpec) -> Result<(String, String), EngineError> {
     let read = move || {
         let context = Context::find(&spec)?;
-        let digest = context.pack(io::sink(), &CancellationToken::new())?;
+        let digest = context.digest(&Hashes::default(), &CancellationToken::new())?;
         Ok((digest, context.dockerfile_text().unwrap_or_default()))
     };
     tokio::task::spawn_blocking(read).await.unwrap_or(Err(EngineError::Cancelled))
