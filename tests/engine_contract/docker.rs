@@ -135,7 +135,7 @@ async fn mounts_show_folders_volumes_and_secrets() {
 
 #[tokio::test]
 async fn a_replacement_goes_on_with_the_anonymous_volumes() {
-    with_docker(async |world| {
+    Box::pin(with_docker(async |world| {
         let spec = |name: &str| {
             world.container(name, FOREVER, |spec| {
                 spec.service.mounts =
@@ -150,7 +150,7 @@ async fn a_replacement_goes_on_with_the_anonymous_volumes() {
         world.engine.remove_container(&old.id, false).await.expect("a removal");
         world.engine.start_container(&new.id).await.expect("a start");
         assert_eq!(world.prints(&new.id, "cat /written/f /declared/f").await, "one\ntwo\n");
-    })
+    }))
     .await;
 }
 
