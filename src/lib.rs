@@ -15,6 +15,7 @@
 //! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
 //! | edge | [`content`] | the hashes of files' contents, remembered |
+//! | edge | [`standing`] | what a run knows of the code in its containers, kept for `hoist ps` |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
@@ -46,5 +47,6 @@ pub mod project;
 pub mod provider;
 pub mod reconcile;
 pub mod release;
+pub mod standing;
 pub mod ui;
 pub mod watch;

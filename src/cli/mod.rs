@@ -3,6 +3,7 @@
 
 mod build;
 mod check;
+mod codes;
 mod completions;
 pub mod config;
 mod cp;

@@ -7,6 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use super::codes::{self, Codes};
 use super::engine::{self, Start};
 use super::error::Error;
 use super::global::Global;
@@ -54,8 +55,10 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let states: Vec<State> = arguments.status.iter().chain(&arguments.filter).copied().collect();
     containers.retain(|container| wanted(container, &arguments, &states));
     containers.sort_by(|a, b| a.name.cmp(&b.name));
+    let codes =
+        if arguments.quiet || arguments.list_services { Codes::default() } else { codes::of(global, &docker).await };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    print(&printed(&containers, &project.name, &arguments, now))?;
+    print(&printed(&containers, &project.name, &arguments, &codes, now))?;
     Ok(0)
 }
 
@@ -72,7 +75,7 @@ fn wanted(container: &Container, arguments: &Arguments, states: &[State]) -> boo
     named && state && !one_off
 }
 
-fn printed(containers: &[Container], project: &str, arguments: &Arguments, now: Duration) -> String {
+fn printed(containers: &[Container], project: &str, arguments: &Arguments, codes: &Codes, now: Duration) -> String {
     if arguments.quiet {
         return containers.iter().fold(String::new(), |text, container| text + &container.id + "\n");
     }
@@ -82,16 +85,17 @@ fn printed(containers: &[Container], project: &str, arguments: &Arguments, now: 
     }
     match arguments.format {
         Format::Table => {
-            let rows: Vec<_> = containers.iter().map(|container| row(container, arguments.no_trunc, now)).collect();
-            table(&["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"], &rows)
+            let rows: Vec<_> =
+                containers.iter().map(|container| row(container, codes, arguments.no_trunc, now)).collect();
+            table(&["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "CODE", "PORTS"], &rows)
         }
         Format::Json => containers.iter().fold(String::new(), |text, container| {
-            text + &object(container, project, arguments.no_trunc, now).to_string() + "\n"
+            text + &object(container, project, codes, arguments.no_trunc, now).to_string() + "\n"
         }),
     }
 }
 
-fn row(container: &Container, whole: bool, now: Duration) -> Vec<String> {
+fn row(container: &Container, codes: &Codes, whole: bool, now: Duration) -> Vec<String> {
     vec![
         container.name.clone(),
         container.image.clone(),
@@ -99,6 +103,7 @@ fn row(container: &Container, whole: bool, now: Duration) -> Vec<String> {
         container.service.clone(),
         format!("{} ago", age(now.saturating_sub(Duration::from_nanos(container.created_at)))),
         container.status.clone(),
+        codes.of(container).map(ToString::to_string).unwrap_or_default(),
         ports(&container.ports),
     ]
 }
@@ -111,8 +116,8 @@ fn command(container: &Container, whole: bool) -> String {
     }
 }
 
-/// The container as docker compose describes it, so that scripts for either tool read both.
-fn object(container: &Container, project: &str, whole: bool, now: Duration) -> Value {
+/// The container as docker compose describes it, so that scripts for either tool read both, and what its code is.
+fn object(container: &Container, project: &str, codes: &Codes, whole: bool, now: Duration) -> Value {
     let exit_code = match container.state {
         ContainerState::Exited(code) => code,
         _ => 0,
@@ -150,6 +155,7 @@ fn object(container: &Container, project: &str, whole: bool, now: Duration) -> V
         "Status": container.status,
         "Health": health,
         "ExitCode": exit_code,
+        "Code": codes.of(container).map(ToString::to_string).unwrap_or_default(),
         "CreatedAt": created.to_rfc3339_opts(SecondsFormat::Secs, true),
         "RunningFor": format!("{} ago", age(now.saturating_sub(Duration::from_nanos(container.created_at)))),
         "Ports": ports(&container.ports),

@@ -31,6 +31,7 @@ use crate::project::Project;
 use crate::reconcile::event::{Action, Event, Ticket};
 use crate::reconcile::notice::Notice;
 use crate::reconcile::{State, step};
+use crate::standing::{Keeper, Standing};
 use crate::ui::{Message, Scene};
 use crate::watch::Watch;
 
@@ -122,10 +123,12 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
     let rules = run_setup.rules.clone();
     let (state, first) = State::new(run_setup).map_err(SetupError::Cycles)?;
     let (events, inbox) = mpsc::channel(EVENTS);
+    let keeper = Keeper::of_project(&setup.project.name, &setup.project.directory);
     let dispatcher = Dispatcher {
         engine,
         manifest: setup.manifest,
         hashes: setup.hashes,
+        keeper,
         grace: grace(&setup.goal),
         messages: setup.messages,
         state,
@@ -155,6 +158,7 @@ struct Dispatcher<E> {
     engine: E,
     manifest: Option<Manifest>,
     hashes: Hashes,
+    keeper: Keeper,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
     state: State,
@@ -321,11 +325,31 @@ impl<E: Engine> Dispatcher<E> {
                         let _ = engine.kill_container(&container, "SIGKILL").await;
                     });
                 }
-                Action::Tell(notice) => self.tell(notice),
+                Action::Tell(notice) => {
+                    self.keep_standing(&notice);
+                    self.tell(notice);
+                }
                 Action::End { code } => ended = Some(code),
             }
         }
         ended
+    }
+
+    /// Keeps how a service stands for `hoist ps`, once what was saved has come to its effect.
+    fn keep_standing(&self, notice: &Notice) {
+        let (service, failure) = match notice {
+            Notice::Edited { service, failure, .. } => (service.clone(), failure.clone()),
+            Notice::Reverted { service, reason, .. } => (service.clone(), Some(reason.clone())),
+            _ => return,
+        };
+        let (project, containers) = (Arc::clone(self.state.project()), self.state.serving(&service));
+        let (hashes, keeper) = (self.hashes.clone(), self.keeper.clone());
+        self.spawn(async move {
+            let inputs = prepare::digest(&project, &service, &hashes).await;
+            let standing = Standing { containers, inputs, failure };
+            // Its panic would have been reported where it happened.
+            tokio::task::spawn_blocking(move || keeper.note(service, standing)).await.ok();
+        });
     }
 
     fn tell(&mut self, notice: Notice) {

@@ -345,7 +345,11 @@ impl State {
             }
             _ => drop(self.facts.failures.insert(target, failure.reason.clone())),
         }
-        self.note_failure(service.as_deref(), &failure.reason);
+        let reason = match &flight.operation {
+            Operation::Build { .. } => format!("build failed: {}", failure.reason),
+            _ => failure.reason.clone(),
+        };
+        self.note_failure(service.as_deref(), &reason);
         let edit = self.edit_of(service.as_deref());
         actions.push(Action::Tell(Notice::Failed {
             operation: flight.operation,

@@ -244,6 +244,18 @@ impl State {
         &self.observed
     }
 
+    /// The containers of a service that do its work now.
+    #[must_use]
+    pub fn serving(&self, service: &str) -> BTreeSet<ContainerId> {
+        replicas_of(&self.observed, service).values().map(|replica| replica.serving().id.clone()).collect()
+    }
+
+    /// The digest of what the image of a service would be built from, as it lay on disk when the run began.
+    #[must_use]
+    pub fn inputs(&self, service: &str) -> Option<&String> {
+        self.facts.inputs.get(service)
+    }
+
     fn situation(&self) -> Situation<'_> {
         Situation {
             project: &self.project,

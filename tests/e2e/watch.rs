@@ -60,6 +60,8 @@ fn a_saved_file_of_a_build_context_rebuilds_its_service_alone() {
 #[test]
 fn a_file_that_the_build_does_not_see_changes_nothing() {
     let (project, port) = served("");
+    // The build sees the folder, though nothing that is in it.
+    project.write("web/logs/yesterday", "1");
     let session = project.up();
     shows(&project, &session, port, "one");
     let web = project.container("web");
@@ -324,4 +326,32 @@ fn a_manifest_that_does_not_load_is_shown_and_everything_goes_on() {
     project.write("compose.yaml", &manifest);
     session.wait_for("read anew: no service changes");
     assert_eq!(project.container("neighbour").id, neighbour.id, "{}", session.said());
+}
+
+#[test]
+fn ps_tells_whether_what_runs_is_what_lies_in_the_working_tree() {
+    let (project, port) = served("");
+    let code = || {
+        let listed = project.hoist(&["ps", "--format", "json"]).success().stdout;
+        let objects = listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("an object"));
+        let mut web = objects.filter(|object| object["Service"] == "web");
+        web.next().and_then(|object| object["Code"].as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    assert_eq!(code(), "current");
+    project.write("web/Dockerfile", &format!("{SERVER}RUN false\n"));
+    project.eventually("the failed build is known", || code().starts_with("stale: build failed"));
+    project.write("web/Dockerfile", SERVER);
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    project.eventually("it is current again", || code() == "current");
+    session.signal(Signal::INT);
+    session.exit_code();
+    project.hoist(&["up", "-d", "--wait"]).success();
+    assert_eq!(code(), "current");
+    project.write("web/page", "three");
+    assert_eq!(code(), "stale: changed while hoist was away");
+    project.hoist(&["up", "-d", "--wait"]).success();
+    assert_eq!(code(), "current");
 }

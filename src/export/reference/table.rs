@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
     row("services.*.runtime", Dropped, "", "nodes offer runtimes as a RuntimeClass of their own names", "runsc"),
     row("services.*.scale", Carried, "`spec.replicas`", "", "3"),
     row("services.*.secrets", Carried, "a Secret, `volumes[].secret`, `containers[].volumeMounts`", "`uid` and `gid`: a mounted file belongs to root", ""),
-    row("services.*.security_opt", Approximated, "`containers[].securityContext`: `seccompProfile`, `seLinuxOptions`, `allowPrivilegeEscalation`", "profiles that are files, AppArmor", "['seccomp:unconfined']"),
+    row("services.*.security_opt", Carried, "`containers[].securityContext`: `seccompProfile`, `seLinuxOptions`, `allowPrivilegeEscalation`", "profiles that are files, AppArmor", "['seccomp:unconfined']"),
     row("services.*.shm_size", Carried, "`volumes[].emptyDir` in memory at `/dev/shm`", "", "64m"),
     row("services.*.stdin_open", Carried, "`containers[].stdin`", "", "true"),
     row("services.*.stop_grace_period", Carried, "`terminationGracePeriodSeconds`", "", "20s"),
