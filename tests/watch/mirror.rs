@@ -72,14 +72,14 @@ fn follow(real: &Path, mirror: &Path, reported: &BTreeMap<PathBuf, PathState>) {
         match state {
             Folder if !to.is_dir() || to.is_symlink() => {
                 remove(&to);
-                fs::create_dir(&to).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+                fs::create_dir(&to).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             }
             Gone | Folder => {}
             Present => {
                 remove(&to);
                 match fs::read_link(&from) {
                     Ok(target) => symlink(target, &to).unwrap(),
-                    Err(_) => drop(fs::copy(&from, &to).unwrap_or_else(|error| panic!("{path:?}: {error}"))),
+                    Err(_) => drop(fs::copy(&from, &to).unwrap_or_else(|error| panic!("{}: {error}", path.display()))),
                 }
             }
         }
@@ -345,7 +345,6 @@ impl Scene {
 #[tokio::test]
 async fn ten_thousand_random_changes_keep_a_mirror_in_step_and_touches_are_silent() {
     let seed = std::env::var("HOIST_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    println!("HOIST_SEED={seed}");
     let world = World::new(|app| fs::write(app.join(".dockerignore"), "**/node_modules\n").unwrap()).await;
     let real = world.app.clone();
     let mirror = tempfile::tempdir().unwrap();
