@@ -3,7 +3,7 @@
 use base64::Engine as _;
 
 use crate::registry::Registry;
-use crate::support::{Project, http};
+use crate::support::Project;
 
 const MANIFEST: &str = "services:
   web: { build: web }
@@ -27,9 +27,7 @@ fn what_is_built_is_pushed_and_its_digest_is_that_of_the_registry() {
     let pushed = output.stdout.trim_end();
     let (name, digest) = pushed.split_once('@').unwrap_or_else(|| panic!("no digest in:\n{output}"));
     assert_eq!(name, format!("{}/{repository}:7", registry.address));
-    let port = registry.address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("it has a port");
-    let manifest = http::get(port, &format!("/v2/{repository}/manifests/{digest}"));
-    assert!(manifest.is_some(), "the registry has no {digest}:\n{output}");
+    assert!(registry.blob(digest).is_file(), "the registry has no {digest}:\n{output}");
     assert_eq!(output.lines().len(), 1, "only what is built is pushed:\n{output}");
     // What the export names is what was pushed.
     let export = project.hoist(&["export", "kubernetes", "--format", "yaml", "--registry", &prefix, "--tag", "7"]);
