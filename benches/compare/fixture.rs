@@ -199,8 +199,39 @@ impl Drop for Crowd {
     }
 }
 
+/// A container that has said forty megabytes in half a million lines.
+pub(crate) struct Talk {
+    /// Where its manifest is.
+    pub(crate) folder: PathBuf,
+    _temporary: TempDir,
+}
+
+impl Talk {
+    pub(crate) fn new() -> Self {
+        let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
+        let folder = temporary.path().join("crowd");
+        fs::create_dir(&folder).expect("create a folder");
+        let line = "a line of a service that has much to say, eighty characters long with its end..";
+        let manifest = format!(
+            "services:\n  talk: {{ image: hoist-test/busybox, command: [sh, -c, 'yes \"{line}\" | head -n 500000'] }}\n"
+        );
+        fs::write(folder.join("compose.yaml"), manifest).expect("write the manifest");
+        let talk = Self { folder, _temporary: temporary };
+        let starter = Tool::compose().unwrap_or_else(|_| Tool::hoist());
+        starter.run(&talk.folder, FREE_PORT, &["up", "-d"]);
+        starter.run(&talk.folder, FREE_PORT, &["wait", "talk"]);
+        talk
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        remove_project(&project(CROWD));
+    }
+}
+
 /// Removes whatever carries a project's label.
-fn remove_project(project: &str) {
+pub(crate) fn remove_project(project: &str) {
     for (list, remove) in [
         ("ps -aq", "rm -f -v"),
         ("network ls -q", "network rm"),

@@ -10,6 +10,7 @@
 mod embedded;
 mod fixture;
 mod page;
+mod reload;
 mod table;
 mod tool;
 
@@ -19,12 +20,13 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use embedded::{Api, Embedded};
-use fixture::{Crowd, Pages, Shop, Thousand};
+use fixture::{Crowd, Pages, Shop, Talk, Thousand};
+use reload::Reloads;
 use table::{Row, Target, Unit};
 use tool::{Session, Tool};
 
 /// What is measured, and what is promised of it.
-const MEASURES: [(&str, Unit, Target); 16] = [
+const MEASURES: [(&str, Unit, Target); 30] = [
     ("up", Unit::Milliseconds, Target::Ratio(0.40)),
     ("no-op up", Unit::Milliseconds, Target::Ratio(0.15)),
     ("down", Unit::Milliseconds, Target::Ratio(0.80)),
@@ -41,6 +43,20 @@ const MEASURES: [(&str, Unit, Target); 16] = [
     ("embedded: engine resident", Unit::Megabytes, Target::Limit(30.0)),
     ("embedded: shim resident", Unit::Megabytes, Target::Nothing),
     ("embedded: shim proportional", Unit::Megabytes, Target::Limit(3.0)),
+    ("reload: rebuild", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload: sync+restart", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload: sync", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("reload of 50: rebuild", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload of 50: sync+restart", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload of 50: sync", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("reload embedded: rebuild", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload embedded: sync+restart", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload embedded: sync", Unit::Milliseconds, Target::Ratio(0.10)),
+    ("failed requests", Unit::Pieces, Target::Ratio(0.50)),
+    ("failed requests embedded", Unit::Pieces, Target::Limit(0.0)),
+    ("watching 20,000 files", Unit::Megabytes, Target::Limit(30.0)),
+    ("idle per second", Unit::Milliseconds, Target::Limit(2.0)),
+    ("logs of 40 MB", Unit::Milliseconds, Target::Ratio(0.20)),
 ];
 
 struct Options {
@@ -81,6 +97,25 @@ fn main() -> ExitCode {
     }
     if MEASURES.iter().any(|(name, ..)| name.starts_with("embedded") && options.wants(&[name])) {
         embedded_engine(&options, &mut rows);
+    }
+    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload: ") && options.wants(&[name])) {
+        reloads(&options, &mut rows, "reload", 0);
+    }
+    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload of 50") && options.wants(&[name])) {
+        reloads(&options, &mut rows, "reload of 50", 47);
+    }
+    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload embedded") && options.wants(&[name])) {
+        reloads_on_embedded(&options, &mut rows);
+    }
+    if options.wants(&["failed requests", "failed requests embedded"]) {
+        failed_requests(&options, &mut rows);
+    }
+    if options.wants(&["watching 20,000 files", "idle per second"]) {
+        idle(&options, &mut rows);
+    }
+    if options.wants(&["logs of 40 MB"]) {
+        let talk = Talk::new();
+        repeated(&options, row(&mut rows, "logs of 40 MB"), &talk.folder, &["logs", "--no-color"]);
     }
     println!("\n{}", table::draw(&rows, options.rounds));
     ExitCode::SUCCESS
@@ -256,6 +291,77 @@ fn saves_of_a_page(options: &Options, tool: &Tool, row: &mut Row) {
         row.add(tool, milliseconds(served));
         session.end();
         tool.run(&pages.folder, pages.port, &["down"]);
+    }
+}
+
+/// Each kind of rule in turn, ten saves each by default of `--rounds 10`, in one session a tool.
+fn reloads(options: &Options, rows: &mut [Row], name: &str, neighbours: usize) {
+    let project = Reloads::new(neighbours, 20_000 / 50);
+    for tool in &options.tools {
+        saves_of_kinds(options, rows, name, &project, tool);
+    }
+}
+
+/// hoist on its own engine, docker compose on Docker.
+fn reloads_on_embedded(options: &Options, rows: &mut [Row]) {
+    let engine = Embedded::start();
+    let project = Reloads::new(0, 0);
+    for tool in &options.tools {
+        let tool = if tool.name == "hoist" { engine.tool() } else { tool.clone() };
+        saves_of_kinds(options, rows, "reload embedded", &project, &tool);
+    }
+}
+
+fn saves_of_kinds(options: &Options, rows: &mut [Row], name: &str, project: &Reloads, tool: &Tool) {
+    let session = project.start(tool);
+    for (place, kind) in reload::KINDS.iter().enumerate() {
+        for round in 0..options.rounds {
+            let served = project.reload(place, &format!("{}-{round}", tool.name));
+            eprintln!("{:8} {name}: {kind} {served:?}", tool.name);
+            if let Some(served) = served {
+                row(rows, &format!("{name}: {kind}")).add(tool, milliseconds(served));
+            }
+            session.settle();
+        }
+    }
+    session.end();
+    tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
+}
+
+/// Twenty reloads under two hundred requests a second.
+fn failed_requests(options: &Options, rows: &mut [Row]) {
+    let engine = Embedded::start();
+    let project = Reloads::new(0, 0);
+    let mut runs: Vec<(Tool, &str)> = options.tools.iter().map(|tool| (tool.clone(), "failed requests")).collect();
+    runs.push((engine.tool(), "failed requests embedded"));
+    for (tool, name) in runs {
+        let session = project.start(&tool);
+        for kind in 0..2 {
+            let (sent, failed) = project.under_load(kind, 10);
+            eprintln!("{:8} {name}: {} {failed} of {sent}", tool.name, reload::KINDS[kind]);
+            row(rows, name).add(&tool, f64::from(failed));
+        }
+        session.end();
+        tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
+    }
+}
+
+/// What watching fifty services with twenty thousand files takes while nothing happens.
+fn idle(options: &Options, rows: &mut [Row]) {
+    let project = Reloads::new(47, 20_000 / 50);
+    for tool in &options.tools {
+        let session = project.start(tool);
+        std::thread::sleep(Duration::from_secs(10));
+        let (before, begun) = (session.work(), Instant::now());
+        std::thread::sleep(Duration::from_secs(30));
+        let (after, seconds) = (session.work(), begun.elapsed().as_secs_f64());
+        let processor = milliseconds(after.processor.saturating_sub(before.processor)) / seconds;
+        let wakes = f64::from(after.wakes.saturating_sub(before.wakes)) / seconds;
+        eprintln!("{:8} idle: {processor:.2} ms of a core and {wakes:.1} wake-ups a second", tool.name);
+        row(rows, "idle per second").add(tool, processor);
+        row(rows, "watching 20,000 files").add(tool, session.memory().resident);
+        session.end();
+        tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
     }
 }
 

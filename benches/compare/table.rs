@@ -11,6 +11,8 @@ pub(crate) enum Unit {
     Milliseconds,
     /// Millions of bytes.
     Megabytes,
+    /// Things that are counted.
+    Pieces,
 }
 
 /// What is promised.
@@ -72,6 +74,7 @@ impl Row {
             (None, _) => "-".to_owned(),
             (Some(value), Unit::Milliseconds) => format!("{value:.1} ms"),
             (Some(value), Unit::Megabytes) => format!("{value:.1} MB"),
+            (Some(value), Unit::Pieces) => format!("{value:.1}"),
         };
         let ratio = hoist.zip(compose).map(|(hoist, compose)| hoist / compose);
         let by_ratio = self.target.ratio().map(|target| ratio.map(|ratio| ratio <= target));

@@ -124,6 +124,30 @@ impl Memory {
     }
 }
 
+/// What a process has done so far.
+pub(crate) struct Work {
+    /// Time on a core.
+    pub(crate) processor: Duration,
+    /// How often its threads have waited for something.
+    pub(crate) wakes: u32,
+}
+
+impl Work {
+    fn of(pid: u32) -> Self {
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        let (mut nanoseconds, mut wakes) = (0_u64, 0_u32);
+        for task in tasks.flatten() {
+            let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            let spent: u64 = read("schedstat").split(' ').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+            let status = read("status");
+            let waits = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            nanoseconds += spent;
+            wakes += waits.and_then(|number| number.trim().parse::<u32>().ok()).unwrap_or(0);
+        }
+        Self { processor: Duration::from_nanos(nanoseconds), wakes }
+    }
+}
+
 impl Session {
     /// Starts `up` with watching.
     pub(crate) fn start(tool: &Tool, folder: &Path, port: u16) -> Self {
@@ -159,11 +183,17 @@ impl Session {
 
     /// The memory of the process that watches; of docker compose only the plug-in counts, not the docker CLI before it.
     pub(crate) fn memory(&self) -> Memory {
-        let mut pid = self.child.id();
-        if self.tool.name == "compose" {
-            pid = child_of(pid).unwrap_or(pid);
-        }
-        Memory::of(pid)
+        Memory::of(self.watcher())
+    }
+
+    /// What that process has done so far.
+    pub(crate) fn work(&self) -> Work {
+        Work::of(self.watcher())
+    }
+
+    fn watcher(&self) -> u32 {
+        let pid = self.child.id();
+        if self.tool.name == "compose" { child_of(pid).unwrap_or(pid) } else { pid }
     }
 
     /// Interrupts it and waits for its end.
