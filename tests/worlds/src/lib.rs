@@ -1,0 +1,12 @@
+//! The modules that decide, taken over from the main crate, so that nothing else has to be built.
+
+#[path = "../../../src/change/mod.rs"]
+pub mod change;
+#[path = "../../../src/graph.rs"]
+pub mod graph;
+#[path = "../../../src/plan/mod.rs"]
+pub mod plan;
+#[path = "../../../src/project/mod.rs"]
+pub mod project;
+#[path = "../../../src/reconcile/mod.rs"]
+pub mod reconcile;
