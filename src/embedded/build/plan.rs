@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::copy::is_address;
-use super::dockerfile::{self, Line};
 use super::document::absolute;
-use super::instruction::{self, Instruction};
 use super::mount::{self, Mount};
-use super::problem::{Problem, suggestion};
 use super::scope::{self, Arguments};
-use super::words;
+use crate::dockerfile::instruction::{self, Instruction};
+use crate::dockerfile::problem::{Problem, suggestion};
+use crate::dockerfile::words;
+use crate::dockerfile::{self, Line};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
