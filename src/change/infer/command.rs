@@ -104,8 +104,11 @@ fn plain_python(arguments: &[String]) -> Vec<String> {
 
 /// A script of `package.json`, or the program that a package manager starts.
 fn script(manager: &str, arguments: &[String], scripts: &BTreeMap<String, String>) -> Option<Vec<String>> {
-    let mut rest: Vec<String> =
-        arguments.iter().skip_while(|word| matches!(word.as_str(), "-s" | "--silent" | "-q" | "--quiet")).cloned().collect();
+    let mut rest: Vec<String> = arguments
+        .iter()
+        .skip_while(|word| matches!(word.as_str(), "-s" | "--silent" | "-q" | "--quiet"))
+        .cloned()
+        .collect();
     let word = rest.first()?.clone();
     let runs_script = matches!(word.as_str(), "run" | "run-script");
     if matches!(word.as_str(), "exec" | "dlx" | "x") {

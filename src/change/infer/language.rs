@@ -70,7 +70,10 @@ pub(super) enum Unsure {
     /// Neither what the image begins with nor what runs in it is known.
     Unknown,
     /// The files say one thing, the Dockerfile another.
-    Contradicted { file: String, language: Language },
+    Contradicted {
+        file: String,
+        language: Language,
+    },
 }
 
 impl fmt::Display for Unsure {
@@ -78,7 +81,9 @@ impl fmt::Display for Unsure {
         match self {
             Self::Compiled(language) => write!(formatter, "{language} is compiled"),
             Self::Unknown => formatter.write_str("the language of what runs is not known"),
-            Self::Contradicted { file, language } => write!(formatter, "the Dockerfile runs {language}, beside `{file}`"),
+            Self::Contradicted { file, language } => {
+                write!(formatter, "the Dockerfile runs {language}, beside `{file}`")
+            }
         }
     }
 }
@@ -113,8 +118,7 @@ pub(super) fn tell(
     if let Some(language) = names.iter().find_map(|name| compiled(name)) {
         return Err(Unsure::Compiled(language));
     }
-    let told: Vec<(&String, Language)> =
-        names.iter().filter_map(|name| Some((name, of_file(name)?))).collect();
+    let told: Vec<(&String, Language)> = names.iter().filter_map(|name| Some((name, of_file(name)?))).collect();
     let run = programs.iter().rev().find_map(|program| of_program(program)).or_else(|| of_base(base));
     let Some(language) = run else { return Err(Unsure::Unknown) };
     match told.iter().find(|(_, of)| *of == language).or(told.first()) {
@@ -131,7 +135,9 @@ fn compiled(name: &str) -> Option<&'static str> {
 
 fn of_file(name: &str) -> Option<Language> {
     let matches = |pattern: &str| match pattern.split_once('*') {
-        Some((front, back)) => name.len() >= front.len() + back.len() && name.starts_with(front) && name.ends_with(back),
+        Some((front, back)) => {
+            name.len() >= front.len() + back.len() && name.starts_with(front) && name.ends_with(back)
+        }
         None => name == pattern,
     };
     INSTALLED.iter().find(|(pattern, _)| matches(pattern)).map(|(_, language)| *language)
@@ -140,9 +146,8 @@ fn of_file(name: &str) -> Option<Language> {
 fn of_program(program: &str) -> Option<Language> {
     Some(match program {
         "node" | "nodejs" | "npm" | "npx" | "yarn" | "pnpm" | "bun" | "tsx" | "nodemon" | "ts-node" | "ts-node-dev"
-        | "tsnd" | "next" | "nuxt" | "nuxi" | "vite" | "astro" | "webpack" | "nest" | "ng" | "react-scripts" | "pm2" => {
-            Language::Node
-        }
+        | "tsnd" | "next" | "nuxt" | "nuxi" | "vite" | "astro" | "webpack" | "nest" | "ng" | "react-scripts"
+        | "pm2" => Language::Node,
         "uvicorn" | "gunicorn" | "hypercorn" | "flask" | "fastapi" | "celery" | "poetry" | "pipenv" | "uv"
         | "manage.py" | "django-admin" | "daphne" | "watchmedo" | "watchfiles" | "streamlit" => Language::Python,
         "ruby" | "bundle" | "rails" | "rake" | "puma" | "rackup" | "sidekiq" | "rerun" | "unicorn" => Language::Ruby,

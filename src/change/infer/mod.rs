@@ -147,7 +147,8 @@ fn reloader(running: &Running, language: Language, recipe: &Recipe) -> Option<St
 fn unreadable(service: &Service, recipe: &Recipe, files: &BuildFiles) -> Result<BTreeSet<String>, String> {
     let user = service.user.as_deref().or(recipe.user.as_deref()).map(|user| user.split(':').next().unwrap_or(user));
     let gives = recipe.copies.iter().any(|copy| copy.owner);
-    let drops = |name: &String| name.to_ascii_uppercase().trim_start_matches("CAP_").eq("ALL") || name.contains("DAC_OVERRIDE");
+    let drops =
+        |name: &String| name.to_ascii_uppercase().trim_start_matches("CAP_").eq("ALL") || name.contains("DAC_OVERRIDE");
     let is_root = matches!(user, Some("root" | "0")) || (user.is_none() && !gives);
     let reads_all = is_root && !service.cap_drop.iter().any(drops);
     let number = if is_root { Some(0) } else { user.and_then(|user| user.parse::<u32>().ok()) };
@@ -166,7 +167,9 @@ fn not_last(recipe: &Recipe, language: Language) -> String {
             "{language}, but the Dockerfile runs something after it copies the sources (line {used} after line {})",
             early.line
         ),
-        (Some((early, _)), _) => format!("{language}, but the Dockerfile builds with the sources (line {})", early.line),
+        (Some((early, _)), _) => {
+            format!("{language}, but the Dockerfile builds with the sources (line {})", early.line)
+        }
         (None, Some(early)) => {
             format!("{language}, but the image gets what was made from the sources (line {})", early.line)
         }
@@ -303,7 +306,8 @@ impl<'a> Plan<'a> {
         if source.kind != Kind::File {
             rule.ignore = self.left_out(service, top, source, all);
         }
-        let files = if source.kind == Kind::Files { vec![join(self.context, &source.copied.source)] } else { Vec::new() };
+        let files =
+            if source.kind == Kind::Files { vec![join(self.context, &source.copied.source)] } else { Vec::new() };
         Reasoned { rule, files, why: why.told(source.copied.line) }
     }
 
@@ -313,7 +317,11 @@ impl<'a> Plan<'a> {
         let early = self.recipe.early.iter().map(|early| early.path.as_str());
         let rebuilt = self.rebuilt.iter().map(|(path, _)| path.as_str());
         let above = early.chain(rebuilt).chain(self.installed.iter().map(String::as_str));
-        let above = above.chain(self.private.iter().map(String::as_str)).chain(["Dockerfile*", "*.Dockerfile", ".dockerignore"]);
+        let above = above.chain(self.private.iter().map(String::as_str)).chain([
+            "Dockerfile*",
+            "*.Dockerfile",
+            ".dockerignore",
+        ]);
         let mut patterns: Vec<String> = above.filter_map(|path| below(path, top)).map(str::to_owned).collect();
         patterns.extend(language::folders(self.language).iter().map(|folder| (*folder).to_owned()));
         let line = source.copied.line;
@@ -321,7 +329,8 @@ impl<'a> Plan<'a> {
         let covered = self.recipe.covered.iter().filter(|(at, _)| *at > line).map(|(_, target)| target.as_str());
         let mounts = service.mounts.iter().map(|mount| mount.target.as_str());
         let given = service.secrets.iter().chain(&service.configs).map(|given| given.target.as_str());
-        let inside = later.chain(covered).chain(mounts).chain(given).chain(self.recipe.volumes.iter().map(String::as_str));
+        let inside =
+            later.chain(covered).chain(mounts).chain(given).chain(self.recipe.volumes.iter().map(String::as_str));
         let inside = inside.filter_map(|path| below(path, &source.target));
         patterns.extend(inside.map(str::to_owned));
         patterns.sort();

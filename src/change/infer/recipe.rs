@@ -291,7 +291,8 @@ impl<'a> Walk<'a> {
         if copy.from.is_some() {
             return Ok(());
         }
-        let into = copy.sources.len() > 1 || destination == "." || destination.ends_with('/') || destination.ends_with("/.");
+        let into =
+            copy.sources.len() > 1 || destination == "." || destination.ends_with('/') || destination.ends_with("/.");
         // Such copies change files on the way, or leave some out.
         let changes = copy.parents || copy.chmod.is_some() || !copy.exclude.is_empty();
         for source in &copy.sources {
