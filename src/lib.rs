@@ -21,9 +21,10 @@
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
 //! | pure | [`release`] | what of a deployment is decided without a cluster |
 //! | pure | [`lint`] | what will bite in a manifest that loads |
+//! | pure | `dockerfile` | the language of Dockerfiles: lines, words, patterns, instructions |
 //! | pure | [`graph`] | order, dependents, cycles |
 //! | pure | [`project`] | the resolved model |
-//! | wing | `embedded` | an engine of hoist's own for Linux, which serves the Docker Engine API; imports nothing of the above |
+//! | wing | `embedded` | an engine of hoist's own for Linux, which serves the Docker Engine API; of the above it knows Dockerfiles only |
 //!
 //! A module uses what stands below it, never what stands beside or above. What is pure does no I/O, reads no clock and
 //! waits for nothing; a test holds both.
@@ -33,6 +34,11 @@ pub mod cli;
 pub mod content;
 pub mod deploy;
 pub mod dispatch;
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(dead_code, reason = "only the embedded engine carries a Dockerfile out, and it is there on Linux only")
+)]
+mod dockerfile;
 #[cfg(target_os = "linux")]
 pub mod embedded;
 pub mod engine;

@@ -25,11 +25,12 @@ use Kind::{Edge, Pure};
 
 /// From the floor up.
 const MODULES: &[Module] = &[
+    Module { name: "dockerfile", kind: Pure, uses: &[] },
     Module { name: "project", kind: Pure, uses: &[] },
     Module { name: "graph", kind: Pure, uses: &["project"] },
     Module { name: "manifest", kind: Pure, uses: &["graph", "project"] },
     Module { name: "lint", kind: Pure, uses: &["graph", "manifest", "project"] },
-    Module { name: "change", kind: Pure, uses: &["graph", "project"] },
+    Module { name: "change", kind: Pure, uses: &["dockerfile", "graph", "project"] },
     Module { name: "export", kind: Pure, uses: &["graph", "project"] },
     Module { name: "release", kind: Pure, uses: &["export"] },
     Module { name: "plan", kind: Pure, uses: &["change", "graph", "project"] },
@@ -67,8 +68,8 @@ const MODULES: &[Module] = &[
             "watch",
         ],
     },
-    // The wing: the Docker Engine API is all that the floors share with it.
-    Module { name: "embedded", kind: Edge, uses: &[] },
+    // The wing: the Docker Engine API and the language of Dockerfiles are all that the floors share with it.
+    Module { name: "embedded", kind: Edge, uses: &["dockerfile"] },
     Module {
         name: "cli",
         kind: Edge,

@@ -3,6 +3,7 @@
 //! Pure: paths and the texts of ignore files come in, decisions go out. It looks at no file and reads no clock.
 
 pub mod ignore;
+pub mod infer;
 mod noise;
 pub mod rules;
 pub mod settle;

@@ -43,6 +43,7 @@ mod terminal;
 mod up;
 mod usage;
 mod wait;
+mod watch;
 mod why;
 
 use std::ffi::OsString;
@@ -67,6 +68,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Arguments),
+    Watch(watch::Arguments),
     Down(down::Arguments),
     Start(start::Arguments),
     Stop(stop::Arguments),
@@ -135,6 +137,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
         Command::Config(arguments) => return config::run(&global, arguments),
         Command::Explain(arguments) => return explain::run(&arguments),
         Command::Graph(arguments) => return graph::run(&global, &arguments),
+        Command::Watch(arguments) if arguments.explain => return watch::explain(&global, &arguments),
         Command::Export(arguments) => return export::run(&global, arguments),
         Command::Schema(_) => return schema::run(),
         Command::Completions(arguments) => return completions::run(&arguments),
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
 async fn perform(global: Global, command: Command) -> Result<u8, Error> {
     match command {
         Command::Up(arguments) => Box::pin(up::run(&global, arguments)).await,
+        Command::Watch(arguments) => Box::pin(watch::run(&global, arguments)).await,
         Command::Down(arguments) => down::run(&global, arguments).await,
         Command::Start(arguments) => start::run(&global, arguments).await,
         Command::Stop(arguments) => stop::run(&global, arguments).await,

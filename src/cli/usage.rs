@@ -78,7 +78,12 @@ fn suggestion(error: &clap::Error) -> Option<String> {
         .into_iter()
         .find_map(|kind| error.get(kind));
     if let Some(near) = near {
-        return Some(format!("did you mean {}?", quoted(Some(near))));
+        // The nearest comes last.
+        let near = match near {
+            ContextValue::Strings(all) => all.last().cloned().map(ContextValue::String)?,
+            near => near.clone(),
+        };
+        return Some(format!("did you mean {}?", quoted(Some(&near))));
     }
     match error.get(ContextKind::ValidValue)? {
         ContextValue::Strings(values) if !values.is_empty() => Some(format!("one of {}", values.join(", "))),

@@ -8,6 +8,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::prepare::now;
 use super::sync::Backups;
 use crate::engine::{Engine, EngineError, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
@@ -130,10 +131,7 @@ impl<E: Engine> Job<E> {
                 self.rename(service, *number, id).await?;
                 Ok(engine.container(id).await?.map_or(Outcome::Nothing, container))
             }
-            Operation::Restart { service, container: id, .. } => {
-                self.timed(Part::Stop, self.stop(service, id)).await?;
-                self.timed(Part::Start, self.start(service, id)).await.map(container)
-            }
+            Operation::Restart { service, container: id, .. } => self.again(service, id).await.map(container),
             Operation::Stop { service, container: id, .. } => {
                 Ok(self.stop(service, id).await?.map_or(Outcome::Nothing, container))
             }
@@ -246,9 +244,29 @@ impl<E: Engine> Job<E> {
         Ok(hooks.len())
     }
 
-    /// Runs the commands of `pre_stop` in a container that runs, then stops it. One that fails is told of and keeps
-    /// nobody from stopping.
+    /// Stops a container and starts it again, in one request: an engine that knows of the start to come can let what comes
+    /// to its ports wait for it.
+    pub(super) async fn again(&self, service: &str, id: &str) -> Result<Container, EngineError> {
+        self.before_stop(service, id).await?;
+        let (since, began) = (now(), Instant::now());
+        let restarted = self.engine.restart_container(id, self.grace).await?;
+        let whole = began.elapsed();
+        // The engine's clock may be another machine's.
+        let stopping = Duration::from_nanos(restarted.finished_at.saturating_sub(since)).min(whole);
+        let parts = [(Part::Stop, stopping), (Part::Start, whole.saturating_sub(stopping))];
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).extend(parts);
+        self.after_start(service, id).await?;
+        Ok(restarted)
+    }
+
+    /// Runs the commands of `pre_stop` in a container that runs, then stops it.
     pub(super) async fn stop(&self, service: &str, id: &str) -> Result<Option<Container>, EngineError> {
+        self.before_stop(service, id).await?;
+        self.engine.stop_container(id, self.grace).await
+    }
+
+    /// Runs the commands of `pre_stop` in a container that runs. One that fails is told of and keeps nobody from stopping.
+    async fn before_stop(&self, service: &str, id: &str) -> Result<(), EngineError> {
         let service = self.project.any_service(service);
         let hooks = service.map(|service| &*service.pre_stop).unwrap_or_default();
         if let (Some(service), false) = (service, hooks.is_empty())
@@ -260,7 +278,7 @@ impl<E: Engine> Job<E> {
                 }
             }
         }
-        self.engine.stop_container(id, self.grace).await
+        Ok(())
     }
 
     /// Runs one command and shows what it says among the service's output.

@@ -18,7 +18,7 @@ use crate::plan::spec;
 use crate::project::Project;
 use crate::reconcile::event::Reloaded;
 use crate::reconcile::{Setup as RunSetup, State};
-use crate::watch::{Watch, files_below, read_ignore_files};
+use crate::watch::{Watch, files_below, read_build_files, read_ignore_files};
 
 /// Begins to watch, then reads what would be built: in this order no save can fall between the two.
 pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), SetupError> {
@@ -47,15 +47,19 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
 }
 
 /// Nanoseconds since 1970.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What saved files lead to, by the manifest and the ignore files as they are now. `files` are those that the manifest
+/// What saved files lead to, by the manifest, the ignore files and the Dockerfiles as they are now. `files` are those that the manifest
 /// was read from.
 pub(super) async fn read_rules(project: Arc<Project>, files: BTreeSet<PathBuf>) -> Arc<Rules> {
-    let read = move || Arc::new(Rules::new(&project, &read_ignore_files(&project)).made_from(&files));
+    let read = move || {
+        let ignore_files = read_ignore_files(&project);
+        let build_files = read_build_files(&project, &ignore_files);
+        Arc::new(Rules::inferred(&project, &ignore_files, &build_files).made_from(&files))
+    };
     tokio::task::spawn_blocking(read).await.expect("reading small files does not panic")
 }
 

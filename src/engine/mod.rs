@@ -89,6 +89,13 @@ pub trait Engine: Clone + Send + Sync + 'static {
         grace: Option<Duration>,
     ) -> impl Future<Output = Result<Option<Container>, EngineError>> + Send;
 
+    /// Stops a container as [`Engine::stop_container`] does and starts it again; says how it is once it has started.
+    fn restart_container(
+        &self,
+        id: &str,
+        grace: Option<Duration>,
+    ) -> impl Future<Output = Result<Container, EngineError>> + Send;
+
     /// Sends a signal (`SIGKILL`, `HUP`, `9`) to process 1 of a running container.
     fn kill_container(&self, id: &str, signal: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 

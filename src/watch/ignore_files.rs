@@ -79,7 +79,8 @@ fn below(top: &Path, relative: &Path, known: &mut Vec<Patterns>, patterns: &mut 
     }
 }
 
-fn read(path: &Path) -> Option<String> {
+/// The text of a small file.
+pub(super) fn read(path: &Path) -> Option<String> {
     let mut bytes = Vec::new();
     std::fs::File::open(path).ok()?.take(LARGEST).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())

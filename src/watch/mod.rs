@@ -6,6 +6,7 @@
 //! ran over, everything is compared with what was remembered. Where the system tells of no changes, or watches no more
 //! folders, they are looked for. It never decides what a change means.
 
+mod build_files;
 mod error;
 mod file_system;
 mod ignore_files;
@@ -30,6 +31,7 @@ use crate::change::PathState;
 use crate::change::rules::Rules;
 use crate::content::Hashes;
 
+pub use build_files::read_build_files;
 pub use error::WatchError;
 pub use ignore_files::read_ignore_files;
 use shared::Shared;

@@ -19,9 +19,11 @@ fn the_shop_opens_sells_and_takes_a_new_customer_at_a_save() {
     project.write("users/server.js", &code.replace("Grace", "Barbara"));
     project.eventually("the new name is served", || http::get(port, "/").is_some_and(|page| page.contains("Barbara")));
     assert_eq!(project.container("users").id, before.id, "the file was copied in, nothing was built");
+    let before = project.container("inventory");
     let code = project.read("inventory/server.js");
     project.write("inventory/server.js", &code.replace("Copper kettle", "Steel kettle"));
     project.eventually("the new item is served", || http::get(port, "/").is_some_and(|page| page.contains("Steel")));
+    assert_eq!(project.container("inventory").id, before.id, "without a rule of its own it is not built either");
 }
 
 #[test]

@@ -18,7 +18,6 @@ mod information;
 mod provider;
 mod push;
 #[path = "../support/registry.rs"]
-#[expect(dead_code, reason = "the tests of hoist's own engine look into it")]
 mod registry;
 mod up;
 mod watch;

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::support::session::Session;
-use crate::support::{Project, free_port, http};
+use crate::support::{NODE, Project, free_port, http};
 
 const SERVER: &str = "FROM hoist-test/busybox
 WORKDIR /app
@@ -354,4 +354,55 @@ fn ps_tells_whether_what_runs_is_what_lies_in_the_working_tree() {
     assert_eq!(code(), "stale: changed while hoist was away");
     project.hoist(&["up", "-d", "--wait"]).success();
     assert_eq!(code(), "current");
+}
+
+/// A server in Node that reads its page from a file, once, and says what was installed.
+const NODE_SERVER: &str = r#"const fs = require("node:fs");
+const page = fs.readFileSync("page", "utf8");
+const installed = fs.readFileSync("/installed", "utf8");
+require("node:http").createServer((request, response) => {
+  response.end(request.url === "/installed" ? installed : page);
+}).listen(80);
+"#;
+
+#[test]
+fn sources_that_a_dockerfile_copies_last_are_synced_and_what_it_installs_from_rebuilds() {
+    let port = free_port();
+    let project = Project::new(&format!(
+        "services: {{ web: {{ build: web, stop_signal: SIGKILL, ports: ['127.0.0.1:{port}:80'] }} }}"
+    ));
+    let dockerfile = format!(
+        "FROM {NODE}\nWORKDIR /app\nCOPY package*.json ./\nRUN cp package.json /installed\nCOPY . .\n\
+         CMD [\"node\", \"server.js\"]\n"
+    );
+    project.write("web/Dockerfile", &dockerfile);
+    project.write("web/server.js", NODE_SERVER);
+    project.write("web/package.json", "{}");
+    project.write("web/page", "one");
+    let explained = project.hoist(&["watch", "--explain"]).success();
+    explained.says(&["sync + restart  ./web → /app", "rebuild         ./web/package*.json", "./web/Dockerfile"]);
+    let session = project.start(&["watch"]);
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    let synced = project.container("web");
+    assert_eq!(synced.id, before.id, "nothing was built: {}", session.said());
+    project.write("web/package.json", "{ \"private\": true }");
+    project.eventually("it was rebuilt", || {
+        session.assert_running();
+        http::get(port, "/installed").is_some_and(|installed| installed.contains("private"))
+    });
+    assert_ne!(project.container("web").id, before.id);
+    shows(&project, &session, port, "two");
+    // From here on something is made from the sources: the rules are others.
+    project.write("web/Dockerfile", &dockerfile.replace("CMD", "RUN cp page built\nCMD"));
+    project.eventually("the new step was run", || {
+        session.assert_running();
+        project.hoist(&["exec", "-T", "web", "cat", "built"]).stdout == "two"
+    });
+    let built = project.container("web").id;
+    project.write("web/page", "three");
+    shows(&project, &session, port, "three");
+    assert_ne!(project.container("web").id, built, "{}", session.said());
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::ignore::{PatternError, Patterns, git, lines};
+use super::infer::{self, BuildFiles};
 use super::noise::is_noise;
 use super::{Change, PathState, SyncFiles};
 use crate::project::{Build, BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
@@ -24,7 +25,8 @@ pub struct Rules {
     all: Vec<Rule>,
     /// Positions in `all` by the path that they watch.
     by_root: BTreeMap<PathBuf, Vec<usize>>,
-    ignore_files: BTreeSet<PathBuf>,
+    /// Files that the rules were made from, or would be if they were there.
+    sources: BTreeSet<PathBuf>,
     /// Folders in which git's ignore files count at any depth.
     by_git: BTreeSet<PathBuf>,
     manifest: BTreeSet<PathBuf>,
@@ -83,6 +85,17 @@ struct Bind {
     target: String,
 }
 
+/// The Dockerfile of a build, where it is a file of this machine.
+#[must_use]
+pub fn dockerfile(build: &Build) -> Option<PathBuf> {
+    match &build.context {
+        BuildContext::Local(folder) if build.dockerfile_inline.is_none() => {
+            Some(clean(&folder.join(&build.dockerfile)))
+        }
+        BuildContext::Local(_) | BuildContext::Remote(_) => None,
+    }
+}
+
 /// Where the ignore file of a build can be; the first that is there counts.
 #[must_use]
 pub fn ignore_file_candidates(build: &Build) -> Vec<PathBuf> {
@@ -98,15 +111,26 @@ pub fn ignore_file_candidates(build: &Build) -> Vec<PathBuf> {
 }
 
 impl Rules {
-    /// The rules of a project's services, given the ignore file of each that has one.
+    /// The rules of a project's services, given the ignore file of each that has one. A build context rebuilds as a whole.
     #[must_use]
     pub fn new(project: &Project, ignore_files: &BTreeMap<String, IgnoreFile>) -> Self {
+        Self::inferred(project, ignore_files, &BTreeMap::new())
+    }
+
+    /// As [`Rules::new`], given also what is known of each service's build, from which the rules of those are told that
+    /// have none of their own.
+    #[must_use]
+    pub fn inferred(
+        project: &Project,
+        ignore_files: &BTreeMap<String, IgnoreFile>,
+        build_files: &BTreeMap<String, BuildFiles>,
+    ) -> Self {
         let mut rules = Self {
             manifest: project.files.iter().chain(&project.environment_files).map(|file| clean(file)).collect(),
             ..Self::default()
         };
-        for service in project.services.values() {
-            rules.add_service(service, ignore_files.get(&service.name));
+        for service in project.services.values().filter(|service| !service.ignores_changes) {
+            rules.add_service(service, ignore_files.get(&service.name), build_files.get(&service.name));
         }
         rules
     }
@@ -127,7 +151,7 @@ impl Rules {
     /// Every file and folder that has to be watched, whether or not it is there. Some may lie below others.
     #[must_use]
     pub fn roots(&self) -> BTreeSet<&Path> {
-        let others = self.ignore_files.iter().chain(&self.manifest);
+        let others = self.sources.iter().chain(&self.manifest);
         self.by_root.keys().chain(others).map(PathBuf::as_path).collect()
     }
 
@@ -143,8 +167,8 @@ impl Rules {
         self.covering(path).any(|rule| rule.matches(path)) || self.means_reload(path)
     }
 
-    /// Whether a changed path is a file that these rules were made from (a manifest, its variables, an ignore file), so
-    /// that they have to be made anew.
+    /// Whether a changed path is a file that these rules were made from (a manifest, its variables, an ignore file, a
+    /// Dockerfile, `package.json` and the like), so that they have to be made anew.
     #[must_use]
     pub fn means_reload(&self, path: &Path) -> bool {
         let is_git = || {
@@ -154,7 +178,7 @@ impl Rules {
                 && self.by_git.iter().any(|top| path.starts_with(top))
                 && self.covering(path).any(|it| it.matches(path))
         };
-        self.ignore_files.contains(path) || self.manifest.contains(path) || is_git()
+        self.sources.contains(path) || self.manifest.contains(path) || is_git()
     }
 
     /// The services that have a rule for something at a path, below it or above it.
@@ -214,7 +238,7 @@ impl Rules {
         path.ancestors().filter_map(|root| self.by_root.get(root)).flatten().map(|index| &self.all[*index])
     }
 
-    fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>) {
+    fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, files: Option<&BuildFiles>) {
         let context = service.build.as_ref().and_then(|build| self.context(service, build, ignore_file));
         let binds = Arc::new(binds(service));
         for written in &service.watch {
@@ -237,14 +261,14 @@ impl Rules {
         } else if service.watch.is_empty()
             && let (Some(build), Some(context)) = (&service.build, context)
         {
-            self.infer(service, build, &context, &binds);
+            self.infer(service, build, &context, files, &binds);
         }
     }
 
     /// What runs without an image is restarted when a file of its working directory is saved that git does not ignore.
     fn infer_restart(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, binds: &Arc<Vec<Bind>>) {
         let Some(folder) = service.working_dir.as_deref().map(|folder| clean(Path::new(folder))) else { return };
-        self.ignore_files.insert(folder.join(git::FILE));
+        self.sources.insert(folder.join(git::FILE));
         self.by_git.insert(folder.clone());
         let written = ignore_file.into_iter().flat_map(|file| lines(&file.text));
         let ignore = self.patterns(service, git::ALWAYS.iter().copied().chain(written));
@@ -262,23 +286,46 @@ impl Rules {
         });
     }
 
-    /// The context rebuilds the image, and so do the two files that say how, which the ignore file may well name.
-    fn infer(&mut self, service: &Service, build: &Build, context: &Arc<Context>, binds: &Arc<Vec<Bind>>) {
-        let rebuild = |root: PathBuf, context: Option<Arc<Context>>| Rule {
-            service: service.name.clone(),
-            root,
-            action: WatchAction::Rebuild,
-            initial: false,
-            ignore: Patterns::default(),
-            include: Patterns::default(),
-            spares_bound: context.is_some(),
-            spares_manifest: true,
-            context,
-            binds: Arc::clone(binds),
-        };
-        self.add(rebuild(context.folder.clone(), Some(Arc::clone(context))));
-        for file in dockerfile(build).into_iter().chain(ignore_file_candidates(build)) {
-            self.add(rebuild(file, None));
+    /// What is inferred from the Dockerfile and the files around it. The two files that say how to build rebuild too, which
+    /// the ignore file may well name.
+    fn infer(
+        &mut self,
+        service: &Service,
+        build: &Build,
+        context: &Arc<Context>,
+        files: Option<&BuildFiles>,
+        binds: &Arc<Vec<Bind>>,
+    ) {
+        let how: Vec<PathBuf> = dockerfile(build).into_iter().chain(ignore_file_candidates(build)).collect();
+        self.sources.extend(how.iter().cloned().chain(infer::sources(&context.folder)));
+        for inferred in infer::infer(service, build, files).rules {
+            let rule = Rule {
+                service: service.name.clone(),
+                root: clean(&inferred.rule.path),
+                action: inferred.rule.action,
+                initial: false,
+                ignore: self.patterns(service, inferred.rule.ignore.iter().map(String::as_str)),
+                include: self.patterns(service, inferred.rule.include.iter().map(String::as_str)),
+                context: Some(Arc::clone(context)),
+                binds: Arc::clone(binds),
+                spares_bound: true,
+                spares_manifest: true,
+            };
+            self.add(rule);
+        }
+        for root in how {
+            self.add(Rule {
+                service: service.name.clone(),
+                root,
+                action: WatchAction::Rebuild,
+                initial: false,
+                ignore: Patterns::default(),
+                include: Patterns::default(),
+                context: None,
+                binds: Arc::clone(binds),
+                spares_bound: false,
+                spares_manifest: true,
+            });
         }
     }
 
@@ -289,7 +336,7 @@ impl Rules {
 
     fn context(&mut self, service: &Service, build: &Build, file: Option<&IgnoreFile>) -> Option<Arc<Context>> {
         let BuildContext::Local(folder) = &build.context else { return None };
-        self.ignore_files.extend(ignore_file_candidates(build));
+        self.sources.extend(ignore_file_candidates(build));
         let ignored = self.patterns(service, file.into_iter().flat_map(|file| lines(&file.text)));
         Some(Arc::new(Context { folder: clean(folder), ignored }))
     }
@@ -395,15 +442,6 @@ impl Change {
 
 fn is_initial(rule: &WatchRule) -> bool {
     rule.initial_sync && matches!(rule.action, WatchAction::Sync { .. } | WatchAction::SyncRestart { .. })
-}
-
-fn dockerfile(build: &Build) -> Option<PathBuf> {
-    match &build.context {
-        BuildContext::Local(folder) if build.dockerfile_inline.is_none() => {
-            Some(clean(&folder.join(&build.dockerfile)))
-        }
-        BuildContext::Local(_) | BuildContext::Remote(_) => None,
-    }
 }
 
 fn binds(service: &Service) -> Vec<Bind> {

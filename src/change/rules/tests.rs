@@ -104,8 +104,9 @@ fn the_dockerfile_and_the_ignore_file_trigger_even_when_ignored() {
         assert_eq!(rebuilt(&rules, path), ["a"], "{path}");
         assert!(rules.roots().contains(Path::new(path)), "{path}");
     }
+    // What is inferred depends on both.
     assert!(rules.means_reload(Path::new("/p/a/.dockerignore")));
-    assert!(!rules.means_reload(Path::new("/p/docker/a.Dockerfile")));
+    assert!(rules.means_reload(Path::new("/p/docker/a.Dockerfile")));
 }
 
 #[test]

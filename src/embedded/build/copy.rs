@@ -3,13 +3,13 @@
 use sha2::{Digest as _, Sha256};
 
 use super::context::{Context, Entry, Kind};
-use super::dockerfile::Heredoc;
 use super::document::absolute;
 use super::ignore::Ignore;
-use super::instruction::Copy;
-use super::pattern::{Flavour, Pattern, is_pattern};
-use super::problem::suggestion;
 use super::work::{Copying, Item, ItemKind, Piece};
+use crate::dockerfile::Heredoc;
+use crate::dockerfile::instruction::Copy;
+use crate::dockerfile::pattern::{Flavour, Pattern, is_pattern};
+use crate::dockerfile::problem::suggestion;
 use crate::embedded::id::hexadecimal;
 
 /// Where a `COPY` in a stage with this working directory writes to, and with whose permissions; nothing to copy yet.
@@ -184,9 +184,9 @@ pub(super) fn digest(pieces: &[Piece]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::context::tests::{context, tar};
-    use super::super::instruction::Copy;
     use super::super::work::Piece;
     use super::{copying, digest, pieces};
+    use crate::dockerfile::instruction::Copy;
 
     fn copy(sources: &[&str], destination: &str) -> Copy {
         let sources = sources.iter().map(|source| (*source).to_owned()).collect();

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use bollard_stubs::models::{HealthConfig, ImageConfig};
 
-use super::instruction::{Command, Copy, Healthcheck, Instruction};
 use super::scope::words_of;
+use crate::dockerfile::instruction::{Command, Copy, Healthcheck, Instruction};
 use crate::embedded::images::Document;
 
 /// A range of ports that is wider than this is a slip of the keyboard.
@@ -259,8 +259,8 @@ pub(super) fn label(config: &mut ImageConfig, labels: &HashMap<String, String>) 
 mod tests {
     use bollard_stubs::models::ImageConfig;
 
-    use super::super::{dockerfile, instruction};
     use super::{absolute, apply, created_by, nanoseconds, shell};
+    use crate::dockerfile::{self, instruction};
 
     fn applied(text: &str) -> Result<(ImageConfig, Vec<String>), String> {
         let cmd = Some(vec!["base".to_owned()]);

@@ -9,11 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Client, Wanted};
 use super::context::Context;
-use super::dockerfile;
 use super::execute::given_up;
 use super::ignore::{Ignore, rules as rules_of};
 use super::progress::{Happening, Listener};
 use super::tell::DEFINITION;
+use crate::dockerfile;
 use crate::embedded::ByteStream;
 use crate::embedded::error::Error;
 use crate::embedded::id;

@@ -9,10 +9,10 @@ use rustix::fs::{Dir, FileType, OFlags, Stat, fstat, readlinkat};
 use rustix::io::Errno;
 
 use super::ignore::Ignore;
-use super::pattern::{Flavour, Pattern, is_pattern};
 use super::unpack;
 use super::work::{Copying, Item, ItemKind, Piece, Place, Task, Work};
 use super::writer::{Attributes, Contents, Root, Writer, split, told};
+use crate::dockerfile::pattern::{Flavour, Pattern, is_pattern};
 use crate::embedded::root::mount;
 use crate::embedded::spec::user;
 

@@ -1,6 +1,6 @@
 //! Pure: `.dockerignore`.
 
-use super::pattern::{Flavour, Pattern};
+use crate::dockerfile::pattern::{Flavour, Pattern};
 
 /// Rules in the order in which they are written: the last one that fits counts.
 #[derive(Debug, Clone, Default)]

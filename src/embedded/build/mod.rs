@@ -4,26 +4,21 @@ mod cache;
 pub mod client;
 pub mod context;
 mod copy;
-mod dockerfile;
 mod document;
 mod execute;
 mod fetch;
 pub mod files;
 pub(super) mod helper;
 mod ignore;
-mod instruction;
 mod lend;
 mod mount;
-mod pattern;
 mod plan;
-mod problem;
 pub mod progress;
 mod run;
 mod scope;
 mod stage;
 pub mod tell;
 mod unpack;
-mod words;
 mod work;
 mod writer;
 
@@ -331,7 +326,7 @@ impl Builder {
         let arguments = Arguments::new(given.collect(), &platform);
         let named = options.contexts.keys().cloned().collect();
         let plan = plan::plan(&text, &options.target, &arguments, named);
-        let plan = plan.map_err(|problem| with_script(problem.of(&file)))?;
+        let plan = plan.map_err(|problem| with_script(Error::Invalid(problem.of(&file))))?;
         let files = script.files(source, plan::paths(&plan));
         let build = Build {
             layout: self.layout.clone(),

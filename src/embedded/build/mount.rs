@@ -1,6 +1,6 @@
 //! Pure: `RUN --mount=…`.
 
-use super::problem::{Problem, suggestion};
+use crate::dockerfile::problem::{Problem, suggestion};
 
 /// What is put into the file system of a `RUN` while it runs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::copy::is_address;
-use super::dockerfile::{self, Line};
 use super::document::absolute;
-use super::instruction::{self, Instruction};
 use super::mount::{self, Mount};
-use super::problem::{Problem, suggestion};
 use super::scope::{self, Arguments};
-use super::words;
+use crate::dockerfile::instruction::{self, Instruction};
+use crate::dockerfile::problem::{Problem, suggestion};
+use crate::dockerfile::words;
+use crate::dockerfile::{self, Line};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -305,7 +305,7 @@ mod tests {
     fn a_target_ends_the_plan() {
         let text = "FROM a AS one\nFROM b AS two\n";
         assert_eq!(plan(text, "ONE", &arguments(&[])).expect("a plan").needed, [0]);
-        let problem = plan(text, "tow", &arguments(&[])).expect_err("there is none").of("Dockerfile").to_string();
+        let problem = plan(text, "tow", &arguments(&[])).expect_err("there is none").of("Dockerfile");
         assert_eq!(problem, "Dockerfile: it has no stage `tow`; did you mean `two`?");
     }
 
@@ -320,7 +320,7 @@ mod tests {
             ),
             ("FROM a AS x\nFROM b AS X", "Dockerfile:2: the stage `x` is there already"),
         ] {
-            let told = plan(text, "", &arguments(&[])).expect_err(text).of("Dockerfile").to_string();
+            let told = plan(text, "", &arguments(&[])).expect_err(text).of("Dockerfile");
             assert_eq!(told, problem);
         }
     }

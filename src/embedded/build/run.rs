@@ -12,13 +12,13 @@ use super::context::Context;
 use super::copy;
 use super::document;
 use super::execute::given_up;
-use super::instruction::{Command, Instruction, Run};
 use super::lend::Lent;
 use super::mount::{self, Mount};
 use super::plan::Step;
 use super::scope::words_of;
 use super::stage::{Room, Stage, Taken, context, short};
 use super::work::{Mounted, Piece, Place, Task, Work};
+use crate::dockerfile::instruction::{Command, Instruction, Run};
 use crate::embedded::error::Error;
 use crate::embedded::network::{Join, Joined};
 use crate::embedded::process::{self, ContainerProcess, Exit, Running, Seccomp};
@@ -80,7 +80,8 @@ impl Stage<'_> {
     fn mounts(&self, step: &Step, run: &Run) -> Result<Vec<Mount>, Error> {
         let folder = self.document.config.working_dir.clone().unwrap_or_default();
         let read = |text: &String| {
-            let mut mount = mount::read(step.line.number, text).map_err(|problem| problem.of(&self.build.file))?;
+            let mut mount =
+                mount::read(step.line.number, text).map_err(|problem| Error::Invalid(problem.of(&self.build.file)))?;
             if let Mount::Cache(mount::Cache { target, .. })
             | Mount::Bind(mount::Bind { target, .. })
             | Mount::Tmpfs { target, .. }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::instruction::{Command, Copy, Healthcheck, Instruction, Run};
-use super::problem::Problem;
-use super::words;
+use crate::dockerfile::instruction::{Command, Copy, Healthcheck, Instruction, Run};
+use crate::dockerfile::problem::Problem;
+use crate::dockerfile::words;
 
 /// Arguments that need no declaration and change no cache.
 pub(super) const PROXIES: [&str; 10] = [
@@ -217,9 +217,9 @@ pub(super) fn words_of(command: &Command, shell: &[String]) -> Vec<String> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::dockerfile;
-    use super::super::instruction::{self, Instruction};
     use super::{Arguments, Scope};
+    use crate::dockerfile;
+    use crate::dockerfile::instruction::{self, Instruction};
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()

@@ -13,14 +13,14 @@ use super::Named;
 use super::cache::{Record, key};
 use super::context::Context;
 use super::copy;
-use super::dockerfile;
 use super::document;
 use super::execute::{Build, given_up};
-use super::instruction::{self, Copy, Instruction};
 use super::plan::{self, Base, Step};
-use super::problem::suggestion;
 use super::scope::{PATH, Scope};
 use super::work::{Mounted, Piece, Place, Task, Work};
+use crate::dockerfile;
+use crate::dockerfile::instruction::{self, Copy, Instruction};
+use crate::dockerfile::problem::suggestion;
 use crate::embedded::error::Error;
 use crate::embedded::id;
 use crate::embedded::images::{Document, DocumentRootfs, History, Image, Layer};
@@ -84,7 +84,7 @@ pub(super) async fn make(build: &Build, at: usize, place: usize) -> Result<Outco
     stage.triggered = true;
     for (number, text) in triggers.iter().enumerate() {
         let line = dockerfile::parse_one(planned.line, text);
-        let instruction = instruction::read(&line, '\\').map_err(|problem| problem.of(&build.file))?;
+        let instruction = instruction::read(&line, '\\').map_err(|problem| Error::Invalid(problem.of(&build.file)))?;
         build.teller.trigger(place, (first, number), text).await;
         stage.step(&Step { line, instruction }).await?;
         build.teller.made(place, short(&stage.key)).await;
@@ -179,7 +179,7 @@ impl Stage<'_> {
     /// Carries out a step. What goes wrong is told with its place.
     async fn step(&mut self, step: &Step) -> Result<(), Error> {
         let instruction = self.scope.resolve(step.line.number, &step.instruction);
-        let instruction = instruction.map_err(|problem| problem.of(&self.build.file))?;
+        let instruction = instruction.map_err(|problem| Error::Invalid(problem.of(&self.build.file)))?;
         // On the heap: what a step waits for is more than a thread's stack should hold at every level.
         let done = Box::pin(self.carry_out(step, &instruction)).await;
         done.map_err(|error| located(error, &self.build.file, step.line.number))

@@ -90,7 +90,7 @@ impl Docker {
     }
 
     /// Stops a container with its grace period and starts it again.
-    pub async fn restart(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
+    pub(super) async fn restart(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
         let seconds = grace.map(|grace| i32::try_from(whole_seconds(grace)).unwrap_or(i32::MAX));
         let options = RestartContainerOptions { t: seconds, ..Default::default() };
         match self.patient.restart_container(id, Some(options)).await {

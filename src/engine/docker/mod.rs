@@ -304,6 +304,10 @@ impl Engine for Docker {
         self.stop(id, grace).await
     }
 
+    async fn restart_container(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
+        self.restart(id, grace).await
+    }
+
     async fn kill_container(&self, id: &str, signal: &str) -> Result<(), EngineError> {
         self.kill(id, signal).await
     }

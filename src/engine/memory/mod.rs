@@ -309,6 +309,11 @@ impl Engine for Memory {
         self.ask(|state| state.start(id))
     }
 
+    async fn restart_container(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
+        self.stop_container(id, grace).await?;
+        self.start_container(id).await
+    }
+
     async fn stop_container(&self, id: &str, grace: Option<Duration>) -> Result<Option<Container>, EngineError> {
         self.ask(|state| {
             let code = if grace == Some(Duration::ZERO) { 137 } else { 143 };

@@ -2,6 +2,8 @@
 
 #[path = "../../../src/change/mod.rs"]
 pub mod change;
+#[path = "../../../src/dockerfile/mod.rs"]
+pub mod dockerfile;
 #[path = "../../../src/graph.rs"]
 pub mod graph;
 #[path = "../../../src/plan/mod.rs"]

@@ -11,10 +11,10 @@ const DEEPEST: usize = 16;
 const LONGEST: usize = 1024 * 1024;
 
 /// What a variable is worth, if it is set.
-pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Words as they are written, quotes kept; split at spaces that are neither quoted nor escaped.
-pub(super) fn split(text: &str, escape: char) -> Vec<String> {
+pub(crate) fn split(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quote = None;
@@ -43,7 +43,7 @@ pub(super) fn split(text: &str, escape: char) -> Vec<String> {
 }
 
 /// A word without its quotes and escapes, no variable expanded.
-pub(super) fn unquote(word: &str, escape: char) -> String {
+pub(crate) fn unquote(word: &str, escape: char) -> String {
     let mut plain = String::new();
     let mut quote = None;
     let mut characters = word.chars();
@@ -60,12 +60,12 @@ pub(super) fn unquote(word: &str, escape: char) -> String {
 }
 
 /// A word with its variables expanded, without its quotes. The error says what is wrong with it.
-pub(super) fn expand(word: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
+pub(crate) fn expand(word: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
     Expander { characters: word.chars().peekable(), escape, lookup, quotes: true, depth: 0 }.until(None)
 }
 
 /// A text in which quotes mean nothing: a here-document.
-pub(super) fn expand_text(text: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
+pub(crate) fn expand_text(text: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
     Expander { characters: text.chars().peekable(), escape, lookup, quotes: false, depth: 0 }.until(None)
 }
 

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use crate::embedded::error::Error;
-
 /// Something that is wrong in a Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// Where, from 1; 0 for the file as a whole.
     line: usize,
     message: String,
@@ -14,15 +12,15 @@ pub(super) struct Problem {
 
 impl Problem {
     /// One of an instruction.
-    pub(super) fn at(line: usize, message: impl Into<String>) -> Self {
+    pub(crate) fn at(line: usize, message: impl Into<String>) -> Self {
         Self { line, message: message.into() }
     }
 
     /// For a person, who knows the file by this name.
-    pub(super) fn of(self, file: &str) -> Error {
+    pub(crate) fn of(self, file: &str) -> String {
         match self.line {
-            0 => Error::Invalid(format!("{file}: {}", self.message)),
-            line => Error::Invalid(format!("{file}:{line}: {}", self.message)),
+            0 => format!("{file}: {}", self.message),
+            line => format!("{file}:{line}: {}", self.message),
         }
     }
 }
@@ -34,7 +32,7 @@ impl fmt::Display for Problem {
 }
 
 /// `; did you mean `x`?` when one of the names is close to the one that was written.
-pub(super) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn suggestion<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     let close = names.into_iter().map(|name| (strsim::damerau_levenshtein(written, name), name));
     let nearest = close.filter(|(distance, name)| *distance <= (name.len() / 3).max(1)).min();
     nearest.map(|(_, name)| format!("; did you mean `{name}`?")).unwrap_or_default()

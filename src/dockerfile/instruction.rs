@@ -1,11 +1,11 @@
 //! Pure: a line of a Dockerfile → what it asks for, variables not yet expanded.
 
-use super::dockerfile::{Heredoc, Line};
 use super::problem::{Problem, suggestion};
 use super::words;
+use super::{Heredoc, Line};
 
 /// All keywords.
-pub(super) const KEYWORDS: [&str; 18] = [
+pub(crate) const KEYWORDS: [&str; 18] = [
     "ADD",
     "ARG",
     "CMD",
@@ -28,7 +28,7 @@ pub(super) const KEYWORDS: [&str; 18] = [
 
 /// What a line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Instruction {
+pub(crate) enum Instruction {
     From(From),
     Arg(Vec<(String, Option<String>)>),
     Env(Vec<(String, String)>),
@@ -52,15 +52,15 @@ pub(super) enum Instruction {
 
 /// `FROM`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct From {
-    pub(super) platform: Option<String>,
-    pub(super) image: String,
-    pub(super) name: Option<String>,
+pub(crate) struct From {
+    pub(crate) platform: Option<String>,
+    pub(crate) image: String,
+    pub(crate) name: Option<String>,
 }
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(crate) enum Command {
     /// Program and arguments.
     Exec(Vec<String>),
     /// For the shell.
@@ -69,49 +69,49 @@ pub(super) enum Command {
 
 /// `RUN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
-    pub(super) command: Command,
+pub(crate) struct Run {
+    pub(crate) command: Command,
     /// Each `--mount`, as it is written.
-    pub(super) mounts: Vec<String>,
+    pub(crate) mounts: Vec<String>,
     /// `default`, `none`, `host`.
-    pub(super) network: Option<String>,
-    pub(super) heredocs: Vec<Heredoc>,
+    pub(crate) network: Option<String>,
+    pub(crate) heredocs: Vec<Heredoc>,
 }
 
 /// `COPY` and `ADD`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Copy {
+pub(crate) struct Copy {
     /// Whether it is `ADD`: archives are unpacked, addresses fetched.
-    pub(super) add: bool,
+    pub(crate) add: bool,
     /// A stage or an image.
-    pub(super) from: Option<String>,
-    pub(super) chown: Option<String>,
-    pub(super) chmod: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) chown: Option<String>,
+    pub(crate) chmod: Option<String>,
     /// With the folders above it.
-    pub(super) parents: bool,
+    pub(crate) parents: bool,
     /// Patterns of what to leave out.
-    pub(super) exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// `ADD --checksum`.
-    pub(super) checksum: Option<String>,
-    pub(super) sources: Vec<String>,
+    pub(crate) checksum: Option<String>,
+    pub(crate) sources: Vec<String>,
     /// Files whose contents stand in the Dockerfile.
-    pub(super) heredocs: Vec<Heredoc>,
-    pub(super) destination: String,
+    pub(crate) heredocs: Vec<Heredoc>,
+    pub(crate) destination: String,
 }
 
 /// `HEALTHCHECK`; times as they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Healthcheck {
-    pub(super) command: Command,
-    pub(super) interval: Option<String>,
-    pub(super) timeout: Option<String>,
-    pub(super) start_period: Option<String>,
-    pub(super) start_interval: Option<String>,
-    pub(super) retries: Option<String>,
+pub(crate) struct Healthcheck {
+    pub(crate) command: Command,
+    pub(crate) interval: Option<String>,
+    pub(crate) timeout: Option<String>,
+    pub(crate) start_period: Option<String>,
+    pub(crate) start_interval: Option<String>,
+    pub(crate) retries: Option<String>,
 }
 
 /// Reads a line.
-pub(super) fn read(line: &Line, escape: char) -> Result<Instruction, Problem> {
+pub(crate) fn read(line: &Line, escape: char) -> Result<Instruction, Problem> {
     let number = line.number;
     let (mut flags, rest) = Flags::of(line);
     if rest.is_empty() && !matches!(line.keyword.as_str(), "CMD") && KEYWORDS.contains(&line.keyword.as_str()) {
@@ -329,7 +329,7 @@ fn healthcheck(number: usize, flags: &mut Flags, rest: &str) -> Result<Option<He
 }
 
 fn onbuild(line: &Line, escape: char) -> Result<String, Problem> {
-    let mut trigger = super::dockerfile::parse_one(line.number, &line.rest);
+    let mut trigger = super::parse_one(line.number, &line.rest);
     if matches!(trigger.keyword.as_str(), "ONBUILD" | "FROM" | "MAINTAINER") {
         return Err(Problem::at(line.number, format!("ONBUILD {} is not allowed", trigger.keyword)));
     }
@@ -344,7 +344,7 @@ fn onbuild(line: &Line, escape: char) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dockerfile::parse;
+    use super::super::parse;
     use super::{Command, Copy, Instruction, read};
 
     fn told(text: &str) -> Result<Instruction, String> {

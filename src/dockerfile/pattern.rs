@@ -2,7 +2,7 @@
 
 /// Whose rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(crate) enum Flavour {
     /// Go's `filepath.Match`, for `COPY`: `*` and `?` match no slash.
     Path,
     /// `.dockerignore`: also `**`.
@@ -13,7 +13,7 @@ pub(super) enum Flavour {
 
 /// A pattern.
 #[derive(Debug, Clone)]
-pub(super) struct Pattern(Vec<Token>);
+pub(crate) struct Pattern(Vec<Token>);
 
 #[derive(Debug, Clone)]
 enum Token {
@@ -34,7 +34,7 @@ enum Token {
 
 impl Pattern {
     /// The error says what is wrong with it.
-    pub(super) fn new(text: &str, flavour: Flavour) -> Result<Self, String> {
+    pub(crate) fn new(text: &str, flavour: Flavour) -> Result<Self, String> {
         let wide = flavour == Flavour::Shell;
         let mut tokens = Vec::new();
         let mut characters = text.chars().peekable();
@@ -61,7 +61,7 @@ impl Pattern {
     }
 
     /// Whether the whole text matches.
-    pub(super) fn matches(&self, text: &str) -> bool {
+    pub(crate) fn matches(&self, text: &str) -> bool {
         let mut states = vec![false; self.0.len() + 1];
         self.enter(&mut states, 0);
         for character in text.chars() {
@@ -141,7 +141,7 @@ fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<To
 }
 
 /// Whether a text has anything that makes it a pattern.
-pub(super) fn is_pattern(text: &str) -> bool {
+pub(crate) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 

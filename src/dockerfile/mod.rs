@@ -1,50 +1,54 @@
-//! Pure: the text of a Dockerfile → its instructions as they are written, each with its line. Joins continued lines, leaves
+//! The language of Dockerfiles: the text of one → its instructions as they are written, each with its line. Joins continued lines, leaves
 //! comments out, and takes here-documents off.
 //!
 //! Written here and not with a crate: what there is knows a here-document only as the first word of a `RUN`, leaves
 //! continuations and comments in shell commands, and refuses `ENTRYPOINT []`.
 
-use super::problem::Problem;
-use super::words;
+pub(crate) mod instruction;
+pub(crate) mod pattern;
+pub(crate) mod problem;
+pub(crate) mod words;
+
+use problem::Problem;
 
 /// A Dockerfile may have this many bytes; a client sends what it likes.
-pub(super) const LARGEST: usize = 4 * 1024 * 1024;
+pub(crate) const LARGEST: usize = 4 * 1024 * 1024;
 
 /// A Dockerfile as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dockerfile {
+pub(crate) struct Dockerfile {
     /// `\`, or what the directive `escape` says.
-    pub(super) escape: char,
+    pub(crate) escape: char,
     /// Its instructions.
-    pub(super) lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// An instruction as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(crate) struct Line {
     /// Where it begins, from 1.
-    pub(super) number: usize,
+    pub(crate) number: usize,
     /// In capitals.
-    pub(super) keyword: String,
+    pub(crate) keyword: String,
     /// What follows the keyword, continued lines joined.
-    pub(super) rest: String,
+    pub(crate) rest: String,
     /// Its here-documents.
-    pub(super) heredocs: Vec<Heredoc>,
+    pub(crate) heredocs: Vec<Heredoc>,
 }
 
 /// A here-document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Heredoc {
+pub(crate) struct Heredoc {
     /// What ends it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Whether variables in it are expanded: its name is not quoted.
-    pub(super) expand: bool,
+    pub(crate) expand: bool,
     /// Its lines.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 /// Takes a Dockerfile apart.
-pub(super) fn parse(text: &str) -> Result<Dockerfile, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Dockerfile, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let escape = escape(text)?;
     let mut physical = text.lines().enumerate().map(|(index, line)| (index + 1, line));
@@ -79,7 +83,7 @@ pub(super) fn parse(text: &str) -> Result<Dockerfile, Problem> {
 }
 
 /// One instruction on a line of its own, as base images carry them (`ONBUILD`).
-pub(super) fn parse_one(number: usize, text: &str) -> Line {
+pub(crate) fn parse_one(number: usize, text: &str) -> Line {
     line(number, text.trim())
 }
 
