@@ -201,10 +201,8 @@ async fn those_who_wait_are_turned_away_when_nobody_will_come() {
     let wish = wants("new", &port.to_string(), Some("old"));
     world.networks.retire(&id("old"), &[successor(&wish)]).await;
     world.networks.leave(&id("old")).await.expect("a container that leaves");
-    let waiting = std::thread::spawn(move || {
-        let mut kept = Kept::to(port);
-        kept.asks().and_then(|()| kept.hears())
-    });
+    let mut kept = Kept::to(port);
+    let waiting = std::thread::spawn(move || kept.asks().and_then(|()| kept.hears()));
     assert!(!waiting.is_finished());
     world.networks.give_up(&id("new"), true).await;
     world.networks.give_up(&id("old"), true).await;
