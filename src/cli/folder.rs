@@ -253,11 +253,14 @@ fn replace(root: &Path, path: &str, text: &Text) -> Result<(), Error> {
 }
 
 fn put(temporary: &Path, target: &Path, text: &Text) -> io::Result<()> {
-    match fs::remove_file(temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = create(temporary, text.private)?;
+    let mut file = create(temporary, text.private).or_else(|error| {
+        // Left by an export that was cut short.
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            fs::remove_file(temporary)?;
+            return create(temporary, text.private);
+        }
+        Err(error)
+    })?;
     file.write_all(text.content.as_bytes())?;
     fs::rename(temporary, target)
 }
