@@ -2,6 +2,7 @@
 
 #[path = "../../../src/change/mod.rs"]
 pub mod change;
+#[expect(dead_code, reason = "some of it is for the main crate alone")]
 #[path = "../../../src/dockerfile/mod.rs"]
 pub mod dockerfile;
 #[path = "../../../src/graph.rs"]
