@@ -15,6 +15,7 @@
 //! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
 //! | edge | [`content`] | the hashes of files' contents, remembered |
+//! | edge | `kept` | small files of the user's, kept between runs |
 //! | edge | [`standing`] | what a run knows of the code in its containers, kept for `hoist ps` |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
@@ -44,6 +45,7 @@ pub mod embedded;
 pub mod engine;
 pub mod export;
 pub mod graph;
+mod kept;
 pub mod lint;
 pub mod log;
 pub mod manifest;

@@ -35,7 +35,8 @@ const MODULES: &[Module] = &[
     Module { name: "release", kind: Pure, uses: &["export"] },
     Module { name: "plan", kind: Pure, uses: &["change", "graph", "project"] },
     Module { name: "reconcile", kind: Pure, uses: &["change", "graph", "plan", "project"] },
-    Module { name: "content", kind: Edge, uses: &[] },
+    Module { name: "kept", kind: Edge, uses: &[] },
+    Module { name: "content", kind: Edge, uses: &["kept"] },
     Module { name: "engine", kind: Edge, uses: &["change", "content", "plan", "project"] },
     Module {
         name: "ui",
@@ -44,7 +45,7 @@ const MODULES: &[Module] = &[
     },
     Module { name: "deploy", kind: Edge, uses: &["release"] },
     Module { name: "watch", kind: Edge, uses: &["change", "content", "project"] },
-    Module { name: "standing", kind: Edge, uses: &["plan"] },
+    Module { name: "standing", kind: Edge, uses: &["kept", "plan"] },
     Module { name: "probe", kind: Edge, uses: &["engine", "plan", "project"] },
     Module { name: "log", kind: Edge, uses: &["engine", "plan", "ui"] },
     Module { name: "provider", kind: Edge, uses: &["engine", "project"] },

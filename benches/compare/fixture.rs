@@ -45,8 +45,7 @@ impl Shop {
         assert_ne!(manifest, ruled, "the gateway is the one service with ports");
         fs::write(folder.join("compose.yaml"), ruled).expect("write the manifest");
         let gateway = fs::read_to_string(folder.join("gateway/server.js")).expect("read the gateway's code");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let port = free_port();
         Self { folder, port, gateway, _temporary: temporary }
     }
 
@@ -90,8 +89,7 @@ impl Pages {
         let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
         let folder = temporary.path().join("pages");
         fs::create_dir(&folder).expect("create a folder");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let port = free_port();
         let origin = if tool.name == "hoist" {
             "command: node server.js".to_owned()
         } else {
@@ -125,12 +123,26 @@ impl Pages {
     }
 }
 
+/// A port that nobody listens at.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
 fn wait_for_page(port: u16, sought: &str) {
-    let end = Instant::now() + Duration::from_mins(2);
+    assert!(is_served(port, sought, Duration::from_mins(2)), "`{sought}` is never served");
+}
+
+/// Whether a page with these words comes within so long.
+pub(crate) fn is_served(port: u16, sought: &str, patience: Duration) -> bool {
+    let end = Instant::now() + patience;
     while !page::get(port).is_some_and(|body| body.contains(sought)) {
-        assert!(Instant::now() < end, "`{sought}` is never served");
+        if Instant::now() >= end {
+            return false;
+        }
         thread::sleep(Duration::from_millis(2));
     }
+    true
 }
 
 /// A manifest of a thousand services.

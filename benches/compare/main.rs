@@ -294,7 +294,7 @@ fn saves_of_a_page(options: &Options, tool: &Tool, row: &mut Row) {
     }
 }
 
-/// Each kind of rule in turn, ten saves each by default of `--rounds 10`, in one session a tool.
+/// Each kind of rule in turn, a save for each round, in one session a tool.
 fn reloads(options: &Options, rows: &mut [Row], name: &str, neighbours: usize) {
     let project = Reloads::new(neighbours, 20_000 / 50);
     for tool in &options.tools {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::fixture::{project, remove_project};
-use crate::page;
+use crate::fixture::{self, free_port, project, remove_project};
 use crate::tool::{Session, Tool};
 
 /// A save that has not come through by then has been missed.
@@ -116,14 +115,7 @@ impl Reloads {
     }
 
     fn is_served(&self, kind: usize, word: &str, patience: Duration) -> bool {
-        let (sought, end) = (format!("<{word}>"), Instant::now() + patience);
-        while !page::get(self.ports[kind]).is_some_and(|body| body.contains(&sought)) {
-            if Instant::now() >= end {
-                return false;
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
-        true
+        fixture::is_served(self.ports[kind], &format!("<{word}>"), patience)
     }
 
     /// Two hundred requests a second while the service is reloaded so many times; how many were sent, and how many failed.
@@ -179,11 +171,6 @@ fn is_answered(port: u16) -> bool {
         Ok(answer.starts_with("HTTP/1.1 200") && answer.contains('<'))
     };
     ask().unwrap_or(false)
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("bind to any port");
-    listener.local_addr().expect("a bound listener has an address").port()
 }
 
 fn write(path: &Path, text: &str) {

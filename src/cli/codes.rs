@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::global::Global;
-use super::{plan, session};
+use super::plan;
 use crate::engine::docker::Docker;
 use crate::plan::observed::{Container, ContainerId};
 use crate::plan::operation::{Cause, Operation};
+use crate::project::Project;
 use crate::reconcile::State;
 use crate::standing::Standings;
 
@@ -47,10 +47,10 @@ impl Codes {
     }
 }
 
-/// Judges every service. A manifest that does not load, or an engine that does not answer, leaves all of them open: the list
-/// of containers is worth something without it.
-pub(super) async fn of(global: &Global, docker: &Docker) -> Codes {
-    let Some(project) = session::loaded_quietly(global) else { return Codes::default() };
+/// Judges every service. Without a project, or when the engine does not answer, all of them are left open: the list of
+/// containers is worth something without it.
+pub(super) async fn of(project: Option<Project>, docker: &Docker) -> Codes {
+    let Some(project) = project else { return Codes::default() };
     let kept = Standings::of_project(&project.name, &project.directory);
     let services = project.services.keys().cloned().collect();
     let Ok(state) = plan::look(docker, project, services).await else { return Codes::default() };
@@ -67,16 +67,15 @@ fn judged(state: &State, kept: &Standings) -> Codes {
             continue;
         }
         let own = entries.iter().filter(|entry| entry.operation.service() == Some(service));
-        let causes: Vec<&Cause> =
-            own.filter(|entry| !is_of_dependent(&entry.operation)).map(|entry| &entry.cause).collect();
+        let causes: Vec<&Cause> = own.filter(|entry| !is_removal(&entry.operation)).map(|entry| &entry.cause).collect();
         let code = judge(&causes, state.inputs(service), kept, service, &containers);
         services.insert(service.clone(), (containers, code));
     }
     Codes { services }
 }
 
-/// A hook or a removal says nothing of the code.
-fn is_of_dependent(operation: &Operation) -> bool {
+/// What goes says nothing of the code of what stays.
+fn is_removal(operation: &Operation) -> bool {
     matches!(operation, Operation::Remove { .. } | Operation::Stop { .. })
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
 
 /// Runs the command.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let project = session::outline(global)?;
+    let (project, loaded) = session::outline_and_project(global)?;
     let docker = engine::connect(global, None, Start::No).await?;
     let listed = docker.list_containers(Some(&project.name)).await;
     let mut containers = listed.map_err(Error::engine("list containers"))?;
@@ -55,8 +55,11 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
     let states: Vec<State> = arguments.status.iter().chain(&arguments.filter).copied().collect();
     containers.retain(|container| wanted(container, &arguments, &states));
     containers.sort_by(|a, b| a.name.cmp(&b.name));
-    let codes =
-        if arguments.quiet || arguments.list_services { Codes::default() } else { codes::of(global, &docker).await };
+    let codes = if containers.is_empty() || arguments.quiet || arguments.list_services {
+        Codes::default()
+    } else {
+        codes::of(loaded.or_else(|| session::loaded_quietly(global)), &docker).await
+    };
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     print(&printed(&containers, &project.name, &arguments, &codes, now))?;
     Ok(0)

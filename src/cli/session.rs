@@ -136,11 +136,20 @@ impl Outline {
 
 /// The project's name and services; with `-p` no manifest is needed.
 pub(super) fn outline(global: &Global) -> Result<Outline, Error> {
+    outline_and_project(global).map(|(outline, _)| outline)
+}
+
+/// The same, and the project itself when its manifest was read for it.
+pub(super) fn outline_and_project(global: &Global) -> Result<(Outline, Option<Project>), Error> {
     match &global.project_name {
         Some(name) if global.files.is_empty() => {
-            Ok(Outline { name: checked_name(name)?, services: BTreeSet::new(), unread: Some(global.clone()) })
+            let unread = Some(global.clone());
+            Ok((Outline { name: checked_name(name)?, services: BTreeSet::new(), unread }, None))
         }
-        _ => Ok(Outline::of(&load(global, &[])?.project)),
+        _ => {
+            let project = load(global, &[])?.project;
+            Ok((Outline::of(&project), Some(project)))
+        }
     }
 }
 

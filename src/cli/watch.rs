@@ -11,7 +11,7 @@ use super::global::Global;
 use super::output::print;
 use super::{session, up};
 use crate::change::infer::{self, Reasoned};
-use crate::change::rules::{dockerfile, ignore_file_candidates};
+use crate::change::rules::definition_files;
 use crate::project::{BuildContext, Project, Service, WatchAction, WatchRule};
 use crate::watch::{read_build_files, read_ignore_files};
 
@@ -90,8 +90,7 @@ fn without_inference(service: &Service) -> Option<(Vec<Reasoned>, Vec<String>)> 
     }
     if service.is_on_machine() {
         let path = service.working_dir.as_deref()?.into();
-        let (action, ignore, include) = (WatchAction::Restart, Vec::new(), Vec::new());
-        let rule = WatchRule { path, action, ignore, include, initial_sync: false };
+        let rule = WatchRule::new(path, WatchAction::Restart);
         return Some((vec![reasoned(rule, "runs on this machine's files; what git ignores is left out")], Vec::new()));
     }
     match &service.build {
@@ -105,11 +104,10 @@ fn inferred(service: &Service, files: Option<&infer::BuildFiles>) -> (Vec<Reason
     let Some(build) = &service.build else { return Default::default() };
     let inferred = infer::infer(service, build, files);
     let mut rules = inferred.rules;
-    let candidates: Vec<_> = dockerfile(build).into_iter().chain(ignore_file_candidates(build)).collect();
+    let candidates = definition_files(build);
     let files: Vec<_> = candidates.iter().filter(|path| path.exists()).cloned().collect();
     if let Some(first) = candidates.first() {
-        let (action, ignore, include) = (WatchAction::Rebuild, Vec::new(), Vec::new());
-        let rule = WatchRule { path: first.clone(), action, ignore, include, initial_sync: false };
+        let rule = WatchRule::new(first.clone(), WatchAction::Rebuild);
         rules.push(Reasoned { rule, files, why: "says how the image is built".to_owned() });
     }
     (rules, inferred.notes)

@@ -61,6 +61,8 @@ struct Known {
     is_dirty: bool,
     /// Where it is kept between runs.
     place: Option<PathBuf>,
+    /// What is kept there has been read, or there is nothing to read.
+    is_read: bool,
 }
 
 /// A path's own hash: paths are long, and nobody has to read them out of a cache.
@@ -82,15 +84,14 @@ impl Key {
 }
 
 impl Hashes {
-    /// With what earlier runs found out about the files of a project in this folder.
+    /// With what earlier runs found out about the files of a project in this folder, which is read when it is first of use.
     #[must_use]
     pub fn of_project(directory: &Path) -> Self {
         Self::kept_at(cache::place(directory))
     }
 
     fn kept_at(place: Option<PathBuf>) -> Self {
-        let entries = place.as_deref().and_then(cache::read).unwrap_or_default();
-        Self { known: Arc::new(Mutex::new(Known { entries, is_dirty: false, place })) }
+        Self { known: Arc::new(Mutex::new(Known { place, ..Known::default() })) }
     }
 
     /// The hash of a file's content, read only when it has to be. Blocks; ends early when `cancel` is.
@@ -184,6 +185,10 @@ impl Hashes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut known.is_read, true) {
+            known.entries = known.place.as_deref().and_then(cache::read).unwrap_or_default();
+        }
+        known
     }
 }

@@ -246,7 +246,7 @@ impl<E: Engine> Job<E> {
 
     /// Stops a container and starts it again, in one request: an engine that knows of the start to come can let what comes
     /// to its ports wait for it.
-    pub(super) async fn again(&self, service: &str, id: &str) -> Result<Container, EngineError> {
+    async fn again(&self, service: &str, id: &str) -> Result<Container, EngineError> {
         self.before_stop(service, id).await?;
         let (since, began) = (now(), Instant::now());
         let restarted = self.engine.restart_container(id, self.grace).await?;

@@ -52,8 +52,8 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What saved files lead to, by the manifest, the ignore files and the Dockerfiles as they are now. `files` are those that the manifest
-/// was read from.
+/// What saved files lead to, by the manifest, the ignore files and the Dockerfiles as they are now. `files` are those that
+/// the manifest was read from.
 pub(super) async fn read_rules(project: Arc<Project>, files: BTreeSet<PathBuf>) -> Arc<Rules> {
     let read = move || {
         let ignore_files = read_ignore_files(&project);
@@ -108,11 +108,9 @@ async fn digests(
     services: impl IntoIterator<Item = &String>,
     hashes: &Hashes,
 ) -> BTreeMap<String, String> {
-    let services = services.into_iter().filter_map(|name| project.services.get(name));
-    let digests = services.filter_map(|service| spec::build(project, service)).map(|build| async move {
-        let digest = inputs_digest(&build, hashes).await.ok()?;
-        Some((build.service, digest))
-    });
+    let digests = services
+        .into_iter()
+        .map(|service| async move { Some((service.clone(), digest(project, service, hashes).await?)) });
     future::join_all(digests).await.into_iter().flatten().collect()
 }
 

@@ -1,5 +1,5 @@
-//! The language of Dockerfiles: the text of one → its instructions as they are written, each with its line. Joins continued lines, leaves
-//! comments out, and takes here-documents off.
+//! The language of Dockerfiles: the text of one → its instructions as they are written, each with its line. Joins continued
+//! lines, leaves comments out, and takes here-documents off.
 //!
 //! Written here and not with a crate: what there is knows a here-document only as the first word of a `RUN`, leaves
 //! continuations and comments in shell commands, and refuses `ENTRYPOINT []`.

@@ -488,6 +488,14 @@ pub struct WatchRule {
     pub initial_sync: bool,
 }
 
+impl WatchRule {
+    /// A rule for every file at or below a path, from the first change on.
+    #[must_use]
+    pub fn new(path: PathBuf, action: WatchAction) -> Self {
+        Self { path, action, ignore: Vec::new(), include: Vec::new(), initial_sync: false }
+    }
+}
+
 /// What a change leads to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum WatchAction {

@@ -334,7 +334,7 @@ impl State {
         }
         self.note_not_built(&flight.operation);
         if let Operation::Restore { service, container, .. } = &flight.operation {
-            self.take_restored(&service.clone(), &container.clone());
+            self.take_restored(service, container);
         }
         match (flight.sync, &flight.operation) {
             // It is not tried again by itself; its files go with the next save's.

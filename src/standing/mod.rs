@@ -5,15 +5,12 @@
 //! what another tool has made meanwhile is judged by its image alone, and forgetting it is harmless.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::kept;
 use crate::plan::observed::ContainerId;
 
 /// No file of so many services is larger.
@@ -54,16 +51,15 @@ impl Standings {
 #[derive(Debug, Clone)]
 pub struct Keeper {
     place: Option<PathBuf>,
-    standings: Arc<Mutex<Standings>>,
+    /// `None` until there is something to keep: most runs learn nothing, and need not read what earlier ones did.
+    standings: Arc<Mutex<Option<Standings>>>,
 }
 
 impl Keeper {
     /// Goes on with what earlier runs have left.
     #[must_use]
     pub fn of_project(name: &str, directory: &Path) -> Self {
-        let place = place(name, directory);
-        let standings = place.as_deref().and_then(read).unwrap_or_default();
-        Self { place, standings: Arc::new(Mutex::new(standings)) }
+        Self { place: place(name, directory), standings: Arc::default() }
     }
 
     /// Notes how a service stands now. Blocks. That it cannot be written is no reason to stop anything: the next `ps` then
@@ -71,9 +67,10 @@ impl Keeper {
     pub fn note(&self, service: String, standing: Standing) {
         // Held while writing, so that what was learnt last is what is written last.
         let mut standings = self.standings.lock().unwrap_or_else(PoisonError::into_inner);
+        let standings = standings.get_or_insert_with(|| self.place.as_deref().and_then(read).unwrap_or_default());
         standings.services.insert(service, standing);
         if let Some(place) = &self.place
-            && let Err(error) = write(place, &standings)
+            && let Err(error) = write(place, standings)
         {
             tracing::debug!(place = %place.display(), %error, "not kept");
         }
@@ -82,35 +79,17 @@ impl Keeper {
 
 /// Where the file of a project is; `None` when there is no place for it.
 fn place(name: &str, directory: &Path) -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let folder = kept::folder("XDG_STATE_HOME", ".local/state")?.join("hoist/standing");
     let sum = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
-    Some(folder.join("hoist/standing").join(format!("{name}-{}.json", sum.get(..12)?)))
+    Some(folder.join(format!("{name}-{}.json", sum.get(..12)?)))
 }
 
 fn read(place: &Path) -> Option<Standings> {
-    let nofollow = OFlags::NOFOLLOW.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nofollow).open(place).ok()?;
-    let metadata = file.metadata().ok()?;
-    if !metadata.is_file() || metadata.uid() != rustix::process::geteuid().as_raw() || metadata.len() > LARGEST {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).ok()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_slice(&kept::read(place, LARGEST)?).ok()
 }
 
-/// Whole and put in place at once, so that who reads meanwhile does not see half of it.
-fn write(place: &Path, standings: &Standings) -> io::Result<()> {
-    let folder = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let other = place.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&other)?;
-    let written = file.write_all(&serde_json::to_vec(standings)?).and_then(|()| fs::rename(&other, place));
-    if written.is_err() {
-        fs::remove_file(&other).ok();
-    }
-    written
+fn write(place: &Path, standings: &Standings) -> std::io::Result<()> {
+    kept::write(place, &serde_json::to_vec(standings)?)
 }
 
 #[cfg(test)]

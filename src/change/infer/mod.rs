@@ -80,13 +80,9 @@ pub fn infer(service: &Service, build: &Build, files: Option<&BuildFiles>) -> In
         None => Err("its Dockerfile cannot be read".to_owned()),
     };
     told.unwrap_or_else(|why| {
-        let rule = rule(context.clone(), WatchAction::Rebuild, Vec::new());
+        let rule = WatchRule::new(context.clone(), WatchAction::Rebuild);
         Inferred { rules: vec![Reasoned { rule, files: Vec::new(), why }], notes: Vec::new() }
     })
-}
-
-fn rule(path: PathBuf, action: WatchAction, ignore: Vec<String>) -> WatchRule {
-    WatchRule { path, action, ignore, include: Vec::new(), initial_sync: false }
 }
 
 /// The error says why everything rebuilds.
@@ -299,7 +295,7 @@ impl<'a> Plan<'a> {
         };
         let (folder, name) = source.copied.source.rsplit_once('/').unwrap_or(("", &source.copied.source));
         let top = if source.kind == Kind::Files { folder } else { source.copied.source.as_str() };
-        let mut rule = rule(join(self.context, top), action, Vec::new());
+        let mut rule = WatchRule::new(join(self.context, top), action);
         if source.kind == Kind::Files {
             rule.include.push(name.to_owned());
         }
@@ -371,7 +367,7 @@ impl<'a> Plan<'a> {
     fn rebuild(&self, include: Vec<String>, files: Vec<PathBuf>, why: String) -> Reasoned {
         // An empty pattern would mean nothing, where the whole context is meant.
         let include = if include.iter().any(String::is_empty) { Vec::new() } else { include };
-        let rule = WatchRule { include, ..rule(self.context.to_owned(), WatchAction::Rebuild, Vec::new()) };
+        let rule = WatchRule { include, ..WatchRule::new(self.context.to_owned(), WatchAction::Rebuild) };
         Reasoned { rule, files, why }
     }
 

@@ -85,6 +85,12 @@ struct Bind {
     target: String,
 }
 
+/// The files that say how a build is done, whether or not they are there: its Dockerfile and its ignore file.
+#[must_use]
+pub fn definition_files(build: &Build) -> Vec<PathBuf> {
+    dockerfile(build).into_iter().chain(ignore_file_candidates(build)).collect()
+}
+
 /// The Dockerfile of a build, where it is a file of this machine.
 #[must_use]
 pub fn dockerfile(build: &Build) -> Option<PathBuf> {
@@ -296,7 +302,7 @@ impl Rules {
         files: Option<&BuildFiles>,
         binds: &Arc<Vec<Bind>>,
     ) {
-        let how: Vec<PathBuf> = dockerfile(build).into_iter().chain(ignore_file_candidates(build)).collect();
+        let how = definition_files(build);
         self.sources.extend(how.iter().cloned().chain(infer::sources(&context.folder)));
         for inferred in infer::infer(service, build, files).rules {
             let rule = Rule {

@@ -21,7 +21,7 @@ fn service(name: &str, build: impl Into<Option<Build>>, watch: Vec<WatchRule>) -
 }
 
 fn rule(path: &str, action: WatchAction) -> WatchRule {
-    WatchRule { path: PathBuf::from(path), action, ignore: Vec::new(), include: Vec::new(), initial_sync: false }
+    WatchRule::new(PathBuf::from(path), action)
 }
 
 fn sync(path: &str, target: &str) -> WatchRule {

@@ -50,13 +50,10 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
             build.context = BuildContext::Local("/shop/common".into());
         } else if !is_job && dice.one_in(3) {
             let action = WatchAction::SyncRestart { target: "/app".into() };
-            let (path, ignore, include) = (format!("/shop/{}/sync", made.name).into(), Vec::new(), Vec::new());
-            made.watch.push(WatchRule { path, action, ignore, include, initial_sync: false });
+            made.watch.push(WatchRule::new(format!("/shop/{}/sync", made.name).into(), action));
             if made.build.is_some() {
-                let (path, ignore, include) = (format!("/shop/{}", made.name).into(), Vec::new(), Vec::new());
-                let ignore: Vec<String> = [ignore, vec!["sync".to_owned()]].concat();
-                let action = WatchAction::Rebuild;
-                made.watch.push(WatchRule { path, action, ignore, include, initial_sync: false });
+                let rule = WatchRule::new(format!("/shop/{}", made.name).into(), WatchAction::Rebuild);
+                made.watch.push(WatchRule { ignore: vec!["sync".to_owned()], ..rule });
             }
         }
         for other in 0..number {

@@ -25,9 +25,7 @@ fn a_base_is_built_first_even_when_it_is_not_in_the_run() {
 #[test]
 fn a_base_that_is_another_one_after_a_save_has_those_built_again_that_are_made_with_it() {
     let mut base = service("base").built();
-    let (ignore, include) = (Vec::new(), Vec::new());
-    let rule = WatchRule { path: "/base".into(), action: WatchAction::Rebuild, ignore, include, initial_sync: false };
-    base.watch = vec![rule];
+    base.watch = vec![WatchRule::new("/base".into(), WatchAction::Rebuild)];
     let (mut run, _) = Run::running(project([base, made_with("web", "base")]));
     run.saved("/base/file");
     assert_eq!(run.settled_anew("base"), ["1: build image of base"]);

@@ -33,8 +33,7 @@ fn gone_back(container: &Container) -> Outcome {
 fn synced(name: &str) -> Service {
     let mut service = service(name);
     let action = WatchAction::SyncRestart { target: "/app".into() };
-    let (path, ignore, include) = (format!("/shop/{name}").into(), Vec::new(), Vec::new());
-    service.watch = vec![WatchRule { path, action, ignore, include, initial_sync: false }];
+    service.watch = vec![WatchRule::new(format!("/shop/{name}").into(), action)];
     service
 }
 

@@ -330,8 +330,7 @@ fn ten_thousand_files_at_once_are_one_build() {
 fn a_file_that_comes_back_before_its_removal_was_synced_is_copied() {
     let mut api = service("api");
     let action = WatchAction::Sync { target: "/app".into() };
-    let (ignore, include) = (Vec::new(), Vec::new());
-    api.watch = vec![WatchRule { path: "/shop/api".into(), action, ignore, include, initial_sync: false }];
+    api.watch = vec![WatchRule::new("/shop/api".into(), action)];
     let (mut run, _) = Run::running(project([api]));
     run.saved("/shop/api/main.js");
     run.settled();
