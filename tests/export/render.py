@@ -13,14 +13,15 @@ import helm_python as helm
 import yaml
 
 KINDS = {"Namespace"}
+MARKS = {"tag:yaml.org,2002:value", "tag:yaml.org,2002:merge"}
 
 
 class Loader(yaml.SafeLoader):
-    """Takes `=` for text, as Kubernetes does, and not for the default value of a map, which nobody else has."""
+    """Takes `=` and `<<` for text, as Kubernetes does, and not for the default value of a map and a merge."""
 
 
 Loader.yaml_implicit_resolvers = {
-    first: [resolver for resolver in resolvers if resolver[0] != "tag:yaml.org,2002:value"]
+    first: [resolver for resolver in resolvers if resolver[0] not in MARKS]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
