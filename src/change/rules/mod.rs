@@ -4,6 +4,7 @@
 //! Source: the [Compose Develop Specification](https://github.com/compose-spec/compose-spec/blob/main/develop.md).
 
 mod paths;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -12,15 +13,20 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ignore::{PatternError, Patterns, git, lines};
 use super::noise::is_noise;
 use super::{Change, PathState, SyncFiles};
 use crate::project::{Build, BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
 use paths::{clean, in_container, relative};
+pub use sources::Sources;
 
-/// The rules of all services that run.
-#[derive(Debug, Clone, Default)]
+/// The rules of all services that run. As data they are what they were made from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Sources", into = "Sources")]
 pub struct Rules {
+    sources: Sources,
     all: Vec<Rule>,
     /// Positions in `all` by the path that they watch.
     by_root: BTreeMap<PathBuf, Vec<usize>>,
@@ -33,7 +39,7 @@ pub struct Rules {
 
 /// The ignore file that a service's build goes by; for a service without an image, what git ignores below its working
 /// directory, put in the same words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IgnoreFile {
     /// Its path, absolute.
     pub path: PathBuf,
@@ -101,21 +107,22 @@ impl Rules {
     /// The rules of a project's services, given the ignore file of each that has one.
     #[must_use]
     pub fn new(project: &Project, ignore_files: &BTreeMap<String, IgnoreFile>) -> Self {
-        let mut rules = Self {
-            manifest: project.files.iter().chain(&project.environment_files).map(|file| clean(file)).collect(),
-            ..Self::default()
-        };
-        for service in project.services.values() {
-            rules.add_service(service, ignore_files.get(&service.name));
-        }
-        rules
+        Sources::new(project, ignore_files).into()
     }
 
     /// Also watches these files: the manifest was made from them, or would be if they were there.
     #[must_use]
     pub fn made_from(mut self, files: &BTreeSet<PathBuf>) -> Self {
-        self.manifest.extend(files.iter().map(|file| clean(file)));
+        let files: BTreeSet<PathBuf> = files.iter().map(|file| clean(file)).collect();
+        self.sources.add_files(&files);
+        self.manifest.extend(files);
         self
+    }
+
+    /// What they were made from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// What is wrong with patterns; they were left out.
