@@ -14,7 +14,9 @@
 //! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
 //! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
+//! | edge | [`journal`] | the journals of runs on the disk |
 //! | edge | [`content`] | the hashes of files' contents, remembered |
+//! | pure | [`replay`] | the journal of a run as lines, and the run that is made of them again |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
@@ -37,6 +39,7 @@ pub mod embedded;
 pub mod engine;
 pub mod export;
 pub mod graph;
+pub mod journal;
 pub mod lint;
 pub mod log;
 pub mod manifest;
@@ -46,5 +49,6 @@ pub mod project;
 pub mod provider;
 pub mod reconcile;
 pub mod release;
+pub mod replay;
 pub mod ui;
 pub mod watch;

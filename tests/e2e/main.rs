@@ -20,5 +20,6 @@ mod push;
 #[path = "../support/registry.rs"]
 #[expect(dead_code, reason = "the tests of hoist's own engine look into it")]
 mod registry;
+mod replay;
 mod up;
 mod watch;

@@ -1,0 +1,40 @@
+//! Where journals are: a folder a project in the user's state folder.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::project::Project;
+
+/// How much of a hash tells the folders of a name apart.
+const DIGITS: usize = 8;
+
+/// The folder of a project's journals; `None` when the user has none for the state of programs.
+#[must_use]
+pub fn folder(project: &Project) -> Option<PathBuf> {
+    let hash = blake3::hash(project.directory.as_os_str().as_encoded_bytes()).to_hex();
+    Some(user_state()?.join("hoist").join(format!("{}-{}", project.name, &hash[..DIGITS])))
+}
+
+fn user_state() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))
+}
+
+/// The journals in a folder, the oldest first.
+pub(super) fn journals(folder: &Path) -> Vec<PathBuf> {
+    let is_journal =
+        |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with("journal-") && name.ends_with(".jsonl"));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| path.file_name().is_some_and(is_journal)).collect();
+    // Their names begin with their times.
+    paths.sort();
+    paths
+}
+
+/// The newest journal of a project.
+#[must_use]
+pub fn latest(project: &Project) -> Option<PathBuf> {
+    journals(&folder(project)?).pop()
+}
