@@ -14,9 +14,11 @@
 //! | edge | [`engine`], [`watch`], [`probe`] | turn the world into events and carry out operations |
 //! | edge | [`deploy`] | a cluster: reads, applies, watches and removes objects |
 //! | edge | [`log`], [`ui`] | containers' output in whole lines; notices, plans and problems as text |
+//! | edge | [`journal`] | the journals of runs on the disk |
 //! | edge | [`content`] | the hashes of files' contents, remembered |
 //! | edge | `kept` | small files of the user's, kept between runs |
 //! | edge | [`standing`] | what a run knows of the code in its containers, kept for `hoist ps` |
+//! | pure | [`replay`] | the journal of a run as lines, and the run that is made of them again |
 //! | pure | [`reconcile`] | the run's state and `step(state, event, now) → actions` |
 //! | pure | [`plan`](mod@plan) | desired × observed → operations |
 //! | pure | [`manifest`], [`change`], [`export`] | text → project; path → rule; project → Kubernetes objects |
@@ -45,6 +47,7 @@ pub mod embedded;
 pub mod engine;
 pub mod export;
 pub mod graph;
+pub mod journal;
 mod kept;
 pub mod lint;
 pub mod log;
@@ -55,6 +58,7 @@ pub mod project;
 pub mod provider;
 pub mod reconcile;
 pub mod release;
+pub mod replay;
 pub mod standing;
 pub mod ui;
 pub mod watch;

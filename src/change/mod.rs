@@ -11,7 +11,7 @@ pub mod settle;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::project::Hook;
 
@@ -32,7 +32,7 @@ pub struct Change {
 }
 
 /// The files of one sync.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct SyncFiles {
     /// From the host to the container: files, links, and folders that are new, without what is in them.
     pub copied: BTreeSet<(PathBuf, String)>,
@@ -49,7 +49,7 @@ impl SyncFiles {
 }
 
 /// What became of a changed path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PathState {
     /// A file or a symbolic link is there.
     Present,

@@ -11,6 +11,7 @@ use super::session;
 use crate::content::Hashes;
 use crate::dispatch::{self, Ended, Manifest, Setup, SetupError};
 use crate::engine::docker::Docker;
+use crate::journal::{self, Journal};
 use crate::log;
 use crate::plan::goal::Goal;
 use crate::project::Project;
@@ -34,12 +35,15 @@ pub(super) struct View {
     pub(super) follow_logs: bool,
     /// How it is printed.
     pub(super) options: Options,
+    /// Whether it leaves a journal.
+    pub(super) journal: bool,
 }
 
 impl View {
     /// For a command that ends when its goal is reached.
     pub(super) fn brief(global: &Global) -> Self {
-        Self { watch: false, manifest: None, follow_logs: false, options: options(global) }
+        let journal = global.keeps_journal();
+        Self { watch: false, manifest: None, follow_logs: false, options: options(global), journal }
     }
 }
 
@@ -70,13 +74,32 @@ pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: Vi
 pub(super) async fn run(docker: Docker, project: Project, goal: Goal, view: View) -> Result<Ended, Error> {
     let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
     let (messages, news) = mpsc::channel(ui::QUEUE);
-    let View { watch, manifest, follow_logs, .. } = view;
+    let View { watch, manifest, follow_logs, journal, .. } = view;
     let hashes = Hashes::of_project(&project.directory);
     let docker = docker.with_hashes(hashes.clone());
-    let setup = Setup { project: Arc::new(project), goal, watch, manifest, hashes, follow_logs, messages };
+    let journal = if journal { Journal::start(&project) } else { None };
+    if journal.is_some() {
+        name_journal_on_panic();
+    }
+    let setup = Setup { project: Arc::new(project), goal, watch, manifest, hashes, follow_logs, messages, journal };
     let (ended, ()) = tokio::join!(dispatch::run(docker.clone(), setup), pass_on(docker, news, printing));
     printer.finish().await;
     ended.map_err(not_begun)
+}
+
+/// Has a panic name the journal that shows what led to it.
+fn name_journal_on_panic() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            usual(panic);
+            if let Some(path) = journal::current() {
+                let path = path.display();
+                anstream::eprintln!("this is a mistake in hoist; what led to it is in `{path}`: put it to your report");
+            }
+        }));
+    });
 }
 
 /// Passes everything on to the printing task; a failure is followed by the last lines of the container that failed.

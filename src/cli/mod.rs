@@ -32,6 +32,7 @@ mod ps;
 mod pull;
 mod push;
 mod remnant;
+mod replay;
 mod restart;
 mod run;
 pub mod schema;
@@ -87,6 +88,7 @@ enum Command {
     Engine(engine::Arguments),
     Plan(plan::Arguments),
     Why(why::Arguments),
+    Replay(replay::Arguments),
     Graph(graph::Arguments),
     Config(config::Arguments),
     Explain(explain::Arguments),
@@ -136,6 +138,7 @@ fn run(cli: Cli) -> Result<u8, Error> {
     let command = match command {
         Command::Config(arguments) => return config::run(&global, arguments),
         Command::Explain(arguments) => return explain::run(&arguments),
+        Command::Replay(arguments) => return replay::run(&global, arguments),
         Command::Graph(arguments) => return graph::run(&global, &arguments),
         Command::Watch(arguments) if arguments.explain => return watch::explain(&global, &arguments),
         Command::Export(arguments) => return export::run(&global, arguments),
@@ -174,6 +177,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
         Command::Graph(_)
+        | Command::Replay(_)
         | Command::Config(_)
         | Command::Explain(_)
         | Command::Export(_)

@@ -201,7 +201,8 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
         (options.style, options.json_on_stdout) = (Style::Json, true);
     }
     let attached = !is_detached(arguments);
-    Ok(View { watch: attached && !arguments.no_watch, manifest: None, follow_logs: attached, options })
+    let journal = global.keeps_journal();
+    Ok(View { watch: attached && !arguments.no_watch, manifest: None, follow_logs: attached, options, journal })
 }
 
 /// How the command prints.

@@ -23,6 +23,7 @@ use crate::change::PathState;
 use crate::change::rules::Rules;
 use crate::content::Hashes;
 use crate::engine::{Engine, LogOptions};
+use crate::journal::Journal;
 use crate::log;
 use crate::plan::goal::{Goal, Up};
 use crate::plan::observed::ContainerId;
@@ -60,6 +61,8 @@ pub struct Setup {
     pub follow_logs: bool,
     /// Where notices, progress and output go.
     pub messages: mpsc::Sender<Message>,
+    /// What every input of the run is noted in; `None` when it is not.
+    pub journal: Option<Journal>,
 }
 
 /// How the manifest of a run is read again. What it says is the same as at the run's beginning: the same files, options
@@ -121,7 +124,12 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
     let signals = Signals::new().map_err(SetupError::Signals)?;
     let (run_setup, watch) = prepare::prepare(&setup).await?;
     let rules = run_setup.rules.clone();
+    let mut journal = setup.journal;
+    let noted = journal.is_some().then(|| run_setup.clone());
     let (state, first) = State::new(run_setup).map_err(SetupError::Cycles)?;
+    if let (Some(journal), Some(setup)) = (&mut journal, noted) {
+        journal.begin(setup, &first);
+    }
     let (events, inbox) = mpsc::channel(EVENTS);
     let keeper = Keeper::of_project(&setup.project.name, &setup.project.directory);
     let dispatcher = Dispatcher {
@@ -131,6 +139,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         keeper,
         grace: grace(&setup.goal),
         messages: setup.messages,
+        journal,
         state,
         rules,
         began: Instant::now(),
@@ -161,6 +170,7 @@ struct Dispatcher<E> {
     keeper: Keeper,
     grace: Option<Duration>,
     messages: mpsc::Sender<Message>,
+    journal: Option<Journal>,
     state: State,
     rules: Option<Arc<Rules>>,
     began: Instant,
@@ -224,13 +234,27 @@ impl<E: Engine> Dispatcher<E> {
                 _ => {}
             }
             tracing::debug!(?event, "event");
-            let actions = step(&mut self.state, event, self.began.elapsed());
+            let actions = self.step(event);
             ended = self.act(actions);
         }
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
         let project = Arc::clone(self.state.project());
         Ended { code: self.wind_up(ended.unwrap_or(1), signals).await, project }
+    }
+
+    /// Moves the run by one event, and notes it.
+    fn step(&mut self, event: Event) -> Vec<Action> {
+        let now = self.began.elapsed();
+        let Some(journal) = &mut self.journal else { return step(&mut self.state, event, now) };
+        let noted = event.clone();
+        let actions = step(&mut self.state, event, now);
+        journal.step(noted, now, &actions, self.state.project());
+        if let Some(trouble) = journal.take_trouble() {
+            let message = format!("this run's journal ends here: {trouble}");
+            self.tell(Notice::Warning { message, hint: Some("`--no-journal` keeps none".into()) });
+        }
+        actions
     }
 
     /// Tells what keeps saved files from being noticed as they should be.
@@ -460,6 +484,9 @@ impl<E: Engine> Dispatcher<E> {
         self.tasks.wait().await;
         for message in self.outbox.drain(..) {
             let _ = tokio::time::timeout(LAST_WORDS, self.messages.send(message)).await;
+        }
+        if let Some(journal) = self.journal.take() {
+            journal.finish().await;
         }
         code
     }

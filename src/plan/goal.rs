@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The state that a run brings the project to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Goal {
     /// Services run as the manifest says (`up`).
     Up(Up),
@@ -34,7 +36,7 @@ pub enum Goal {
 }
 
 /// What `up` is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Up {
     /// The services, their dependencies included unless `--no-deps` was given.
     pub services: BTreeSet<String>,
@@ -55,7 +57,7 @@ pub struct Up {
 }
 
 /// When images are built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildPolicy {
     /// When they are missing or their inputs changed.
     Needed,
@@ -66,7 +68,7 @@ pub enum BuildPolicy {
 }
 
 /// When an `up` ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Until {
     /// When everything is started (`-d`).
     Started,
@@ -87,7 +89,7 @@ pub enum Until {
 }
 
 /// What `down` is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Down {
     /// Only these services; empty is all, and the networks too.
     pub services: BTreeSet<String>,
@@ -102,7 +104,7 @@ pub struct Down {
 }
 
 /// Which images `down` removes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoveImages {
     /// None.
     None,

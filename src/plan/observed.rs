@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An engine's id of a container.
 pub type ContainerId = String;
 
 /// Everything of one project that an engine knows.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// The project's containers by id, one-off ones included.
     pub containers: BTreeMap<ContainerId, Container>,
@@ -23,7 +23,7 @@ pub struct Observed {
 }
 
 /// What an engine can do beyond the Docker Engine API, by the labels that it tells in `GET /info`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Abilities {
     /// A container that is made to replace another may run beside it although both publish the same ports
     /// (`dev.hoist.hands-over-ports`).
@@ -33,7 +33,7 @@ pub struct Abilities {
 }
 
 /// A container as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's id.
     pub id: ContainerId,
@@ -80,7 +80,7 @@ pub struct Container {
 }
 
 /// What a container is doing (Docker API, `State.Status`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContainerState {
     /// Made and never started.
@@ -128,7 +128,7 @@ impl ContainerState {
 }
 
 /// What a healthcheck says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// There is no healthcheck.
@@ -142,7 +142,7 @@ pub enum Health {
 }
 
 /// A port as the engine published it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The address on the host; empty when it is not published.
     pub host_ip: String,
@@ -155,7 +155,7 @@ pub struct PublishedPort {
 }
 
 /// A network as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ObservedNetwork {
     /// The engine's id.
     pub id: String,
@@ -164,14 +164,14 @@ pub struct ObservedNetwork {
 }
 
 /// A volume as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ObservedVolume {
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
 
 /// An image as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Image {
     /// The engine's id.
     pub id: String,

@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::observed::ContainerId;
 pub use crate::change::SyncFiles;
 use crate::project::{Condition, Hook};
 
 /// One thing that an engine can be told to do. The fields name what it is done to, never how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "operation", rename_all = "kebab-case")]
 pub enum Operation {
     /// Make a network of the project, by key.
@@ -194,7 +194,7 @@ pub enum Operation {
 }
 
 /// What becomes of the files whose place a sync takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Keep {
     /// Nobody wants them back.
@@ -362,7 +362,7 @@ impl fmt::Display for Operation {
 }
 
 /// Why an operation is in the plan.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "cause", rename_all = "kebab-case")]
 pub enum Cause {
     /// It is in the manifest and not in the engine.
@@ -435,7 +435,7 @@ impl fmt::Display for Cause {
 }
 
 /// What keeps an operation back.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(tag = "hold", rename_all = "kebab-case")]
 pub enum Hold {
     /// A dependency has not reached the state that is asked of it.

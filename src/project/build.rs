@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::FileGrant;
 use super::machine::Ulimit;
 
 /// How an image is built (Compose Build Specification).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Build {
     /// Where the files come from.
     pub context: BuildContext,
@@ -69,7 +69,7 @@ impl Build {
 }
 
 /// Where a build's files come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BuildContext {
     /// A folder of this machine, absolute.
     Local(PathBuf),

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a service is run by a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cluster {
     /// How many run, and until when.
     pub mode: Mode,
@@ -38,7 +38,7 @@ pub struct Cluster {
 }
 
 /// How many containers run, and until when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Mode {
     /// As many as are asked for.
     #[default]
@@ -52,7 +52,7 @@ pub enum Mode {
 }
 
 /// How containers are exchanged for others.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Update {
     /// How many at a time; 0 is all.
     pub parallelism: u32,

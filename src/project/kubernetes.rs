@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a service is in a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Kubernetes {
     /// The kind of its pods' owner; `None` lets the rest of the manifest decide.
     pub kind: Option<WorkloadKind>,
@@ -43,7 +43,7 @@ pub struct Kubernetes {
 }
 
 /// What the whole project is in a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProjectKubernetes {
     /// The namespace of its objects; `None` leaves that to whoever applies them.
     pub namespace: Option<String>,
@@ -72,7 +72,7 @@ pub struct ProjectKubernetes {
 }
 
 /// What owns the pods of a service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WorkloadKind {
     /// Pods that are kept running, any of which is as good as another.
     Deployment,
@@ -87,7 +87,7 @@ pub enum WorkloadKind {
 }
 
 /// When something runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
     /// In the five fields of cron, or a word such as `@daily`.
     pub cron: String,
@@ -98,7 +98,7 @@ pub struct Schedule {
 }
 
 /// What happens when a run is due and the last one is not done yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Concurrency {
     /// Both run.
     Allow,
@@ -110,7 +110,7 @@ pub enum Concurrency {
 }
 
 /// How hosts are encrypted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Tls {
     /// Not by what is exported.
     #[default]
@@ -122,7 +122,7 @@ pub enum Tls {
 }
 
 /// What leads hosts of the outside to services.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// An Ingress.
     Ingress {
@@ -143,7 +143,7 @@ pub enum Entry {
 }
 
 /// How a Service is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceType {
     /// From inside the cluster.
     ClusterIp,
@@ -154,7 +154,7 @@ pub enum ServiceType {
 }
 
 /// What a volume is claimed with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Storage {
     /// A quantity: `10Gi`.
     pub size: Option<String>,
@@ -165,7 +165,7 @@ pub struct Storage {
 }
 
 /// By whom a volume can be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AccessMode {
     /// By pods of one node, to be written.
     ReadWriteOnce,
@@ -191,7 +191,7 @@ impl AccessMode {
 }
 
 /// Between how many replicas the load decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Autoscale {
     /// The fewest; `None` is as many as the manifest asks for.
     pub min: Option<u32>,
@@ -204,7 +204,7 @@ pub struct Autoscale {
 }
 
 /// Where an operator finds the values of Secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretStore {
     /// Its name.
     pub name: String,

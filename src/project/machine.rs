@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a container may use at most, and what is kept for it. `None` is the engine's default, most often no limit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limits {
     /// Processors, in billionths of one.
     pub nano_cpus: Option<i64>,
@@ -48,7 +48,7 @@ pub struct Limits {
 }
 
 /// Limits of the use of block devices.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BlockLimits {
     /// The share among containers, from 10 to 1000.
     pub weight: Option<i64>,
@@ -65,7 +65,7 @@ pub struct BlockLimits {
 }
 
 /// The share of one block device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockWeight {
     /// The device.
     pub path: String,
@@ -74,7 +74,7 @@ pub struct BlockWeight {
 }
 
 /// A limit of one block device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRate {
     /// The device.
     pub path: String,
@@ -83,7 +83,7 @@ pub struct BlockRate {
 }
 
 /// A limit of processes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// What a process gets; -1 is without limit.
     pub soft: i64,
@@ -92,7 +92,7 @@ pub struct Ulimit {
 }
 
 /// Devices of the machine that a container is given.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Devices {
     /// By path.
     pub mapped: Vec<Device>,
@@ -103,7 +103,7 @@ pub struct Devices {
 }
 
 /// A device given by its path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
     /// On the machine, or the name of a device in the words of CDI: `vendor.com/class=name`.
     pub source: String,
@@ -128,7 +128,7 @@ impl Device {
 }
 
 /// A request for devices.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRequest {
     /// The driver.
     pub driver: Option<String>,
@@ -143,7 +143,7 @@ pub struct DeviceRequest {
 }
 
 /// Whose namespaces a container uses; `None` is the engine's default, most often one of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Namespaces {
     /// Processes.
     pub pid: Option<Sharing>,
@@ -160,7 +160,7 @@ pub struct Namespaces {
 }
 
 /// Whose namespace of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// As the engine calls it: `host`, `private`, `shareable`, `none`.
     Mode(String),
@@ -171,7 +171,7 @@ pub enum Sharing {
 }
 
 /// How a container finds names.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Dns {
     /// Servers.
     pub servers: Vec<String>,
@@ -182,7 +182,7 @@ pub struct Dns {
 }
 
 /// Where output goes.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Logging {
     /// The driver; `None` is the engine's default.
     pub driver: Option<String>,

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use build::{Build, BuildContext};
 pub use cluster::Cluster;
@@ -33,7 +33,7 @@ pub use network::{Ipam, IpamPool, Network, NetworkAttachment, Networking};
 pub use storage::{FileGrant, FileObject, FileSource, Mount, MountSource, Recursion, Volume};
 
 /// A resolved project: what `up` is to bring about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Project {
     /// The name that prefixes containers, networks and volumes; `^[a-z0-9][a-z0-9_-]*$`.
     pub name: String,
@@ -58,7 +58,7 @@ pub struct Project {
     /// The declared models, by their key in the manifest.
     pub models: BTreeMap<String, Model>,
     /// What it is in a cluster (`x-hoist.kubernetes`).
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kubernetes: ProjectKubernetes,
 }
 
@@ -92,7 +92,7 @@ impl Project {
 }
 
 /// One service (Compose Specification, chapter 5).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Service {
     /// Its key in the manifest.
     pub name: String,
@@ -160,7 +160,7 @@ pub struct Service {
     /// How many containers run; from `scale`, `deploy.replicas` or `--scale`.
     pub replicas: u32,
     /// Which of two containers goes first when one takes the other's place; `None` leaves it to what is safe.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_order: Option<UpdateOrder>,
     /// `os/arch` that the image must have.
     pub platform: Option<String>,
@@ -201,7 +201,7 @@ pub struct Service {
     /// It is given the engine's socket and the credentials of its registries.
     pub use_api_socket: bool,
     /// When its image is pulled.
-    #[serde(skip_serializing_if = "PullPolicy::is_default")]
+    #[serde(default, skip_serializing_if = "PullPolicy::is_default")]
     pub pull_policy: PullPolicy,
     /// What is run in a container after its start.
     pub post_start: Vec<Hook>,
@@ -218,13 +218,13 @@ pub struct Service {
     /// Free extension keys (`x-…`) of the service.
     pub extensions: BTreeMap<String, serde_json::Value>,
     /// Files that are saved change nothing about it while it runs (`x-hoist.watch: false`).
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub ignores_changes: bool,
     /// How a cluster runs it (`deploy`).
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cluster: Cluster,
     /// What it is in a cluster (`x-hoist.kubernetes`).
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub kubernetes: Kubernetes,
 }
 
@@ -254,7 +254,7 @@ impl Service {
 }
 
 /// Another name for a service or a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// The service or container.
     pub target: String,
@@ -263,7 +263,7 @@ pub struct Link {
 }
 
 /// What volumes are mounted from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumesFrom {
     /// Whose they are.
     pub source: VolumesSource,
@@ -272,7 +272,7 @@ pub struct VolumesFrom {
 }
 
 /// Whose volumes are mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VolumesSource {
     /// A service of the project.
     Service(String),
@@ -281,7 +281,7 @@ pub enum VolumesSource {
 }
 
 /// Which of two containers goes first (Compose Deploy Specification, `update_config.order`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UpdateOrder {
     /// The old one stops before the new one starts.
     StopFirst,
@@ -290,7 +290,7 @@ pub enum UpdateOrder {
 }
 
 /// When an image is pulled (chapter 5, `pull_policy`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PullPolicy {
     /// When it is missing.
     #[default]
@@ -312,7 +312,7 @@ impl PullPolicy {
 }
 
 /// A program that provides a service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provider {
     /// The program's name: a plugin of the docker CLI, or a program on the path.
     pub program: String,
@@ -321,7 +321,7 @@ pub struct Provider {
 }
 
 /// A model of the project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
     /// What its registry calls it.
     pub source: String,
@@ -332,7 +332,7 @@ pub struct Model {
 }
 
 /// How a service learns of a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelUse {
     /// The variable that gets its address.
     pub endpoint_variable: String,
@@ -341,7 +341,7 @@ pub struct ModelUse {
 }
 
 /// A published port (chapter 5, `ports`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Port {
     /// The port inside the container.
     pub target: u16,
@@ -358,7 +358,7 @@ pub struct Port {
 }
 
 /// The host's side of a published port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Published {
     /// The engine picks a free one.
     Ephemeral,
@@ -369,7 +369,7 @@ pub enum Published {
 }
 
 /// A port's transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP.
     Tcp,
@@ -392,7 +392,7 @@ impl Protocol {
 }
 
 /// What a service waits for (chapter 5, `depends_on`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dependency {
     /// The state that the other service must have reached.
     pub condition: Condition,
@@ -403,7 +403,7 @@ pub struct Dependency {
 }
 
 /// The state of a dependency that a start waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Condition {
     /// Its containers run.
     Started,
@@ -426,7 +426,7 @@ impl Condition {
 }
 
 /// A healthcheck (chapter 5). Durations that are `None` are the image's, else the engine's defaults.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Healthcheck {
     /// The command.
     pub test: HealthTest,
@@ -443,7 +443,7 @@ pub struct Healthcheck {
 }
 
 /// What a healthcheck runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum HealthTest {
     /// What the image says.
     #[default]
@@ -457,7 +457,7 @@ pub enum HealthTest {
 }
 
 /// What the engine does when a container exits (chapter 5, `restart`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum RestartPolicy {
     /// Nothing.
     #[default]
@@ -474,7 +474,7 @@ pub enum RestartPolicy {
 }
 
 /// A rule of `develop.watch` (Compose Develop Specification).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchRule {
     /// The file or folder watched, absolute.
     pub path: PathBuf,
@@ -497,7 +497,7 @@ impl WatchRule {
 }
 
 /// What a change leads to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WatchAction {
     /// Build the image and exchange the container.
     Rebuild,
@@ -523,7 +523,7 @@ pub enum WatchAction {
 }
 
 /// A command that is run inside a running container.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Hook {
     /// The program and its arguments.
     pub command: Vec<String>,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a service is connected.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Networking {
     /// Networks of the project by key.
     Networks(BTreeMap<String, NetworkAttachment>),
@@ -26,7 +26,7 @@ impl Default for Networking {
 }
 
 /// A service's place in one network.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NetworkAttachment {
     /// More names that it answers to there, besides the service's and the container's.
     pub aliases: Vec<String>,
@@ -39,21 +39,21 @@ pub struct NetworkAttachment {
     /// The highest one is joined first, and gives the container its default route where no gateway has a priority.
     pub priority: i32,
     /// Addresses for the link alone.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub link_local_ips: Vec<String>,
     /// The name of the interface in the container.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface_name: Option<String>,
     /// Options of the driver for this place.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub driver_opts: BTreeMap<String, String>,
     /// The highest one gives the container its default route.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway_priority: Option<i64>,
 }
 
 /// A network of the project (chapter 6).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Network {
     /// Its name in the engine: `<project>_<key>` unless written.
     pub name: String,
@@ -78,7 +78,7 @@ pub struct Network {
 }
 
 /// How a network's addresses are given out.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ipam {
     /// `None` is the engine's default.
     pub driver: Option<String>,
@@ -89,7 +89,7 @@ pub struct Ipam {
 }
 
 /// One pool of addresses.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IpamPool {
     /// The whole subnet in CIDR form.
     pub subnet: Option<String>,

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Project;
 
 /// What has been provided so far.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Provided {
     /// What each provider told, by its service.
     pub services: BTreeMap<String, Variables>,
@@ -17,7 +17,7 @@ pub struct Provided {
 }
 
 /// The variables that a provider tells.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Variables {
     /// Those that get the service's name in front: `URL` of `database` is `DATABASE_URL`.
     pub named: BTreeMap<String, String>,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::kubernetes::Storage;
 
 /// Something mounted into a container (chapter 5, `volumes` and `tmpfs`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
     /// The absolute path inside the container, cleaned.
     pub target: String,
@@ -19,7 +19,7 @@ pub struct Mount {
 }
 
 /// What a mount shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {
     /// A file or folder of the host.
     Bind {
@@ -32,7 +32,7 @@ pub enum MountSource {
         /// `z` or `Z`.
         selinux: Option<String>,
         /// What becomes of mounts below it.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         recursion: Option<Recursion>,
     },
     /// A volume of the project, by its key.
@@ -49,7 +49,7 @@ pub enum MountSource {
         /// Do not fill it from the image.
         nocopy: bool,
         /// Labels of the volume.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
     },
     /// The file system of an image.
@@ -75,7 +75,7 @@ pub enum MountSource {
 }
 
 /// What becomes of mounts below the source of a bind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Recursion {
     /// They stay away.
     Disabled,
@@ -86,7 +86,7 @@ pub enum Recursion {
 }
 
 /// A secret or config that a service is given as a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileGrant {
     /// The key under the top-level `secrets` or `configs`.
     pub key: String,
@@ -101,7 +101,7 @@ pub struct FileGrant {
 }
 
 /// A top-level secret or config (chapters 8 and 9).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileObject {
     /// The name that the engine would know it by.
     pub name: String,
@@ -110,7 +110,7 @@ pub struct FileObject {
 }
 
 /// Where the content of a secret or config is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileSource {
     /// A file of the host, absolute; it is mounted.
     File(PathBuf),
@@ -128,7 +128,7 @@ pub enum FileSource {
 }
 
 /// A volume of the project (chapter 7).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Volume {
     /// Its name in the engine: `<project>_<key>` unless written.
     pub name: String,
@@ -141,6 +141,6 @@ pub struct Volume {
     /// Labels of the volume.
     pub labels: BTreeMap<String, String>,
     /// What it is claimed with in a cluster (`x-hoist.kubernetes`).
-    #[serde(skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub storage: Storage,
 }

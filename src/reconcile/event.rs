@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
@@ -17,11 +17,12 @@ use crate::project::provided::Variables;
 use super::notice::Notice;
 
 /// The number of an operation that was begun. It is answered exactly once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ticket(pub u64);
 
 /// Something that happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Event {
     /// The engine was asked for everything; answers [`Action::Observe`].
     Observed(Observed),
@@ -65,7 +66,7 @@ pub enum Event {
     /// Files were saved, removed or renamed.
     Changed(BTreeMap<PathBuf, PathState>),
     /// An ignore file was saved, and this is what the rules say now.
-    RulesRead(Arc<Rules>),
+    RulesRead(#[serde(with = "super::shared")] Arc<Rules>),
     /// The manifest was read anew; answers [`Action::Reload`]. `None` when it does not load, which the person has been
     /// told: everything goes on as it was.
     Reloaded(Option<Box<Reloaded>>),
@@ -89,7 +90,7 @@ pub enum Event {
 pub type Parts = Vec<(Part, Duration)>;
 
 /// What happens between a save and its effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// The burst of changes comes to its end.
@@ -111,20 +112,23 @@ pub enum Part {
 }
 
 /// What a manifest that was read anew asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reloaded {
     /// The project; its name is what it was.
+    #[serde(with = "super::shared")]
     pub project: Arc<Project>,
     /// The services that the run is to bring up.
     pub services: BTreeSet<String>,
     /// What saved files lead to.
+    #[serde(with = "super::shared")]
     pub rules: Arc<Rules>,
     /// The digests of the builds' inputs of services that were not there before, as they lie on disk.
     pub inputs: BTreeMap<String, String>,
 }
 
 /// How an operation ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// It is done.
     Done(Outcome),
@@ -135,7 +139,8 @@ pub enum Answer {
 }
 
 /// What an operation left behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// An image was built or pulled.
     Image(Image),
@@ -157,7 +162,7 @@ pub enum Outcome {
 }
 
 /// Why an operation failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// In words for people.
     pub reason: String,
@@ -168,7 +173,8 @@ pub struct Failure {
 }
 
 /// Something to be done at the edge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Carry out an operation and answer its ticket.
     Perform {

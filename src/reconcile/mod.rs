@@ -12,6 +12,7 @@ mod ending;
 pub mod event;
 pub mod notice;
 mod reload;
+mod shared;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -22,6 +23,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::change::rules::Rules;
 use crate::change::settle::Settle;
@@ -42,13 +45,15 @@ use trials::Trial;
 const ENGINE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a run is about.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Setup {
     /// What the manifest asks for.
+    #[serde(with = "shared")]
     pub project: Arc<Project>,
     /// What the run is to bring about.
     pub goal: Goal,
     /// What saved files lead to; `None` when nothing is watched.
+    #[serde(with = "shared::optional")]
     pub rules: Option<Arc<Rules>>,
     /// When the run begins: nanoseconds since 1970.
     pub began: u64,

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::edits::Deed;
 use super::event::Parts;
 use crate::plan::operation::{Cause, Operation};
 
 /// Something that a person, or a program reading JSON lines, is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {
     /// An operation was begun.
@@ -21,7 +21,7 @@ pub enum Notice {
         /// Why.
         cause: Cause,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation is done.
@@ -31,7 +31,7 @@ pub enum Notice {
         /// How long it took.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A build gave the image that was there before: nothing is replaced.
@@ -41,7 +41,7 @@ pub enum Notice {
         /// How long the build took.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation failed.
@@ -55,7 +55,7 @@ pub enum Notice {
         /// Something of the service still runs as before.
         still_running: bool,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A new version did not prove itself, and what ran before serves again.
@@ -71,7 +71,7 @@ pub enum Notice {
         /// Whether what ran before runs.
         still_running: bool,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation was called off because something newer came.
@@ -88,7 +88,7 @@ pub enum Notice {
         /// Since its start.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A container's healthcheck has failed too often.

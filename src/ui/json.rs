@@ -47,7 +47,7 @@ fn progress_value(service: &str, progress: &Progress) -> Value {
 }
 
 /// Durations as numbers of seconds instead of pairs of seconds and nanoseconds.
-fn seconds_for_durations(value: Value) -> Value {
+pub(super) fn seconds_for_durations(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let part = |name: &str| map.get(name).and_then(Value::as_u64);

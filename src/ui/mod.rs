@@ -10,6 +10,7 @@ mod lines;
 pub mod page;
 mod printer;
 pub mod problems;
+pub mod replay;
 pub mod report;
 pub mod table;
 mod text;

@@ -19,5 +19,6 @@ mod provider;
 mod push;
 #[path = "../support/registry.rs"]
 mod registry;
+mod replay;
 mod up;
 mod watch;

@@ -34,6 +34,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(90);
 pub(crate) struct Project {
     name: String,
     folder: TempDir,
+    /// Where its runs leave their journals.
+    state: TempDir,
     engine: Engine,
     variables: Vec<(String, String)>,
     transcript: Mutex<String>,
@@ -50,7 +52,8 @@ impl Project {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("hoist-e2e-{}-{}", std_process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let folder = TempDir::with_prefix("hoist-e2e-").expect("a temporary folder");
-        let project = Self { name, folder, engine, variables: Vec::new(), transcript: Mutex::default() };
+        let state = TempDir::with_prefix("hoist-e2e-state-").expect("a temporary folder");
+        let project = Self { name, folder, state, engine, variables: Vec::new(), transcript: Mutex::default() };
         project.write("compose.yaml", manifest);
         project
     }
@@ -195,6 +198,7 @@ impl Project {
             }
         }
         command.current_dir(self.folder.path()).env("COMPOSE_PROJECT_NAME", &self.name).env("NO_COLOR", "1");
+        command.env("XDG_STATE_HOME", self.state.path());
         self.engine.point(command);
         // Last, since a scenario may name another engine.
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));

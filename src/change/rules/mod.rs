@@ -3,6 +3,7 @@
 //! It is told paths and the texts of ignore files; it looks at neither.
 //! Source: the [Compose Develop Specification](https://github.com/compose-spec/compose-spec/blob/main/develop.md).
 
+mod origin;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -12,16 +13,21 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::ignore::{PatternError, Patterns, git, lines};
 use super::infer::{self, BuildFiles};
 use super::noise::is_noise;
 use super::{Change, PathState, SyncFiles};
 use crate::project::{Build, BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
+pub use origin::Origin;
 use paths::{clean, in_container, relative};
 
-/// The rules of all services that run.
-#[derive(Debug, Clone, Default)]
+/// The rules of all services that run. As data they are what they were made from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Origin", into = "Origin")]
 pub struct Rules {
+    origin: Origin,
     all: Vec<Rule>,
     /// Positions in `all` by the path that they watch.
     by_root: BTreeMap<PathBuf, Vec<usize>>,
@@ -35,7 +41,7 @@ pub struct Rules {
 
 /// The ignore file that a service's build goes by; for a service without an image, what git ignores below its working
 /// directory, put in the same words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IgnoreFile {
     /// Its path, absolute.
     pub path: PathBuf,
@@ -131,21 +137,22 @@ impl Rules {
         ignore_files: &BTreeMap<String, IgnoreFile>,
         build_files: &BTreeMap<String, BuildFiles>,
     ) -> Self {
-        let mut rules = Self {
-            manifest: project.files.iter().chain(&project.environment_files).map(|file| clean(file)).collect(),
-            ..Self::default()
-        };
-        for service in project.services.values().filter(|service| !service.ignores_changes) {
-            rules.add_service(service, ignore_files.get(&service.name), build_files.get(&service.name));
-        }
-        rules
+        Origin::new(project, ignore_files, build_files).into()
     }
 
     /// Also watches these files: the manifest was made from them, or would be if they were there.
     #[must_use]
     pub fn made_from(mut self, files: &BTreeSet<PathBuf>) -> Self {
-        self.manifest.extend(files.iter().map(|file| clean(file)));
+        let files: BTreeSet<PathBuf> = files.iter().map(|file| clean(file)).collect();
+        self.origin.manifest.extend(files.iter().cloned());
+        self.manifest.extend(files);
         self
+    }
+
+    /// What they were made from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// What is wrong with patterns; they were left out.
@@ -244,7 +251,7 @@ impl Rules {
         path.ancestors().filter_map(|root| self.by_root.get(root)).flatten().map(|index| &self.all[*index])
     }
 
-    fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, files: Option<&BuildFiles>) {
+    fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, inferred: &[WatchRule]) {
         let context = service.build.as_ref().and_then(|build| self.context(service, build, ignore_file));
         let binds = Arc::new(binds(service));
         for written in &service.watch {
@@ -267,7 +274,7 @@ impl Rules {
         } else if service.watch.is_empty()
             && let (Some(build), Some(context)) = (&service.build, context)
         {
-            self.infer(service, build, &context, files, &binds);
+            self.infer(service, build, &context, inferred, &binds);
         }
     }
 
@@ -299,19 +306,19 @@ impl Rules {
         service: &Service,
         build: &Build,
         context: &Arc<Context>,
-        files: Option<&BuildFiles>,
+        inferred: &[WatchRule],
         binds: &Arc<Vec<Bind>>,
     ) {
         let how = definition_files(build);
         self.sources.extend(how.iter().cloned().chain(infer::sources(&context.folder)));
-        for inferred in infer::infer(service, build, files).rules {
+        for inferred in inferred {
             let rule = Rule {
                 service: service.name.clone(),
-                root: clean(&inferred.rule.path),
-                action: inferred.rule.action,
+                root: clean(&inferred.path),
+                action: inferred.action.clone(),
                 initial: false,
-                ignore: self.patterns(service, inferred.rule.ignore.iter().map(String::as_str)),
-                include: self.patterns(service, inferred.rule.include.iter().map(String::as_str)),
+                ignore: self.patterns(service, inferred.ignore.iter().map(String::as_str)),
+                include: self.patterns(service, inferred.include.iter().map(String::as_str)),
                 context: Some(Arc::clone(context)),
                 binds: Arc::clone(binds),
                 spares_bound: true,

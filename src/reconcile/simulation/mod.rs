@@ -5,6 +5,7 @@
 mod chance;
 mod checks;
 mod engine;
+mod replays;
 mod saves;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,10 +82,17 @@ struct World {
     ended: Option<u8>,
     /// Everything that happens, in words; of a world that went wrong, when it is lived through once more.
     story: Option<String>,
+    /// The journal of it all, where it is to be replayed.
+    journal: Option<replays::Recorder>,
 }
 
 impl World {
     fn new(seed: u64, telling: bool) -> Self {
+        Self::begun(seed, telling, false)
+    }
+
+    /// A world whose journal is kept, when it is to be.
+    fn begun(seed: u64, telling: bool, journaled: bool) -> Self {
         let mut dice = Dice(seed);
         let project = Arc::new(any_project(&mut dice));
         let until = Until::Interrupted { abort_on_exit: false, abort_on_failure: false, exit_code_from: None };
@@ -97,7 +105,7 @@ impl World {
             initial_syncs: BTreeMap::new(),
             follow: true,
         };
-        let (state, first) = State::new(setup).expect("the project has no cycle");
+        let (state, first) = State::new(setup.clone()).expect("the project has no cycle");
         let asked_for = project.services.keys().cloned().collect();
         let mut world = Self {
             seed,
@@ -121,6 +129,7 @@ impl World {
             calm: false,
             ended: None,
             story: telling.then(String::new),
+            journal: journaled.then(|| replays::Recorder::new(setup, first.clone())),
         };
         world.act(first);
         world
@@ -156,7 +165,11 @@ impl World {
             return;
         }
         self.note(|| format!("← {}", shortened(&event)));
+        let recorded = self.journal.is_some().then(|| event.clone());
         let actions = step(&mut self.state, event, self.now);
+        if let (Some(journal), Some(event)) = (&mut self.journal, recorded) {
+            journal.step(event, self.now, actions.clone(), self.state.project());
+        }
         self.act(actions);
     }
 

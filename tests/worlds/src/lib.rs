@@ -13,3 +13,5 @@ pub mod plan;
 pub mod project;
 #[path = "../../../src/reconcile/mod.rs"]
 pub mod reconcile;
+#[path = "../../../src/replay/mod.rs"]
+pub mod replay;
