@@ -64,6 +64,10 @@ fn a_wrong_word_gets_the_nearest_one() {
             vec!["up", "--profile", "dev"],
             "error: unknown option `--profile`\nhint: `--profile` goes before the command: `hoist --profile … up`\n",
         ),
+        (
+            vec!["up", "--no-journal"],
+            "error: unknown option `--no-journal`\nhint: `--no-journal` goes before the command: `hoist --no-journal up`\n",
+        ),
     ];
     for (arguments, expected) in cases {
         let (code, out, error) = run(&arguments);

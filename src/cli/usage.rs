@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use clap::Args as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::global::Global;
 
 /// The sentence for a mistake that clap found, without `error: `, and its hint.
 #[must_use]
@@ -46,31 +49,22 @@ fn message(error: &clap::Error) -> String {
 
 /// An option for every command that was written after the command.
 fn misplaced(error: &clap::Error, arguments: &[String]) -> Option<String> {
-    const GLOBAL: [&str; 9] = [
-        "--file",
-        "--project-name",
-        "--profile",
-        "--env-file",
-        "--project-directory",
-        "--engine",
-        "--ansi",
-        "--progress",
-        "--verbose",
-    ];
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
     let argument = plain(error.get(ContextKind::InvalidArg)?);
     let name = argument.split('=').next().unwrap_or_default();
-    let long = match name {
-        "-f" => "--file",
-        "-p" => "--project-name",
-        other => other,
-    };
     let command = arguments.iter().find(|word| !word.starts_with('-'))?;
-    GLOBAL.contains(&long).then(|| {
-        format!("`{name}` goes before the command: `hoist {name} … {command}`").replace("--verbose …", "--verbose")
-    })
+    let globals = Global::augment_args(clap::Command::new("hoist"));
+    let is_meant = |option: &&clap::Arg| {
+        name.strip_prefix("--").map_or_else(
+            || option.get_short().is_some_and(|short| name == format!("-{short}")),
+            |long| option.get_long() == Some(long),
+        )
+    };
+    let option = globals.get_arguments().find(is_meant)?;
+    let value = if option.get_action().takes_values() { " …" } else { "" };
+    Some(format!("`{name}` goes before the command: `hoist {name}{value} {command}`"))
 }
 
 fn suggestion(error: &clap::Error) -> Option<String> {

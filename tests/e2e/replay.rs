@@ -22,17 +22,17 @@ services:
 fn a_run_that_is_replayed_decides_what_it_decided() {
     let project = Project::new(PAIR);
     project.hoist(&["replay"]).fails().says(&["no run of", "has left a journal", "--no-journal"]);
-    project.hoist(&["up", "-d", "--no-journal"]).success();
+    project.hoist(&["--no-journal", "up", "-d"]).success();
     project.hoist(&["replay"]).fails().says(&["has left a journal"]);
     project.hoist(&["up", "-d", "--force-recreate"]).success();
     let replayed = project.hoist(&["replay"]).success();
     let replayed =
-        replayed.says(&["the run begins", "replace db-1", "end with code 0", "replayed as they were journaled"]);
+        replayed.says(&["the run begins", "keep db-1", "end with code 0", "replayed as they were journaled"]);
     assert!(!replayed.stdout.contains("hunter2"), "{replayed}");
     // What runs is as it was asked for, although the journal does not know the values that it was made from.
     project.hoist(&["up", "-d"]).success();
     let again = project.hoist(&["replay"]).success();
-    assert!(!again.stdout.contains("replace "), "{again}");
+    assert!(!again.stdout.contains("create "), "{again}");
     let objects = project.hoist(&["replay", "--format", "json"]).success();
     let first: serde_json::Value = serde_json::from_str(objects.lines()[0]).expect("an object a line");
     assert_eq!(first["step"], 0);
