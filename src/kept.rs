@@ -32,18 +32,36 @@ pub(crate) fn read(place: &Path, most: u64) -> Option<Vec<u8>> {
 /// # Errors
 /// When it cannot be written, or its folder belongs to somebody else.
 pub(crate) fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = place.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Whoever runs hoist as another user with this one's variables leaves nothing behind that this one cannot remove.
-    if fs::metadata(folder)?.uid() != user() {
-        return Err(io::Error::other("the folder belongs to somebody else"));
-    }
+    make_folder(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
     let other = place.with_extension(std::process::id().to_string());
     let written = new_file(&other).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&other, place));
     if written.is_err() {
         fs::remove_file(&other).ok();
     }
     written
+}
+
+/// Opens a file to add to its end, for its user alone; it and the folders above it are made.
+///
+/// # Errors
+/// When it cannot be opened, is a link, or its folder belongs to somebody else.
+pub(crate) fn append(place: &Path) -> io::Result<File> {
+    make_folder(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(no_follow).open(place)
+}
+
+/// Makes a folder that is its user's alone, and those above it.
+///
+/// # Errors
+/// When it cannot be made, or belongs to somebody else.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    // Whoever runs hoist as another user with this one's variables leaves nothing behind that this one cannot remove.
+    if fs::metadata(folder)?.uid() != user() {
+        return Err(io::Error::other("the folder belongs to somebody else"));
+    }
+    Ok(())
 }
 
 fn new_file(path: &Path) -> io::Result<File> {

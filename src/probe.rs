@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
@@ -17,6 +18,8 @@ use crate::project::{HealthTest, Healthcheck, Hook};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The pause before the first run when nobody waits: a run takes time from the service that is starting up.
 const LEISURELY_PAUSE: Duration = Duration::from_millis(300);
+/// The pause before a run when the program does not listen yet, which not every program ever does.
+const DEAF_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause, when the healthcheck's interval is longer still.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// The engine's timeout for a healthcheck that names none.
@@ -25,12 +28,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// See [`FIRST_LOOK`].
 const SLOWEST_LOOK: Duration = Duration::from_millis(20);
-/// A program that does not listen by then may never do so: its command is run all the same.
+/// A program that does not listen by then may never do so.
 const LOOKS_FOR: Duration = Duration::from_secs(2);
 
-/// Runs a container's healthcheck command, as soon as its program listens or every 50 ms at first (when it is `urgent`)
-/// and then less often, until it succeeds once. Without a command in the manifest it returns `false` at once: what the
-/// image brings is left to the engine.
+/// Runs a container's healthcheck command, as soon as its program listens, and else every 50 to 300 ms at first (soon when
+/// it is `urgent`) and then less often, until it succeeds once. Without a command in the manifest it returns `false` at
+/// once: what the image brings is left to the engine.
 pub async fn until_healthy<E: Engine>(engine: &E, container: &Container, check: &Healthcheck, urgent: bool) -> bool {
     let command = match &check.test {
         HealthTest::Command(words) => words.clone(),
@@ -40,39 +43,44 @@ pub async fn until_healthy<E: Engine>(engine: &E, container: &Container, check: 
     let hook = Hook { command, ..Hook::default() };
     let timeout = check.timeout.unwrap_or(TIMEOUT);
     let longest = check.interval.unwrap_or(LONGEST_PAUSE).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-    let mut pause = FIRST_PAUSE;
-    if !until_listening(container).await {
-        tokio::time::sleep(if urgent { FIRST_PAUSE } else { LEISURELY_PAUSE }).await;
-    }
+    let process = container.process.filter(|process| is_of_this_machine(*process, &container.id));
+    let mut pause = match process {
+        Some(_) => DEAF_PAUSE,
+        None if urgent => FIRST_PAUSE,
+        None => LEISURELY_PAUSE,
+    };
+    let mut listening = pin!(until_listening(process));
+    let mut listens = false;
     loop {
+        tokio::select! {
+            () = &mut listening, if !listens => (listens, pause) = (true, FIRST_PAUSE),
+            () = tokio::time::sleep(pause) => pause = (pause * 3 / 2).min(longest),
+        }
         // A container that has just exited refuses: the engine's events tell of that.
         if let Ok(Ok(outcome)) = tokio::time::timeout(timeout, engine.exec(&container.id, &hook)).await
             && outcome.code == 0
         {
             return true;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 3 / 2).min(longest);
     }
 }
 
-/// Waits until a process of the container listens for connections; `false` when that cannot be known from here.
-async fn until_listening(container: &Container) -> bool {
-    let Some(process) = container.process.filter(|process| is_of_this_machine(*process, &container.id)) else {
-        return false;
-    };
+/// Waits until a process of the container listens for connections; for ever when that cannot be known from here.
+async fn until_listening(process: Option<u32>) {
     let began = Instant::now();
     let mut pause = FIRST_LOOK;
-    while began.elapsed() < LOOKS_FOR {
+    while let Some(process) = process
+        && began.elapsed() < LOOKS_FOR
+    {
         match is_listening(process) {
-            Some(true) => return true,
+            Some(true) => return,
             Some(false) => {}
-            None => return false,
+            None => break,
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(SLOWEST_LOOK);
     }
-    true
+    std::future::pending::<()>().await;
 }
 
 /// Whether a process number is that of the container here, and not on the machine or in the virtual machine of an

@@ -11,7 +11,7 @@ use super::session;
 use crate::content::Hashes;
 use crate::dispatch::{self, Ended, Manifest, Setup, SetupError};
 use crate::engine::docker::Docker;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Events, Journal};
 use crate::log;
 use crate::plan::goal::Goal;
 use crate::project::Project;
@@ -35,7 +35,7 @@ pub(super) struct View {
     pub(super) follow_logs: bool,
     /// How it is printed.
     pub(super) options: Options,
-    /// Whether it leaves a journal.
+    /// Whether it leaves a journal, and what it told.
     pub(super) journal: bool,
 }
 
@@ -72,7 +72,8 @@ pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: Vi
 
 /// Runs a goal to its end.
 pub(super) async fn run(docker: Docker, project: Project, goal: Goal, view: View) -> Result<Ended, Error> {
-    let (printing, printer) = ui::start(&view.options, &Scene::of(&project));
+    let events = if view.journal { Events::of(&project) } else { None };
+    let (printing, printer) = ui::start(&view.options, &Scene::of(&project), events);
     let (messages, news) = mpsc::channel(ui::QUEUE);
     let View { watch, manifest, follow_logs, journal, .. } = view;
     let hashes = Hashes::of_project(&project.directory);

@@ -31,7 +31,7 @@ pub(super) struct Global {
     /// How to show what is going on: auto, tty, plain, json or quiet
     #[arg(long, value_name = "STYLE", default_value = "auto", hide_possible_values = true, hide_default_value = true)]
     pub(super) progress: Progress,
-    /// Keep no journal of the run (`hoist replay`); `HOIST_JOURNAL=0` does the same
+    /// Leave neither journal (`hoist replay`) nor events of the run; `HOIST_JOURNAL=0` does the same
     #[arg(long)]
     pub(super) no_journal: bool,
     /// Say more about what happens inside (`HOIST_LOG` picks modules)
@@ -40,7 +40,7 @@ pub(super) struct Global {
 }
 
 impl Global {
-    /// Whether a run leaves a journal.
+    /// Whether a run leaves a journal, and what it told.
     pub(super) fn keeps_journal(&self) -> bool {
         !self.no_journal && std::env::var_os("HOIST_JOURNAL").is_none_or(|value| value != "0")
     }

@@ -9,7 +9,7 @@ use super::completions;
 /// The groups, in the order in which they are shown.
 const GROUPS: [(&str, &[&str]); 7] = [
     ("Run", &["up", "watch", "down", "start", "stop", "restart", "kill"]),
-    ("Look", &["ps", "logs", "plan", "why", "graph", "replay"]),
+    ("Look", &["ps", "logs", "events", "plan", "why", "graph", "replay"]),
     ("Work inside", &["exec", "run", "cp", "wait"]),
     ("Images", &["build", "pull", "push"]),
     ("Ship", &["export", "deploy"]),

@@ -45,7 +45,7 @@ pub(super) enum Ended {
 
 /// Does all the jobs. One that fails does not keep the others from going on.
 pub(super) async fn perform(project: &Project, jobs: Vec<Job>, options: &Options) -> Ended {
-    let (messages, printer) = ui::start(options, &Scene::of(project));
+    let (messages, printer) = ui::start(options, &Scene::of(project), None);
     let cancel = CancellationToken::new();
     let all = all(jobs, messages, cancel.clone());
     tokio::pin!(all);

@@ -12,6 +12,7 @@ mod down;
 mod drive;
 mod engine;
 mod error;
+mod events;
 mod exec;
 mod explain;
 pub mod export;
@@ -41,6 +42,7 @@ mod session;
 mod start;
 mod stop;
 mod terminal;
+mod times;
 mod up;
 mod usage;
 mod wait;
@@ -88,6 +90,7 @@ enum Command {
     Engine(engine::Arguments),
     Plan(plan::Arguments),
     Why(why::Arguments),
+    Events(events::Arguments),
     Replay(replay::Arguments),
     Graph(graph::Arguments),
     Config(config::Arguments),
@@ -176,6 +179,7 @@ async fn perform(global: Global, command: Command) -> Result<u8, Error> {
         Command::Engine(arguments) => engine::run(&global, arguments).await,
         Command::Plan(arguments) => plan::run(&global, arguments).await,
         Command::Why(arguments) => why::run(&global, arguments).await,
+        Command::Events(arguments) => events::run(&global, arguments).await,
         Command::Graph(_)
         | Command::Replay(_)
         | Command::Config(_)

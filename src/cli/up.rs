@@ -87,6 +87,9 @@ pub(super) struct Arguments {
     /// Taken for the sake of scripts: nothing is asked
     #[arg(short, long, hide = true)]
     pub(super) yes: bool,
+    /// Show what the start waited for, and what would shorten it
+    #[arg(long)]
+    pub(super) timings: bool,
     /// Print plain text, or an object for each line and each thing that happens
     #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
     pub(super) format: Format,
@@ -189,6 +192,7 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
     session::check_services(&named, project.services.keys())?;
     let mut options = drive::options(global);
     options.prefix = !arguments.no_log_prefix;
+    options.timings = arguments.timings;
     let is_hidden = |service: &&Service| {
         if arguments.attach.is_empty() { service.hides_output } else { !arguments.attach.contains(&service.name) }
     };

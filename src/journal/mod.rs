@@ -1,8 +1,9 @@
-//! The journals of a project's runs on the disk: where they are, how they are written and found again.
+//! The journals of a project's runs on the disk, and what they told: where they are, how they are written and found again.
 //!
 //! A task of its own writes, so that the loop never waits for a disk. A journal is for its owner's eyes only, is
 //! bounded, and only the newest are kept. It never keeps a run from going on: what goes wrong is told once.
 
+mod events;
 mod place;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use crate::project::Project;
 use crate::reconcile::Setup;
 use crate::reconcile::event::{Action, Event};
 
+pub use events::{Events, Reader};
 pub use place::{folder, latest};
 use writer::Writer;
 

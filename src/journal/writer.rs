@@ -1,14 +1,15 @@
 //! Writes one journal.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
 use chrono::Utc;
 
 use super::{CURRENT, Entry, place};
+use crate::kept;
 use crate::replay::Scribe;
 
 /// So many bytes a journal has at most. What is longer has no end that could be replayed without its beginning, so it
@@ -74,11 +75,7 @@ fn end(scribe: &Scribe, reason: &str) -> Result<String, String> {
 
 /// A new journal in a folder that is this user's alone; the oldest ones give way.
 fn create(folder: &Path) -> io::Result<File> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // Whoever runs hoist as another user with this one's variables leaves nothing behind that this one cannot remove.
-    if fs::metadata(folder)?.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other("the folder belongs to somebody else"));
-    }
+    kept::make_folder(folder)?;
     let time = Utc::now().format("%Y%m%dT%H%M%S%.6f");
     let path = folder.join(format!("journal-{time}-{}.jsonl", std::process::id()));
     let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;

@@ -262,7 +262,7 @@ impl State {
         exited.unwrap_or(code)
     }
 
-    fn tell_up(&self, now: Duration, actions: &mut Vec<Action>) {
+    fn tell_up(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.up().is_none() {
             return;
         }
@@ -270,7 +270,11 @@ impl State {
         let is_own = |container: &&Container| scope.contains(&container.service) && !container.one_off;
         let running =
             self.observed.containers.values().filter(is_own).filter(|container| container.state.is_running()).count();
-        actions.push(Action::Tell(Notice::Up { running, took: now }));
+        let path = self.timings.take().map(|mut timings| {
+            timings.note(actions, now);
+            timings.path(&self.project)
+        });
+        actions.push(Action::Tell(Notice::Up { running, took: now, path: path.unwrap_or_default() }));
     }
 
     /// Names the services at the root of what cannot come up, and those that need them.

@@ -17,6 +17,7 @@ mod shared;
 mod simulation;
 #[cfg(test)]
 mod tests;
+pub mod timings;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,7 @@ use edits::Edit;
 use ending::{Ending, Readiness};
 use event::{Action, Event, Ticket};
 use notice::Notice;
+use timings::Timings;
 use trials::Trial;
 
 /// How long a run that ends by itself waits for an engine that does not answer.
@@ -111,6 +113,8 @@ pub struct State {
     /// When the reading of a build's files began.
     readings: BTreeMap<String, Duration>,
     lost_since: Option<Duration>,
+    /// What the start has been spent on; `None` once it is over.
+    timings: Option<Timings>,
 }
 
 /// Whether what is observed can be relied on.
@@ -191,6 +195,7 @@ impl State {
             next_edit: 1,
             readings: BTreeMap::new(),
             lost_since: None,
+            timings: Some(Timings::default()),
         };
         Ok((state, vec![Action::Observe]))
     }
@@ -353,6 +358,9 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
     }
     state.pass_deadlines(now, &mut actions);
     state.settle(now, &mut actions);
+    if let Some(timings) = &mut state.timings {
+        timings.note(&actions, now);
+    }
     actions
 }
 
@@ -532,6 +540,9 @@ impl State {
             }
         }
         self.listing = Listing::Current;
+        if let Some(timings) = &mut self.timings {
+            timings.looked(now);
+        }
         let before = std::mem::replace(&mut self.observed, observed);
         if !self.has_stock {
             self.has_stock = true;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::edits::Deed;
 use super::event::Parts;
+use super::timings::Leg;
 use crate::plan::operation::{Cause, Operation};
 
 /// Something that a person, or a program reading JSON lines, is told.
@@ -180,6 +181,8 @@ pub enum Notice {
         running: usize,
         /// Since the run began.
         took: Duration,
+        /// What it took that long for.
+        path: Vec<Leg>,
     },
     /// The run is stopping its containers.
     Stopping,

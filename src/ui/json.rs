@@ -4,14 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Line, Message};
 use crate::engine::Progress;
+use crate::reconcile::notice::Notice;
 
 /// The objects of a message, each with its line end. `time` is RFC 3339.
 pub(super) fn objects(message: &Message, time: &str) -> String {
     match message {
-        Message::Notice(notice) => {
-            let value = serde_json::to_value(notice).unwrap_or_else(|error| json!({ "error": error.to_string() }));
-            object(seconds_for_durations(value), time)
-        }
+        Message::Notice(notice) => record(notice, None, time),
         Message::Line(line) => object(line_value(line), time),
         Message::Lines(lines) => lines.iter().map(|line| object(line_value(line), time)).collect(),
         Message::LastLines { service, lines } => {
@@ -20,6 +18,20 @@ pub(super) fn objects(message: &Message, time: &str) -> String {
         Message::Scene(_) => String::new(),
         Message::Progress { service, progress } => object(progress_value(service, progress), time),
     }
+}
+
+/// The line that a notice leaves for `hoist events`: its object, and what a person is told.
+pub(super) fn record(notice: &Notice, text: Option<&str>, time: &str) -> String {
+    let value = serde_json::to_value(notice).unwrap_or_else(|error| json!({ "error": error.to_string() }));
+    let mut value = seconds_for_durations(value);
+    // Their values are nothing for a file.
+    for hook in value.pointer_mut("/operation/exec").and_then(Value::as_array_mut).into_iter().flatten() {
+        hook["environment"] = json!({});
+    }
+    if let (Value::Object(map), Some(text)) = (&mut value, text) {
+        map.insert("text".into(), text.into());
+    }
+    object(value, time)
 }
 
 fn object(value: Value, time: &str) -> String {
@@ -66,7 +78,9 @@ pub(super) fn seconds_for_durations(value: Value) -> Value {
 mod tests {
     use std::time::Duration;
 
-    use super::objects;
+    use super::{objects, record};
+    use crate::plan::operation::{Keep, Operation, SyncFiles};
+    use crate::project::Hook;
     use crate::reconcile::notice::Notice;
     use crate::ui::{Line, Message};
 
@@ -78,6 +92,26 @@ mod tests {
             objects(&Message::Notice(notice), "T"),
             "{\"time\":\"T\",\"notice\":\"healthy\",\"service\":\"users\",\"number\":1,\"took\":0.42}\n"
         );
+    }
+
+    #[test]
+    fn a_record_has_the_words_and_no_values_of_variables() {
+        let hook = Hook {
+            command: vec!["reload".into()],
+            environment: [("KEY".into(), Some("hunter2".into()))].into(),
+            ..Hook::default()
+        };
+        let operation = Operation::Sync {
+            service: "web".into(),
+            containers: Vec::new(),
+            files: SyncFiles::default(),
+            exec: vec![hook],
+            keep: Keep::Nothing,
+        };
+        let notice = Notice::Done { operation, took: Duration::from_millis(5), edit: None };
+        let line = record(&notice, Some("web synced"), "T");
+        assert!(line.contains(r#""text":"web synced""#) && line.contains("reload"), "{line}");
+        assert!(!line.contains("hunter2"), "{line}");
     }
 
     #[test]

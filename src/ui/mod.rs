@@ -14,6 +14,7 @@ pub mod replay;
 pub mod report;
 pub mod table;
 mod text;
+mod timings;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,7 @@ use crate::reconcile::notice::Notice;
 
 pub use flight::bytes;
 pub use printer::{Printer, start};
+pub use text::clean;
 
 /// How many messages may wait for the printing task; senders wait beyond that.
 pub const QUEUE: usize = 1024;
@@ -93,11 +95,13 @@ pub struct Options {
     pub hidden: BTreeSet<String>,
     /// Whether JSON goes to standard output instead of standard error.
     pub json_on_stdout: bool,
+    /// Whether the critical path of a start is shown.
+    pub timings: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { style: Style::Plain, prefix: true, hidden: BTreeSet::new(), json_on_stdout: false }
+        Self { style: Style::Plain, prefix: true, hidden: BTreeSet::new(), json_on_stdout: false, timings: false }
     }
 }
 

@@ -15,9 +15,10 @@ use super::flight::{Flights, laid_out};
 use super::keys::HiddenKeys;
 use super::lines::Prefixes;
 use super::words::{Mark, Said, present, said, subject};
-use super::{Line, Message, Options, QUEUE, Scene, Style, json, text};
+use super::{Line, Message, Options, QUEUE, Scene, Style, json, text, timings};
 use crate::engine::Progress;
-use crate::plan::operation::Operation;
+use crate::journal::Events;
+use crate::plan::operation::{Cause, Operation};
 use crate::reconcile::notice::Notice;
 
 /// How often the spinners move.
@@ -49,11 +50,11 @@ impl Printer {
     }
 }
 
-/// Starts the printing task. It ends when the last sender is dropped.
+/// Starts the printing task, which also leaves what is told in `events`. It ends when the last sender is dropped.
 #[must_use]
-pub fn start(options: &Options, scene: &Scene) -> (mpsc::Sender<Message>, Printer) {
+pub fn start(options: &Options, scene: &Scene, events: Option<Events>) -> (mpsc::Sender<Message>, Printer) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let paper = Paper::new(options.clone(), scene.clone());
+    let paper = Paper::new(options.clone(), scene.clone(), events);
     let handle = Handle::current();
     // Writing to a terminal can block for as long as its reader likes, which no worker of the runtime should do.
     let task = tokio::task::spawn_blocking(move || handle.block_on(print(receiver, paper)));
@@ -86,6 +87,7 @@ async fn print(mut receiver: mpsc::Receiver<Message>, mut paper: Paper) {
 struct Paper {
     options: Options,
     scene: Scene,
+    events: Option<Events>,
     prefixes: Prefixes,
     flights: Flights,
     /// The width of the column of subjects.
@@ -102,7 +104,7 @@ struct Paper {
 }
 
 impl Paper {
-    fn new(options: Options, scene: Scene) -> Self {
+    fn new(options: Options, scene: Scene, events: Option<Events>) -> Self {
         Self {
             column: column(&scene),
             prefixes: Prefixes::new(&scene, options.prefix),
@@ -110,6 +112,7 @@ impl Paper {
             keys: if options.style == Style::Terminal { HiddenKeys::hide() } else { None },
             options,
             scene,
+            events,
             flights: Flights::default(),
             out: String::new(),
             error: String::new(),
@@ -120,15 +123,22 @@ impl Paper {
     }
 
     fn take(&mut self, message: &Message) {
+        let cause = match message {
+            Message::Notice(notice) => {
+                let cause = self.flights.take(notice, Instant::now());
+                self.record(notice, cause.as_ref());
+                cause
+            }
+            _ => None,
+        };
         if self.options.style == Style::Json {
-            let time = DateTime::<Utc>::from(std::time::SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true);
-            let objects = json::objects(message, &time);
+            let objects = json::objects(message, &time());
             let side = if self.options.json_on_stdout { &mut self.out } else { &mut self.error };
             side.push_str(&objects);
             return self.flush_when_full();
         }
         match message {
-            Message::Notice(notice) => self.notice(notice),
+            Message::Notice(notice) => self.notice(notice, cause.as_ref()),
             Message::Line(line) => self.lines(std::slice::from_ref(line)),
             Message::Lines(lines) => self.lines(lines),
             Message::LastLines { lines, .. } => {
@@ -159,9 +169,19 @@ impl Paper {
         }
     }
 
-    fn notice(&mut self, notice: &Notice) {
+    /// Leaves what is told for `hoist events`.
+    fn record(&mut self, notice: &Notice, cause: Option<&Cause>) {
+        let Some(events) = &mut self.events else { return };
+        let said = if is_step_of_an_edit(notice) { None } else { said(notice, cause, &self.scene.directory) };
+        let text = said.map(|said| text::sentence(&said));
+        if let Err(error) = events.write(&json::record(notice, text.as_deref().map(str::trim_end), &time())) {
+            tracing::debug!(%error, "events are not kept");
+            self.events = None;
+        }
+    }
+
+    fn notice(&mut self, notice: &Notice, cause: Option<&Cause>) {
         let now = Instant::now();
-        let cause = self.flights.take(notice, now);
         if is_step_of_an_edit(notice) {
             return;
         }
@@ -183,7 +203,7 @@ impl Paper {
             Notice::Up { .. } | Notice::Stopping | Notice::Killing | Notice::TimedOut { .. } => self.settle(),
             _ => {}
         }
-        let Some(mut said) = said(notice, cause.as_ref(), &self.scene.directory) else { return };
+        let Some(mut said) = said(notice, cause, &self.scene.directory) else { return };
         if *notice == Notice::Stopping && self.options.style == Style::Terminal {
             // Where there are no keys there is no advice about them.
             said.cause = Some("ctrl-c again kills".into());
@@ -192,6 +212,11 @@ impl Paper {
             Style::Terminal if self.flights.hold(notice, &said, &self.scene, now) => {}
             Style::Quiet if said.mark != Mark::Bad => {}
             _ => self.print(&said),
+        }
+        if let Notice::Up { path, took, .. } = notice
+            && self.options.timings
+        {
+            self.say(&timings::text(path, *took));
         }
         if matches!(notice, Notice::Up { running: 1.., .. }) && self.options.style == Style::Terminal {
             for (service, address) in std::mem::take(&mut self.scene.addresses) {
@@ -314,6 +339,11 @@ impl Paper {
         #[cfg(unix)]
         drop(self.keys.take());
     }
+}
+
+/// Now, as JSON has it.
+fn time() -> String {
+    DateTime::<Utc>::from(std::time::SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Whether a notice is part of what one line will tell when the edit is done.

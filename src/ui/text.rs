@@ -83,7 +83,8 @@ pub(super) fn quotation(lines: &[String], terminal: bool) -> String {
 }
 
 /// Text without what would move the cursor, change colours for good or ring: builds and containers write what they like.
-pub(super) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     console::strip_ansi_codes(text)
         .chars()
         .filter_map(|character| match character {

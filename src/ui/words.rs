@@ -142,8 +142,8 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
             };
             Said::new(Mark::Bad, service, words)
         }
-        Notice::Up { running: 0, took } => Said::new(Mark::Good, "", "done, nothing is left running").took(*took),
-        Notice::Up { running, took } => {
+        Notice::Up { running: 0, took, .. } => Said::new(Mark::Good, "", "done, nothing is left running").took(*took),
+        Notice::Up { running, took, .. } => {
             Said::new(Mark::Good, "", format!("{running} {} up", plural(*running, "container"))).took(*took)
         }
         Notice::Stopping => Said::new(Mark::News, "", "stopping"),
@@ -293,7 +293,8 @@ pub(super) fn present(operation: &Operation) -> &'static str {
     }
 }
 
-fn past(operation: &Operation) -> String {
+/// What has been done, when it is: `started`.
+pub(super) fn past(operation: &Operation) -> String {
     match operation {
         Operation::CreateNetwork { .. } | Operation::CreateVolume { .. } | Operation::Create { .. } => "created".into(),
         Operation::Provide { .. } => "provided".into(),

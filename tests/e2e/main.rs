@@ -12,6 +12,7 @@ mod commands;
 mod compose;
 mod configuration;
 mod down;
+mod events;
 mod examples;
 mod faults;
 mod information;

@@ -8,10 +8,11 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::Arguments;
 use super::merge::{Seen, split};
-use super::{Arguments, fraction};
 use crate::cli::error::Error;
 use crate::cli::session::{self, Outline};
+use crate::cli::times::fraction;
 use crate::engine::docker::Docker;
 use crate::engine::{Engine as _, EngineError, LogOptions};
 use crate::log::{self, Origin};

@@ -3,6 +3,7 @@
 mod bases;
 mod exchanges;
 mod provided;
+mod timings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
