@@ -45,16 +45,19 @@ pub(super) struct Context {
     companions: BTreeMap<String, ContainerId>,
     /// The containers that run, of those that files are copied into.
     running: BTreeSet<ContainerId>,
+    /// The engine removes files of containers that do not run, too.
+    removes_files: bool,
 }
 
 impl Context {
     pub(super) fn of(project: &Project, observed: &Observed, operation: &Operation) -> Self {
+        let able = Self { removes_files: observed.abilities.removes_files, ..Self::default() };
         if let Operation::Sync { containers, .. } = operation {
             let runs = |id: &&ContainerId| observed.containers.get(*id).is_some_and(|it| it.state.is_running());
-            return Self { running: containers.iter().filter(runs).cloned().collect(), ..Self::default() };
+            return Self { running: containers.iter().filter(runs).cloned().collect(), ..able };
         }
-        let Operation::Create { service, .. } = operation else { return Self::default() };
-        let Some(service) = project.services.get(service) else { return Self::default() };
+        let Operation::Create { service, .. } = operation else { return able };
+        let Some(service) = project.services.get(service) else { return able };
         let companion = |name: &str| {
             let replica = replicas_of(observed, name).into_values().next()?;
             Some((name.to_owned(), replica.current.id.clone()))
@@ -62,7 +65,7 @@ impl Context {
         let companions = service.companions().filter_map(companion).collect();
         let image = observed.images.get(&project.image_of(service));
         let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
-        Self { image_id, companions, running: BTreeSet::new() }
+        Self { image_id, companions, ..able }
     }
 }
 
@@ -92,6 +95,11 @@ impl<E: Engine> Job<E> {
         let outcome = future.await;
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).push((part, began.elapsed()));
         outcome
+    }
+
+    /// Whether files of a container can be removed.
+    pub(super) fn is_open(&self, id: &str) -> bool {
+        self.context.removes_files || self.is_running(id)
     }
 
     /// Whether a container ran when the operation was begun.

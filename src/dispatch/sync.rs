@@ -91,12 +91,10 @@ impl<E: Engine> Job<E> {
     }
 
     async fn delete(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
-        if paths.is_empty() || !self.is_running(id) {
+        if paths.is_empty() || !self.is_open(id) {
             return Ok(());
         }
-        let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
-        command.extend(paths.iter().cloned());
-        self.run_in(id, &Hook { command, user: Some("0".into()), ..Hook::default() }).await
+        self.engine.remove_files(id, paths).await
     }
 
     /// Fetches what is about to be replaced.

@@ -118,6 +118,24 @@ pub trait Engine: Clone + Send + Sync + 'static {
 
     /// Unpacks a tar into a folder of a container, running or not.
     fn upload(&self, id: &str, folder: &str, tar: Bytes) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Removes files and folders of a container with all that is in them; what is not there is no error. An engine that
+    /// has no request for it needs a container that runs and has `rm`.
+    fn remove_files(&self, id: &str, paths: &[String]) -> impl Future<Output = Result<(), EngineError>> + Send {
+        rm(self, id, paths)
+    }
+}
+
+/// Removes files with the `rm` of a running container.
+async fn rm<E: Engine>(engine: &E, id: &str, paths: &[String]) -> Result<(), EngineError> {
+    let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
+    command.extend(paths.iter().cloned());
+    let ended = engine.exec(id, &Hook { command, user: Some("0".into()), ..Hook::default() }).await?;
+    if ended.code == 0 {
+        return Ok(());
+    }
+    let last = ended.output.trim_end().lines().next_back().unwrap_or_default();
+    Err(EngineError::Refused { message: format!("`rm` in the container exited with code {}: {last}", ended.code) })
 }
 
 /// What [`Engine::observe`] is to look up beside what carries the project's label.

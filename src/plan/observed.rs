@@ -30,6 +30,9 @@ pub struct Abilities {
     pub hands_over_ports: bool,
     /// It runs a healthcheck as soon as that can pass (`dev.hoist.probes-early`).
     pub probes_early: bool,
+    /// It removes files of a container, running or not (`dev.hoist.removes-files`).
+    #[serde(default)]
+    pub removes_files: bool,
 }
 
 /// A container as it is.

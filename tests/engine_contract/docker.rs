@@ -334,6 +334,30 @@ async fn files_go_in_and_out_as_tars() {
 }
 
 #[tokio::test]
+async fn files_and_folders_of_a_container_are_removed_whatever_they_are_called() {
+    with_docker(async |world| {
+        let started = world.started(&world.container("a", FOREVER, |_| {})).await;
+        let mut builder = tar::Builder::new(Vec::new());
+        for path in ["in/a b&path=c/deep/file", "in/-rf", "in/stays"] {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(0);
+            builder.append_data(&mut header, path, &b""[..]).expect("an entry");
+        }
+        let tar = builder.into_inner().expect("a tar");
+        world.engine.upload(&started.id, "/", tar.into()).await.expect("an upload");
+        let paths = ["/in/a b&path=c", "/in/-rf", "/in/none"].map(str::to_owned);
+        world.engine.remove_files(&started.id, &paths).await.expect("they are removed");
+        assert_eq!(world.prints(&started.id, "ls -A /in").await.trim(), "stays");
+        let many: Vec<String> = (0..2_000).map(|number| format!("/in/folder of many/file {number}")).collect();
+        world.engine.remove_files(&started.id, &many).await.expect("there are none");
+        let gone = world.engine.remove_files("0123456789ab", &many).await;
+        assert!(matches!(gone, Err(EngineError::NotFound { .. })), "{gone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn logs_can_begin_at_a_fraction_of_a_second() {
     with_docker(async |world| {
         let spec = world.container("a", "echo one; sleep 0.3; echo two", |_| {});

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 /// How long anything may take before a test gives up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// The programs that containers of tests need.
-const PROGRAMS: [&str; 8] = ["sh", "sleep", "cat", "env", "ls", "nc", "stty", "wc"];
+const PROGRAMS: [&str; 9] = ["sh", "rm", "sleep", "cat", "env", "ls", "nc", "stty", "wc"];
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 

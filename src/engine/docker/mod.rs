@@ -10,6 +10,7 @@ mod inspect;
 mod interactive;
 mod kit;
 mod observe;
+mod own;
 pub(super) mod ping;
 mod progress;
 mod pull;
@@ -334,5 +335,9 @@ impl Engine for Docker {
 
     async fn upload(&self, id: &str, folder: &str, tar: Bytes) -> Result<(), EngineError> {
         self.upload_tar(id, folder, tar).await
+    }
+
+    async fn remove_files(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
+        self.remove_paths(id, paths).await
     }
 }

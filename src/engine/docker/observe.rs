@@ -54,13 +54,14 @@ impl Docker {
     }
 
     /// What the engine says once that it can do beyond the Docker Engine API.
-    async fn abilities(&self) -> Result<Abilities, EngineError> {
+    pub(super) async fn abilities(&self) -> Result<Abilities, EngineError> {
         let ask = || async {
             let labels = self.client.info().await.map_err(from_bollard)?.labels.unwrap_or_default();
             let has = |name: &str| labels.iter().any(|label| label.strip_prefix(name) == Some("=1"));
             Ok(Abilities {
                 hands_over_ports: has("dev.hoist.hands-over-ports"),
                 probes_early: has("dev.hoist.probes-early"),
+                removes_files: has("dev.hoist.removes-files"),
             })
         };
         self.abilities.get_or_try_init(ask).await.copied()
