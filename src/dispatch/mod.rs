@@ -1,6 +1,7 @@
 //! The loop: an event comes in, [`step`] says what to do, and it is begun. The loop spawns and cancels; it never waits
 //! for anything but the next event, so no build makes it deaf to Ctrl-C or to the next save.
 
+mod differ;
 mod exchange;
 mod link;
 mod perform;

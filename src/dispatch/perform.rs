@@ -147,7 +147,9 @@ impl<E: Engine> Job<E> {
                 self.stop(service, id).await?;
                 engine.remove_container(id, *volumes).await.map(nothing)
             }
-            Operation::Sync { containers, files, exec, keep, .. } => self.sync(containers, files, exec, *keep).await,
+            Operation::Sync { containers, files, exec, keep, compare, .. } => {
+                self.sync(containers, files, exec, *keep, *compare).await
+            }
             Operation::RemoveNetwork { name } => engine.remove_network(name).await.map(nothing),
             Operation::RemoveVolume { name } => engine.remove_volume(name).await.map(nothing),
             Operation::RemoveImage { image } => engine.remove_image(image).await.map(nothing),

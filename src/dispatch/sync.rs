@@ -17,12 +17,12 @@ use crate::plan::observed::ContainerId;
 use crate::plan::operation::Keep;
 use crate::project::Hook;
 use crate::reconcile::event::Outcome;
-use crate::watch::tar::sync_tar;
+use crate::watch::tar::{SyncTar, sync_tar};
 
 /// How much of a container's files is kept for the case that it wants them back.
 const LARGEST: usize = 64 << 20;
 /// How many files are fetched from a container at once.
-const PARALLEL: usize = 8;
+pub(super) const PARALLEL: usize = 8;
 
 /// What containers had in the place of files that were copied into them.
 #[derive(Debug, Clone, Default)]
@@ -68,13 +68,13 @@ impl<E: Engine> Job<E> {
         files: &SyncFiles,
         exec: &[Hook],
         keep: Keep,
+        compare: bool,
     ) -> Result<Outcome, EngineError> {
-        let batch = files.clone();
-        let packed = tokio::task::spawn_blocking(move || sync_tar(&batch)).await;
-        let packed = packed
-            .map_err(|_| refused("internal error while packing files; please report it"))?
-            .map_err(|error| refused(&error.to_string()))?;
+        let mut packed = pack(files.clone()).await?;
         for id in containers {
+            if compare {
+                packed = pack(self.differing(id, files).await?).await?;
+            }
             self.keep(id, files, keep).await?;
             self.delete(id, &packed.deleted).await?;
             if let Some(archive) = &packed.archive {
@@ -124,7 +124,7 @@ impl<E: Engine> Job<E> {
         Ok(())
     }
 
-    async fn fetch(&self, id: &str, path: &str) -> Result<Fetched, EngineError> {
+    pub(super) async fn fetch(&self, id: &str, path: &str) -> Result<Fetched, EngineError> {
         let mut pieces = self.engine.download(id, path);
         let mut archive = BytesMut::new();
         while let Some(piece) = pieces.next().await {
@@ -166,15 +166,22 @@ impl<E: Engine> Job<E> {
     }
 }
 
+async fn pack(files: SyncFiles) -> Result<SyncTar, EngineError> {
+    let packed = tokio::task::spawn_blocking(move || sync_tar(&files)).await;
+    packed
+        .map_err(|_| refused("internal error while packing files; please report it"))?
+        .map_err(|error| refused(&error.to_string()))
+}
+
 /// What was at a path of a container.
-enum Fetched {
+pub(super) enum Fetched {
     Archive(Bytes),
     Nothing,
     TooLarge,
 }
 
 /// The folder of an absolute path inside a container.
-fn parent(path: &str) -> String {
+pub(super) fn parent(path: &str) -> String {
     match path.trim_end_matches('/').rsplit_once('/') {
         Some((folder, _)) if !folder.is_empty() => folder.to_owned(),
         _ => "/".to_owned(),

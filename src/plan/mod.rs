@@ -117,6 +117,8 @@ pub struct PendingSync {
     pub restart: bool,
     /// Run these in the containers afterwards.
     pub exec: Vec<Hook>,
+    /// The containers may have them already.
+    pub compare: bool,
 }
 
 impl PendingSync {
@@ -132,6 +134,7 @@ impl PendingSync {
         let deleted: Vec<String> = older.files.deleted.into_iter().filter(|target| !copied.contains(target)).collect();
         self.files.deleted.extend(deleted);
         self.restart |= older.restart;
+        self.compare |= older.compare;
         for hook in older.exec {
             if !self.exec.contains(&hook) {
                 self.exec.push(hook);

@@ -175,6 +175,8 @@ pub enum Operation {
         exec: Vec<Hook>,
         /// What becomes of the files whose place is taken.
         keep: Keep,
+        /// Leave out what the containers have already.
+        compare: bool,
     },
     /// Remove a network by name.
     RemoveNetwork {

@@ -376,6 +376,7 @@ impl<'a> Planner<'a> {
             files: pending.files.clone(),
             exec: pending.exec.clone(),
             keep,
+            compare: pending.compare,
         };
         self.push(operation, Cause::SourcesChanged, holds);
     }

@@ -62,7 +62,7 @@ impl State {
             }
             return;
         }
-        let newer = PendingSync { files: change.sync, restart: change.restart, exec: change.exec };
+        let newer = PendingSync { files: change.sync, restart: change.restart, exec: change.exec, compare: false };
         let copied = PendingSync { files: newer.files.clone(), ..PendingSync::default() };
         self.since_build.entry(service.to_owned()).or_default().add_newer(copied);
         let mut waiting = self.unsynced.remove(service).unwrap_or_default();

@@ -158,7 +158,7 @@ impl State {
     /// The project's dependency cycles.
     pub fn new(setup: Setup) -> Result<(Self, Vec<Action>), Vec<Vec<String>>> {
         let graph = Graph::new(&setup.project)?;
-        let pending = |files| PendingSync { files, ..PendingSync::default() };
+        let pending = |files| PendingSync { files, compare: true, ..PendingSync::default() };
         let syncs = setup.initial_syncs.into_iter().map(|(service, files)| (service, pending(files))).collect();
         let facts = Facts { began: setup.began, inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
         let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);

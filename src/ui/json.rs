@@ -107,6 +107,7 @@ mod tests {
             files: SyncFiles::default(),
             exec: vec![hook],
             keep: Keep::Nothing,
+            compare: false,
         };
         let notice = Notice::Done { operation, took: Duration::from_millis(5), edit: None };
         let line = record(&notice, Some("web synced"), "T");

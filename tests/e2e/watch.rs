@@ -217,6 +217,9 @@ fn an_initial_sync_brings_what_changed_before_the_start() {
     project.write("web/page", "newer than the image");
     let session = project.start(&["up", "--no-build"]);
     shows(&project, &session, port, "newer than the image");
+    let changes = project.engine().docker(&["diff", &project.container("web").name]).success();
+    assert!(changes.lines().contains(&"C /app/page"), "{changes}");
+    assert!(!changes.stdout.contains("/app/Dockerfile"), "it was sent although it does not differ: {changes}");
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn actions(run: &mut Run, millis: u64, event: Event) -> Vec<Action> {
     step(&mut run.state, event, run.now)
 }
 
-fn answered(ticket: u64, container: Container) -> Event {
-    Event::Answered { ticket: Ticket(ticket), answer: Answer::Done(now_a(&container)), parts: Vec::new() }
+fn answered(ticket: u64, container: &Container) -> Event {
+    Event::Answered { ticket: Ticket(ticket), answer: Answer::Done(now_a(container)), parts: Vec::new() }
 }
 
 #[test]
@@ -55,18 +55,18 @@ fn the_critical_path_goes_through_what_was_over_last_and_says_what_each_part_cos
     let running = |run: &Run, name| run.container(name, ContainerState::Running);
     // The tickets: 1 makes cache, 2 db, 3 api.
     let (api, cache, db) = (created(&run, "api"), created(&run, "cache"), created(&run, "db"));
-    actions(&mut run, 60, answered(1, cache));
-    actions(&mut run, 70, answered(2, db));
-    actions(&mut run, 80, answered(3, api));
+    actions(&mut run, 60, answered(1, &cache));
+    actions(&mut run, 70, answered(2, &db));
+    actions(&mut run, 80, answered(3, &api));
     let mut db = running(&run, "db");
     db.health = Health::Starting;
-    actions(&mut run, 200, answered(5, db.clone()));
+    actions(&mut run, 200, answered(5, &db));
     let cache = running(&run, "cache");
     // The cache takes long: without the database's health the start would wait for it.
-    actions(&mut run, 900, answered(4, cache));
+    actions(&mut run, 900, answered(4, &cache));
     actions(&mut run, 1_200, Event::ProbePassed { container: "db-1".into() });
     let api = running(&run, "api");
-    let last = actions(&mut run, 1_500, answered(6, api));
+    let last = actions(&mut run, 1_500, answered(6, &api));
     assert_eq!(
         path(&last),
         "0 40 40 look\n\
@@ -83,14 +83,14 @@ fn a_job_that_must_be_over_is_a_part_of_the_path() {
     let mut run = Run::new(project(services), Until::Started);
     begin(&mut run, 10);
     let (api, seed) = (run.container("api", ContainerState::Created), run.container("seed", ContainerState::Created));
-    actions(&mut run, 20, answered(2, api));
-    actions(&mut run, 30, answered(1, seed));
+    actions(&mut run, 20, answered(2, &api));
+    actions(&mut run, 30, answered(1, &seed));
     let seed = run.container("seed", ContainerState::Running);
-    actions(&mut run, 50, answered(3, seed));
+    actions(&mut run, 50, answered(3, &seed));
     let seed = run.container("seed", ContainerState::Exited(0));
     actions(&mut run, 450, Event::Container { id: seed.id.clone(), container: Some(Box::new(seed)) });
     let api = run.container("api", ContainerState::Running);
-    let last = actions(&mut run, 500, answered(4, api));
+    let last = actions(&mut run, 500, answered(4, &api));
     assert_eq!(
         path(&last),
         "0 10 10 look\n\
