@@ -1,6 +1,7 @@
 //! The embedded engine against Docker: containers by the API itself, and projects by hoist on the one and docker compose on
 //! the other.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -123,6 +124,25 @@ impl Api {
         });
     }
 
+    /// When each container of a project started last, by its id, with the service that it is of.
+    pub(crate) fn starts(&self, project: &str) -> BTreeMap<String, (String, String)> {
+        let filter = format!("%7B%22label%22%3A%5B%22com.docker.compose.project%3D{project}%22%5D%7D");
+        let list = self.call("GET", &format!("/containers/json?filters={filter}"), "");
+        let after = |text: &str, key: &str| {
+            let rest = text.split_once(&format!("\"{key}\":\""))?.1;
+            Some(rest.split('"').next()?.to_owned())
+        };
+        let ids: Vec<String> =
+            list.split("{\"Id\":").filter_map(|rest| after(&format!("\"Id\":{rest}"), "Id")).collect();
+        let started = ids.into_iter().filter_map(|id| {
+            // One that is gone meanwhile has not been started again.
+            let told = self.ask("GET", &format!("/containers/{id}/json"), "");
+            let of = (after(&told, "com.docker.compose.service")?, after(&told, "StartedAt")?);
+            Some((id, of))
+        });
+        started.collect()
+    }
+
     fn ids(&self, all: bool) -> Vec<String> {
         let answer = self.call(
             "GET",
@@ -140,14 +160,18 @@ impl Api {
         id.unwrap_or_else(|| panic!("no container: {answer}")).to_owned()
     }
 
-    /// Sends a request and returns the whole answer.
+    /// Sends a request and returns the whole answer, which is a good one.
     fn call(&self, method: &str, path: &str, body: &str) -> String {
+        let answer = self.ask(method, path, body);
+        assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+        answer
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = self.open(method, path, body, false);
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("read an answer");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
-        answer
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     fn open(&self, method: &str, path: &str, body: &str, upgrade: bool) -> UnixStream {

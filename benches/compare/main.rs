@@ -26,7 +26,7 @@ use table::{Row, Target, Unit};
 use tool::{Session, Tool};
 
 /// What is measured, and what is promised of it.
-const MEASURES: [(&str, Unit, Target); 30] = [
+const MEASURES: [(&str, Unit, Target); 33] = [
     ("up", Unit::Milliseconds, Target::Ratio(0.40)),
     ("no-op up", Unit::Milliseconds, Target::Ratio(0.15)),
     ("down", Unit::Milliseconds, Target::Ratio(0.80)),
@@ -54,6 +54,9 @@ const MEASURES: [(&str, Unit, Target); 30] = [
     ("reload embedded: sync", Unit::Milliseconds, Target::Ratio(0.10)),
     ("failed requests", Unit::Pieces, Target::Ratio(0.50)),
     ("failed requests embedded", Unit::Pieces, Target::Limit(0.0)),
+    ("1,000 reloads: missed", Unit::Pieces, Target::Limit(0.0)),
+    ("1,000 reloads: others touched", Unit::Pieces, Target::Limit(0.0)),
+    ("1,000 reloads: memory gained", Unit::Megabytes, Target::Limit(2.0)),
     ("watching 20,000 files", Unit::Megabytes, Target::Limit(30.0)),
     ("idle per second", Unit::Milliseconds, Target::Limit(2.0)),
     ("logs of 40 MB", Unit::Milliseconds, Target::Ratio(0.20)),
@@ -109,6 +112,9 @@ fn main() -> ExitCode {
     }
     if options.wants(&["failed requests", "failed requests embedded"]) {
         failed_requests(&options, &mut rows);
+    }
+    if options.wants(&["1,000 reloads: missed", "1,000 reloads: others touched", "1,000 reloads: memory gained"]) {
+        thousand_reloads(&options, &mut rows);
     }
     if options.wants(&["watching 20,000 files", "idle per second"]) {
         idle(&options, &mut rows);
@@ -344,6 +350,38 @@ fn failed_requests(options: &Options, rows: &mut [Row]) {
         session.end();
         tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
     }
+}
+
+/// A thousand saves of one service or another in one session: what is missed, which others are started again, and what the
+/// session takes after the last beside what it took after the first hundred. hoist alone, on its own engine.
+fn thousand_reloads(options: &Options, rows: &mut [Row]) {
+    let Some(tool) = options.tools.iter().find(|tool| tool.name == "hoist") else { return };
+    let engine = Embedded::start();
+    let project = Reloads::new(3, 20);
+    let session = project.start(&engine.tool());
+    let name = fixture::project(tool.name);
+    let (mut seed, mut missed, mut touched, mut early) = (1_u64, 0_u32, 0_u32, 0.0);
+    let mut before = engine.api().starts(&name);
+    for number in 0..1_000 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let kind = usize::try_from((seed >> 33) % 3).expect("less than three");
+        missed += u32::from(project.reload(kind, &format!("{number}")).is_none());
+        let now = engine.api().starts(&name);
+        let concerned = reload::name(reload::KINDS[kind]);
+        let others = now.iter().filter(|(id, start)| start.0 != concerned && before.get(*id) != Some(*start));
+        touched += u32::try_from(others.count()).expect("a few");
+        before = now;
+        if number == 99 {
+            early = session.memory().resident;
+        }
+    }
+    let late = session.memory().resident;
+    eprintln!("{missed} missed, {touched} others touched, {early:.1} MB, in the end {late:.1} MB");
+    row(rows, "1,000 reloads: missed").add(tool, f64::from(missed));
+    row(rows, "1,000 reloads: others touched").add(tool, f64::from(touched));
+    row(rows, "1,000 reloads: memory gained").add(tool, late - early);
+    session.end();
+    engine.tool().run(&project.folder, fixture::FREE_PORT, &["down"]);
 }
 
 /// What watching fifty services with twenty thousand files takes while nothing happens.

@@ -156,7 +156,8 @@ impl Drop for Reloads {
     }
 }
 
-fn name(kind: &str) -> String {
+/// The service of a kind of rule.
+pub(crate) fn name(kind: &str) -> String {
     kind.replace('+', "-")
 }
 

@@ -96,8 +96,16 @@ impl Exec<'_> {
         if let Some(failure) = report.outcome() {
             return Err(failure);
         }
-        let pid = made.map_err(|(error, spec)| shim::explain(&error, self.causes.first().as_deref(), &spec))?;
+        let pid = made.map_err(|(error, spec)| match self.is_over() {
+            true => failed("run a command")("the container has ended"),
+            false => shim::explain(&error, self.causes.first().as_deref(), &spec),
+        })?;
         Ok((pid, streams))
+    }
+
+    /// Whether the container's first process is gone.
+    fn is_over(&self) -> bool {
+        self.state_pid().is_none_or(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists())
     }
 
     fn name(&self, name: &str) -> PathBuf {

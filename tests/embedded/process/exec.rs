@@ -148,3 +148,29 @@ async fn a_command_goes_on_without_its_client_and_ends_with_the_container() {
     end(&running).await;
     eventually("the command ends", || !alive(pid)).await;
 }
+
+#[tokio::test]
+async fn a_command_comes_to_its_end_however_early_its_container_does() {
+    let home = Home::new();
+    let container = home.container(&["sleep", "1000"]);
+    for round in 0..15 {
+        let running = home.start(&container).await;
+        let commands = (0..4).map(|_| {
+            let (home, running) = (&home, &running);
+            async move {
+                // Whether it still starts is a matter of luck.
+                if let Ok(mut exec) = running.exec(&home.layout, &command(&["cat", "/etc/passwd"])).await {
+                    rest(&mut exec.attached).await;
+                    code(exec).await;
+                }
+            }
+        });
+        let ended = async {
+            tokio::time::sleep(std::time::Duration::from_millis(4 * round)).await;
+            running.signal(9).await.expect("it runs");
+            end(&running).await;
+        };
+        let all = futures_util::future::join(futures_util::future::join_all(commands), ended);
+        tokio::time::timeout(PATIENCE, all).await.expect("all of it comes to its end");
+    }
+}

@@ -25,7 +25,10 @@ pub(super) fn ask() -> io::Result<()> {
     Ok(())
 }
 
-/// In the process that made it: does what the new process asks for, or notices that it has ended.
+/// In the process that made it: does what the new process asks for.
+///
+/// # Errors
+/// When the new process has ended before, by itself or with its container. Nobody else hears of that end.
 pub(in super::super) fn answer(pid: Pid) -> io::Result<()> {
     loop {
         match waitpid(pid, Some(WaitPidFlag::__WALL)) {
@@ -36,8 +39,9 @@ pub(in super::super) fn answer(pid: Pid) -> io::Result<()> {
             Ok(WaitStatus::Stopped(_, signal)) => ptrace::syscall(pid, signal)?,
             Ok(WaitStatus::PtraceSyscall(_)) if replace(pid)? => return Ok(ptrace::detach(pid, None)?),
             Ok(WaitStatus::PtraceSyscall(_)) => ptrace::syscall(pid, None)?,
-            // It has said why before.
-            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => return Ok(()),
+            Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) => {
+                return Err(io::Error::other("the process has ended before its program began"));
+            }
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
