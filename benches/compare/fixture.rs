@@ -190,7 +190,8 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    pub(crate) fn new() -> Self {
+    /// With what a tool starts.
+    pub(crate) fn new(starters: &[&Tool]) -> Self {
         let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
         let folder = temporary.path().join("crowd");
         fs::create_dir(&folder).expect("create a folder");
@@ -228,11 +229,11 @@ impl Talk {
             "services:\n  talk: {{ image: hoist-test/busybox, command: [sh, -c, 'yes \"{line}\" | head -n 500000'] }}\n"
         );
         fs::write(folder.join("compose.yaml"), manifest).expect("write the manifest");
-        let talk = Self { folder, _temporary: temporary };
-        let starter = Tool::compose().unwrap_or_else(|_| Tool::hoist());
-        starter.run(&talk.folder, FREE_PORT, &["up", "-d"]);
-        starter.run(&talk.folder, FREE_PORT, &["wait", "talk"]);
-        talk
+        for starter in starters {
+            starter.run(&folder, FREE_PORT, &["up", "-d"]);
+            starter.run(&folder, FREE_PORT, &["wait", "talk"]);
+        }
+        Self { folder, _temporary: temporary }
     }
 }
 
