@@ -31,8 +31,8 @@ const SLOWEST_LOOK: Duration = Duration::from_millis(20);
 /// A program that does not listen by then may never do so.
 const LOOKS_FOR: Duration = Duration::from_secs(2);
 
-/// Runs a container's healthcheck command, as soon as its program listens, and else every 50 to 300 ms at first (soon when
-/// it is `urgent`) and then less often, until it succeeds once. Without a command in the manifest it returns `false` at
+/// Runs a container's healthcheck command, as soon as its program listens, and until then less and less often, the first time
+/// soon when it is `urgent`, until it succeeds once. Without a command in the manifest it returns `false` at
 /// once: what the image brings is left to the engine.
 pub async fn until_healthy<E: Engine>(engine: &E, container: &Container, check: &Healthcheck, urgent: bool) -> bool {
     let command = match &check.test {
@@ -44,11 +44,12 @@ pub async fn until_healthy<E: Engine>(engine: &E, container: &Container, check: 
     let timeout = check.timeout.unwrap_or(TIMEOUT);
     let longest = check.interval.unwrap_or(LONGEST_PAUSE).clamp(FIRST_PAUSE, LONGEST_PAUSE);
     let process = container.process.filter(|process| is_of_this_machine(*process, &container.id));
-    let mut pause = match process {
+    let first = match process {
         Some(_) => DEAF_PAUSE,
         None if urgent => FIRST_PAUSE,
         None => LEISURELY_PAUSE,
     };
+    let mut pause = first.min(longest);
     let mut listening = pin!(until_listening(process));
     let mut listens = false;
     loop {

@@ -190,8 +190,7 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// With what a tool starts.
-    pub(crate) fn new(starters: &[&Tool]) -> Self {
+    pub(crate) fn new() -> Self {
         let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
         let folder = temporary.path().join("crowd");
         fs::create_dir(&folder).expect("create a folder");
@@ -220,7 +219,8 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    pub(crate) fn new() -> Self {
+    /// Started with each of these tools.
+    pub(crate) fn new(starters: &[&Tool]) -> Self {
         let temporary = TempDir::with_prefix("hoist-bench-").expect("a temporary folder");
         let folder = temporary.path().join("crowd");
         fs::create_dir(&folder).expect("create a folder");

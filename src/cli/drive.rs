@@ -35,15 +35,19 @@ pub(super) struct View {
     pub(super) follow_logs: bool,
     /// How it is printed.
     pub(super) options: Options,
-    /// Whether it leaves a journal, and what it told.
+    /// Whether it leaves what it told.
+    pub(super) events: bool,
+    /// Whether it leaves a journal.
     pub(super) journal: bool,
 }
 
 impl View {
     /// For a command that ends when its goal is reached.
     pub(super) fn brief(global: &Global) -> Self {
-        let journal = global.keeps_journal();
-        Self { watch: false, manifest: None, follow_logs: false, options: options(global), journal }
+        let events = global.keeps_journal();
+        // What a person asks about is an `up`, which many a brief command would drive out.
+        let journal = false;
+        Self { watch: false, manifest: None, follow_logs: false, options: options(global), events, journal }
     }
 }
 
@@ -72,7 +76,7 @@ pub(super) async fn drive(docker: Docker, project: Project, goal: Goal, view: Vi
 
 /// Runs a goal to its end.
 pub(super) async fn run(docker: Docker, project: Project, goal: Goal, view: View) -> Result<Ended, Error> {
-    let events = if view.journal { Events::of(&project) } else { None };
+    let events = if view.events { Events::of(&project) } else { None };
     let (printing, printer) = ui::start(&view.options, &Scene::of(&project), events);
     let (messages, news) = mpsc::channel(ui::QUEUE);
     let View { watch, manifest, follow_logs, journal, .. } = view;

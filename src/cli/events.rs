@@ -60,7 +60,7 @@ pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Err
         message: "there is no place that runs could leave their events in".into(),
         hint: Some("set `XDG_STATE_HOME` or `HOME` to a folder".into()),
     })?;
-    if std::io::stderr().is_terminal() && arguments.until.is_none() {
+    if std::io::stderr().is_terminal() && arguments.until.is_none() && arguments.since.is_none() {
         anstream::eprintln!("what runs of `{}` do from now on; ctrl-c ends", project.name);
     }
     tokio::select! {

@@ -88,7 +88,7 @@ async fn one(job: Job, messages: mpsc::Sender<Message>, cancel: CancellationToke
         Err(error) => {
             let reason = error.to_string();
             let output = match error {
-                EngineError::BuildFailed { output, .. } => output,
+                EngineError::CommandFailed { output, .. } => output,
                 _ => Vec::new(),
             };
             Notice::Failed { operation, reason, output, still_running: false, edit: None }

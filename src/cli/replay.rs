@@ -12,7 +12,7 @@ use super::output::print;
 use super::session;
 use crate::journal;
 use crate::replay::{Journal, Moment};
-use crate::ui::replay as words;
+use crate::ui::{clean, replay as words};
 
 /// A journal that is longer was not written by hoist.
 const LONGEST: u64 = 64 * 1024 * 1024;
@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     let shown = path.display();
     let text = read(&path).map_err(Error::io(format!("read the journal `{shown}`")))?;
     let journal = Journal::read(&text).map_err(|problem| Error::Failed {
-        message: format!("`{shown}` cannot be replayed: {problem}"),
+        message: format!("`{shown}` cannot be replayed: {}", clean(&problem.to_string())),
         hint: Some("a journal is what `hoist up` leaves; `hoist replay` without a file takes the newest".into()),
     })?;
     let mut written = Ok(());
@@ -60,11 +60,11 @@ pub(super) fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
     replayed.map_err(|parting| parted(&journal, &words::parting(&parting)))?;
     if let Some(problem) = &journal.problem {
         return Err(Error::Failed {
-            message: format!("`{shown}` is damaged: {problem}"),
+            message: format!("`{shown}` is damaged: {}", clean(&problem.to_string())),
             hint: Some(format!("the {} steps before it replay as they were journaled", journal.len())),
         });
     }
-    let end = journal.end.as_deref().unwrap_or("the journal has no end: the run was killed, or goes on");
+    let end = clean(journal.end.as_deref().unwrap_or("the journal has no end: the run was killed, or goes on"));
     anstream::eprintln!("`{shown}`: {} steps, replayed as they were journaled; {end}", journal.len());
     Ok(0)
 }
@@ -89,11 +89,11 @@ fn read(path: &Path) -> io::Result<String> {
 }
 
 fn parted(journal: &Journal, message: &str) -> Error {
-    let (theirs, ours) = (&journal.head.hoist, env!("CARGO_PKG_VERSION"));
+    let (theirs, ours) = (clean(&journal.head.hoist), env!("CARGO_PKG_VERSION"));
     let hint = if theirs == ours {
         format!("the journal was altered, or is of another build of hoist {ours}")
     } else {
         format!("the journal is of hoist {theirs}, and this is {ours}")
     };
-    Error::Failed { message: message.to_owned(), hint: Some(hint) }
+    Error::Failed { message: clean(message), hint: Some(hint) }
 }

@@ -205,8 +205,9 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
         (options.style, options.json_on_stdout) = (Style::Json, true);
     }
     let attached = !is_detached(arguments);
-    let journal = global.keeps_journal();
-    Ok(View { watch: attached && !arguments.no_watch, manifest: None, follow_logs: attached, options, journal })
+    let watch = attached && !arguments.no_watch;
+    let keeps = global.keeps_journal();
+    Ok(View { watch, manifest: None, follow_logs: attached, options, events: keeps, journal: keeps })
 }
 
 /// How the command prints.

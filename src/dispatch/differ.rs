@@ -1,4 +1,5 @@
 //! Which files of a first sync a container does not have already: what it has is fetched, folder by folder, and compared.
+//! Who owns a file is no difference: images are made by other users than those that build them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -8,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use tar::Archive;
 
 use super::perform::{Job, refused};
@@ -29,19 +30,23 @@ impl<E: Engine> Job<E> {
         if pieces.len() > MOST {
             return Ok(files.clone());
         }
-        let fetched = stream::iter(pieces).map(|path| async move { self.fetch(id, &path).await.map(|it| (path, it)) });
-        let fetched: Vec<(String, Fetched)> = fetched.buffer_unordered(PARALLEL).try_collect().await?;
+        let mut fetched = stream::iter(pieces)
+            .map(|path| async move { (parent(&path), self.fetch(id, &path).await) })
+            .buffer_unordered(PARALLEL);
         let mut archives = Vec::new();
-        for (path, fetched) in fetched {
+        let mut room = LARGEST;
+        while let Some((folder, fetched)) = fetched.next().await {
             match fetched {
-                Fetched::Archive(archive) => archives.push((parent(&path), archive)),
-                Fetched::Nothing => {}
-                Fetched::TooLarge => return Ok(files.clone()),
+                Ok(Fetched::Archive(archive)) if archive.len() <= room => {
+                    room -= archive.len();
+                    archives.push((folder, archive));
+                }
+                Ok(Fetched::Nothing) => {}
+                // To send everything is right in any case.
+                Ok(Fetched::Archive(_) | Fetched::TooLarge) | Err(_) => return Ok(files.clone()),
             }
         }
-        if archives.iter().map(|(_, archive)| archive.len()).sum::<usize>() > LARGEST {
-            return Ok(files.clone());
-        }
+        drop(fetched);
         let mut differing = files.clone();
         differing.copied = blocking(move || without_same(&archives, differing.copied)).await?;
         Ok(differing)
@@ -118,7 +123,7 @@ fn is_same(path: &Path, entry: &mut tar::Entry<'_, impl Read>) -> io::Result<boo
     if metadata.is_dir() {
         return Ok(kind.is_dir() && has_mode);
     }
-    if !has_mode || !kind.is_file() || entry.size() != metadata.len() {
+    if !has_mode || !metadata.is_file() || !kind.is_file() || entry.size() != metadata.len() {
         return Ok(false);
     }
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());

@@ -252,10 +252,14 @@ impl<E: Engine> Dispatcher<E> {
         let actions = step(&mut self.state, event, now);
         journal.step(noted, now, &actions, self.state.project());
         if let Some(trouble) = journal.take_trouble() {
-            let message = format!("this run's journal ends here: {trouble}");
-            self.tell(Notice::Warning { message, hint: Some("`--no-journal` keeps none".into()) });
+            self.tell_of_journal(&trouble);
         }
         actions
+    }
+
+    fn tell_of_journal(&mut self, trouble: &str) {
+        let message = format!("this run's journal ends here: {trouble}");
+        self.tell(Notice::Warning { message, hint: Some("`hoist --no-journal up` keeps none".into()) });
     }
 
     /// Tells what keeps saved files from being noticed as they should be.
@@ -483,11 +487,13 @@ impl<E: Engine> Dispatcher<E> {
         self.tasks.close();
         self.followers.wait().await;
         self.tasks.wait().await;
+        if let Some(journal) = self.journal.take()
+            && let Some(trouble) = journal.finish().await
+        {
+            self.tell_of_journal(&trouble);
+        }
         for message in self.outbox.drain(..) {
             let _ = tokio::time::timeout(LAST_WORDS, self.messages.send(message)).await;
-        }
-        if let Some(journal) = self.journal.take() {
-            journal.finish().await;
         }
         code
     }

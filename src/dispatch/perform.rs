@@ -334,7 +334,7 @@ fn failure(error: EngineError) -> Failure {
     let unreachable = matches!(error, EngineError::Unreachable { .. });
     let reason = error.to_string();
     let output = match error {
-        EngineError::BuildFailed { output, .. } => output,
+        EngineError::CommandFailed { output, .. } => output,
         _ => Vec::new(),
     };
     Failure { reason, output, unreachable }

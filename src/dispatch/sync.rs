@@ -70,7 +70,7 @@ impl<E: Engine> Job<E> {
         keep: Keep,
         compare: bool,
     ) -> Result<Outcome, EngineError> {
-        let mut packed = pack(files.clone()).await?;
+        let mut packed = if compare { SyncTar::default() } else { pack(files.clone()).await? };
         for id in containers {
             if compare {
                 packed = pack(self.differing(id, files).await?).await?;
@@ -157,12 +157,7 @@ impl<E: Engine> Job<E> {
     }
 
     pub(super) async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
-        let ended = self.engine.exec(container, hook).await?;
-        if ended.code == 0 {
-            return Ok(());
-        }
-        let last = ended.output.trim_end().lines().next_back().unwrap_or_default().to_owned();
-        Err(refused(&format!("`{}` exited with code {}: {last}", hook.command.join(" "), ended.code)))
+        self.engine.exec(container, hook).await?.checked(hook)
     }
 }
 

@@ -22,6 +22,9 @@ use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::Hook;
 
+/// So many of the last lines of a command's output are shown.
+const LAST_LINES: usize = 20;
+
 /// What the loop asks of an engine.
 ///
 /// Every call is idempotent where the Docker Engine API is: starting what runs, stopping what is stopped, making a
@@ -130,12 +133,8 @@ pub trait Engine: Clone + Send + Sync + 'static {
 async fn rm<E: Engine>(engine: &E, id: &str, paths: &[String]) -> Result<(), EngineError> {
     let mut command = vec!["rm".to_owned(), "-rf".into(), "--".into()];
     command.extend(paths.iter().cloned());
-    let ended = engine.exec(id, &Hook { command, user: Some("0".into()), ..Hook::default() }).await?;
-    if ended.code == 0 {
-        return Ok(());
-    }
-    let last = ended.output.trim_end().lines().next_back().unwrap_or_default();
-    Err(EngineError::Refused { message: format!("`rm` in the container exited with code {}: {last}", ended.code) })
+    let hook = Hook { command, user: Some("0".into()), ..Hook::default() };
+    engine.exec(id, &hook).await?.checked(&hook)
 }
 
 /// What [`Engine::observe`] is to look up beside what carries the project's label.
@@ -193,6 +192,22 @@ pub struct ExecOutcome {
     pub output: String,
 }
 
+impl ExecOutcome {
+    /// An error when a command did not end well. It names the program alone: the words after it may hold a password.
+    pub(crate) fn checked(self, hook: &Hook) -> Result<(), EngineError> {
+        if self.code == 0 {
+            return Ok(());
+        }
+        let program = hook.command.first().map_or("", String::as_str);
+        let lines: Vec<&str> = self.output.trim_end().lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| (*line).to_owned()).collect();
+        Err(EngineError::CommandFailed {
+            message: format!("`{program}` exited with code {} in the container", self.code),
+            output: last,
+        })
+    }
+}
+
 /// Which part of a container's output.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogOptions {
@@ -246,12 +261,12 @@ pub enum EngineError {
         /// The path.
         path: PathBuf,
     },
-    /// A step of a build failed.
+    /// A step of a build failed, or a command in a container.
     #[error("{message}")]
-    BuildFailed {
-        /// The engine's words: the step and its exit code.
+    CommandFailed {
+        /// The step or the program, and its exit code.
         message: String,
-        /// The step's last lines of output.
+        /// Its last lines of output.
         output: Vec<String>,
     },
     /// The operation was called off.

@@ -90,12 +90,13 @@ impl Journal {
         Some(trouble)
     }
 
-    /// Waits until everything is written.
-    pub async fn finish(mut self) {
+    /// Waits until everything is written; in words for people what went wrong and has not been told.
+    pub async fn finish(mut self) -> Option<String> {
         self.put(Entry::End);
         self.entries = None;
         // It returns nothing, and a panic in it has been reported by the panic hook.
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
+        self.take_trouble()
     }
 }
 

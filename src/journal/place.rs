@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::kept;
 use crate::project::Project;
+
+/// After so long nobody asks for what a run has left.
+const MONTH: Duration = Duration::from_hours(31 * 24);
 
 /// How much of a hash tells the folders of a name apart.
 const DIGITS: usize = 8;
@@ -34,4 +38,17 @@ pub(super) fn journals(folder: &Path) -> Vec<PathBuf> {
 #[must_use]
 pub fn latest(project: &Project) -> Option<PathBuf> {
     journals(&folder(project)?).pop()
+}
+
+/// Removes the folders beside one in which nothing has been written for a month: those of projects that are no more.
+pub(super) fn remove_forgotten(folder: &Path) {
+    let beside = folder.parent().and_then(|above| fs::read_dir(above).ok()).into_iter().flatten().flatten();
+    for other in beside.map(|entry| entry.path()).filter(|path| path != folder) {
+        let entries = fs::read_dir(&other).into_iter().flatten().flatten();
+        let written = entries.filter_map(|entry| entry.metadata().ok()?.modified().ok()).max();
+        if written.is_some_and(|time| time.elapsed().is_ok_and(|age| age > MONTH)) {
+            // Another run may do the same just now.
+            let _ = fs::remove_dir_all(&other);
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 
 use chrono::Utc;
+use rustix::fs::FlockOperation;
 
 use super::{CURRENT, Entry, place};
 use crate::kept;
@@ -79,12 +80,23 @@ fn create(folder: &Path) -> io::Result<File> {
     let time = Utc::now().format("%Y%m%dT%H%M%S%.6f");
     let path = folder.join(format!("journal-{time}-{}.jsonl", std::process::id()));
     let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path)?;
+    // Held as long as it is written.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     let journals = place::journals(folder);
     for old in &journals[..journals.len().saturating_sub(KEPT)] {
-        // Another run may have removed it just now.
-        let _ = fs::remove_file(old);
+        if !is_written(old) {
+            // Another run may have removed it just now.
+            let _ = fs::remove_file(old);
+        }
     }
+    place::remove_forgotten(folder);
     // The first one of a process is the one that it is about.
     let _ = CURRENT.set(path);
     Ok(file)
+}
+
+/// Whether a run goes on that writes it.
+fn is_written(journal: &Path) -> bool {
+    let locked = File::open(journal).map(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared));
+    matches!(locked, Ok(Err(rustix::io::Errno::WOULDBLOCK)))
 }

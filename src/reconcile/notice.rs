@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::edits::Deed;
 use super::event::Parts;
@@ -12,7 +12,7 @@ use super::timings::Leg;
 use crate::plan::operation::{Cause, Operation};
 
 /// Something that a person, or a program reading JSON lines, is told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "notice", rename_all = "kebab-case")]
 pub enum Notice {
     /// An operation was begun.
@@ -22,7 +22,7 @@ pub enum Notice {
         /// Why.
         cause: Cause,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation is done.
@@ -32,7 +32,7 @@ pub enum Notice {
         /// How long it took.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A build gave the image that was there before: nothing is replaced.
@@ -42,7 +42,7 @@ pub enum Notice {
         /// How long the build took.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation failed.
@@ -56,7 +56,7 @@ pub enum Notice {
         /// Something of the service still runs as before.
         still_running: bool,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A new version did not prove itself, and what ran before serves again.
@@ -72,7 +72,7 @@ pub enum Notice {
         /// Whether what ran before runs.
         still_running: bool,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// An operation was called off because something newer came.
@@ -89,7 +89,7 @@ pub enum Notice {
         /// Since its start.
         took: Duration,
         /// The edit that it follows from.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         edit: Option<u64>,
     },
     /// A container's healthcheck has failed too often.

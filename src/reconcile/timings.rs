@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::event::Action;
 use super::notice::Notice;
@@ -16,8 +16,11 @@ use crate::project::{Build, Condition, Dependency, Project};
 /// The engine tells that a container runs before it answers who started it: what waits for that is begun earlier.
 const TOLD_LATE: Duration = Duration::from_millis(100);
 
+/// A start of more parts goes on for so long that nobody asks where its time has gone.
+const MOST: usize = 20_000;
+
 /// A part of the critical path of a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Leg {
     /// What was done.
     pub stage: Stage,
@@ -28,12 +31,12 @@ pub struct Leg {
     /// How much sooner everything would have been up if it had taken no time.
     pub saves: Duration,
     /// The service whose start waited for it, and the condition that it asks for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub holds: Option<(String, Condition)>,
 }
 
 /// What takes time in a start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// The engine was asked for what is there.
@@ -86,7 +89,7 @@ impl Timings {
     pub(super) fn note(&mut self, actions: &[Action], now: Duration) {
         for action in actions {
             let Action::Tell(notice) = action else { continue };
-            if let Some((stage, took)) = self.told(notice, now) {
+            if let Some((stage, took)) = self.told(notice, now).filter(|_| self.spans.len() < MOST) {
                 self.spans.push(Span { stage, begin: now.saturating_sub(took), end: now });
             }
         }
@@ -94,6 +97,8 @@ impl Timings {
 
     fn told(&self, notice: &Notice, now: Duration) -> Option<(Stage, Duration)> {
         Some(match notice {
+            // What was copied is nothing that a start is shown by.
+            Notice::Done { operation: Operation::Sync { .. }, .. } => return None,
             Notice::Done { operation, took, .. } => (Stage::Operation(operation.clone()), *took),
             Notice::ImageUnchanged { service, took, .. } => (Stage::Unchanged { service: service.clone() }, *took),
             Notice::Healthy { service, number, took, .. } => {

@@ -1,5 +1,6 @@
-//! Puts a keyed hash in the place of every value that a journal must not carry away: of variables, build arguments,
-//! secrets, configs, options of providers and drivers, free extensions. Equal values have equal hashes and other values
+//! Puts a keyed hash in the place of every value that a journal must not carry away, also of those into which people put
+//! variables: of variables, build arguments, secrets, configs, command lines, healthchecks, labels, options of providers and
+//! drivers, addresses of contexts and caches, free extensions. Equal values have equal hashes and other values
 //! others, which is all that decisions go by. Hashes that were made from such values are hashed likewise, because who
 //! knows the rest could try values out. What builds and containers printed, which may have a value in it, is left out.
 
@@ -10,7 +11,10 @@ use crate::change::rules::Rules;
 use crate::plan::observed::{Container, Observed};
 use crate::plan::operation::Operation;
 use crate::plan::spec::label;
-use crate::project::{FileObject, FileSource, Hook, Project, Service, WatchAction};
+use crate::project::{
+    Build, BuildContext, FileObject, FileSource, HealthTest, Hook, MountSource, Networking, Project, Service,
+    WatchAction,
+};
 use crate::reconcile::Setup;
 use crate::reconcile::event::{Action, Answer, Event, Outcome};
 use crate::reconcile::notice::Notice;
@@ -72,9 +76,18 @@ impl Redactor {
         for object in project.secrets.values_mut().chain(project.configs.values_mut()) {
             self.file(object);
         }
-        self.values(project.volumes.values_mut().flat_map(|volume| volume.driver_opts.values_mut()));
+        for volume in project.volumes.values_mut() {
+            self.values(volume.driver_opts.values_mut().chain(volume.labels.values_mut()));
+        }
+        for network in project.networks.values_mut() {
+            let options = network.driver_opts.values_mut().chain(network.ipam.options.values_mut());
+            self.values(options.chain(network.labels.values_mut()));
+        }
         // A service that uses a model gets its name as a variable.
-        self.values(project.models.values_mut().map(|model| &mut model.source));
+        for model in project.models.values_mut() {
+            self.text(&mut model.source);
+            self.values(&mut model.runtime_flags);
+        }
     }
 
     fn rules(&self, rules: &mut Arc<Rules>) {
@@ -85,8 +98,18 @@ impl Redactor {
 
     fn service(&self, service: &mut Service) {
         self.variables(&mut service.environment);
+        self.values(service.command.iter_mut().chain(&mut service.entrypoint).flatten());
+        let maps = [&mut service.labels, &mut service.annotations, &mut service.sysctls, &mut service.storage_opt];
+        self.values(maps.into_iter().flat_map(BTreeMap::values_mut));
+        if let Some(check) = &mut service.healthcheck {
+            match &mut check.test {
+                HealthTest::Command(words) => self.values(words),
+                HealthTest::Shell(line) => self.text(line),
+                HealthTest::Inherit | HealthTest::Disabled => {}
+            }
+        }
         if let Some(build) = &mut service.build {
-            self.variables(&mut build.args);
+            self.build(build);
         }
         if let Some(logging) = &mut service.logging {
             self.values(logging.options.values_mut());
@@ -94,6 +117,17 @@ impl Redactor {
         if let Some(provider) = &mut service.provider {
             self.values(provider.options.values_mut().flatten());
         }
+        if let Networking::Networks(places) = &mut service.networking {
+            self.values(places.values_mut().flat_map(|place| place.driver_opts.values_mut()));
+        }
+        for mount in &mut service.mounts {
+            match &mut mount.source {
+                MountSource::Anonymous { labels, .. } => self.values(labels.values_mut()),
+                MountSource::Tmpfs { options, .. } => self.values(options),
+                _ => {}
+            }
+        }
+        self.values(service.devices.requests.iter_mut().flat_map(|request| request.options.values_mut()));
         service.post_start.iter_mut().chain(&mut service.pre_stop).for_each(|hook| self.hook(hook));
         for rule in &mut service.watch {
             if let WatchAction::SyncExec { exec, .. } = &mut rule.action {
@@ -105,7 +139,20 @@ impl Redactor {
         }
     }
 
+    fn build(&self, build: &mut Build) {
+        self.variables(&mut build.args);
+        self.values(build.labels.values_mut());
+        self.values(build.cache_from.iter_mut().chain(&mut build.cache_to));
+        self.values(build.dockerfile_inline.iter_mut().chain(&mut build.provenance).chain(&mut build.sbom));
+        if let BuildContext::Remote(address) = &mut build.context {
+            self.text(address);
+        }
+        // An address may have a password in it; the others are folders and services.
+        self.values(build.additional_contexts.values_mut().filter(|source| source.contains("://")));
+    }
+
     fn hook(&self, hook: &mut Hook) {
+        self.values(&mut hook.command);
         self.variables(&mut hook.environment);
     }
 
@@ -121,12 +168,12 @@ impl Redactor {
             self.container(container);
         }
         match event {
-            Event::Observed(Observed { images, .. }) => {
-                for image in images.values_mut() {
-                    self.labels(&mut image.labels);
-                }
+            Event::Observed(Observed { images, networks, volumes, .. }) => {
+                let labels = images.values_mut().map(|image| &mut image.labels);
+                let labels = labels.chain(networks.values_mut().map(|network| &mut network.labels));
+                labels.chain(volumes.values_mut().map(|volume| &mut volume.labels)).for_each(|it| self.labels(it));
             }
-            Event::InputsRead { digest: Some(digest), .. } => self.text(digest),
+            Event::InputsRead { digest, .. } => self.values(digest),
             Event::RulesRead(rules) => self.rules(rules),
             Event::Reloaded(Some(reloaded)) => {
                 self.shared_project(&mut reloaded.project);
@@ -143,26 +190,46 @@ impl Redactor {
                 Outcome::Reverted { output, .. } => output.clear(),
                 Outcome::Container(_) | Outcome::Nothing => {}
             },
-            _ => {}
+            Event::Answered { answer: Answer::Cancelled, .. }
+            | Event::Container { .. }
+            | Event::Exited { .. }
+            | Event::ProbePassed { .. }
+            | Event::Changed(_)
+            | Event::Reloaded(None)
+            | Event::Interrupted { .. }
+            | Event::EngineLost { .. }
+            | Event::Reconnected
+            | Event::Woken => {}
         }
     }
 
     fn container(&self, container: &mut Container) {
         self.values(&mut container.config_hash);
         self.labels(&mut container.labels);
+        container.command.clear();
     }
 
+    /// Those that hoist and docker compose set stay: decisions go by them.
     fn labels(&self, labels: &mut BTreeMap<String, String>) {
-        for key in [label::CONFIG_HASH, label::INPUTS] {
-            self.values(labels.get_mut(key));
-        }
+        let is_own = |key: &str| key.starts_with("com.docker.compose.") || key.starts_with("dev.hoist.");
+        let secret = [label::CONFIG_HASH, label::INPUTS];
+        let hidden = labels.iter_mut().filter(|(key, _)| !is_own(key) || secret.contains(&key.as_str()));
+        self.values(hidden.map(|(_, value)| value));
     }
 
     pub(super) fn action(&self, action: &mut Action) {
         match action {
             Action::Perform { operation, .. } => self.operation(operation),
             Action::Tell(notice) => self.notice(notice),
-            _ => {}
+            Action::Cancel { .. }
+            | Action::Observe
+            | Action::Reload
+            | Action::ReadInputs { .. }
+            | Action::Probe { .. }
+            | Action::StopProbe { .. }
+            | Action::Follow { .. }
+            | Action::Kill { .. }
+            | Action::End { .. } => {}
         }
     }
 
@@ -176,7 +243,25 @@ impl Redactor {
             Notice::Began { operation, .. } | Notice::Done { operation, .. } | Notice::Cancelled { operation } => {
                 self.operation(operation);
             }
-            _ => {}
+            Notice::ImageUnchanged { .. }
+            | Notice::Healthy { .. }
+            | Notice::Unhealthy { .. }
+            | Notice::Exited { .. }
+            | Notice::Changed { .. }
+            | Notice::Edited { .. }
+            | Notice::Reloaded { .. }
+            | Notice::NotReloaded { .. }
+            | Notice::Orphans { .. }
+            | Notice::Warning { .. }
+            | Notice::ServiceFailed { .. }
+            | Notice::Up { .. }
+            | Notice::Stopping
+            | Notice::Killing
+            | Notice::EngineLost { .. }
+            | Notice::EngineBack
+            | Notice::StopWaits { .. }
+            | Notice::LeftRunning { .. }
+            | Notice::TimedOut { .. } => {}
         }
     }
 

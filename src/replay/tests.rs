@@ -8,8 +8,10 @@ use super::{Journal, Scribe};
 use crate::change::rules::Rules;
 use crate::plan::fixtures::{ServiceExt as _, container, prepared, project, service, up, with};
 use crate::plan::goal::{Goal, Until};
-use crate::plan::observed::ContainerState;
-use crate::project::{FileObject, FileSource, Hook, Project, WatchAction, WatchRule};
+use crate::plan::observed::{ContainerState, Health};
+use crate::project::{
+    BuildContext, FileObject, FileSource, HealthTest, Healthcheck, Hook, Project, WatchAction, WatchRule,
+};
 use crate::reconcile::event::{Action, Answer, Event, Failure, Ticket};
 use crate::reconcile::{Setup, State, step};
 
@@ -22,8 +24,11 @@ fn telling_project() -> Project {
     web.environment.insert("PASSWORD".into(), secret());
     web.build.as_mut().expect("it is built").args.insert("TOKEN".into(), secret());
     web.extensions.insert("x-env".into(), serde_json::json!({ "PASSWORD": SECRET }));
-    let hook =
-        Hook { command: vec!["reload".into()], environment: [("KEY".into(), secret())].into(), ..Hook::default() };
+    let hook = Hook {
+        command: vec!["reload".into(), SECRET.into()],
+        environment: [("KEY".into(), secret())].into(),
+        ..Hook::default()
+    };
     web.post_start.push(hook.clone());
     web.watch.push(WatchRule {
         path: "/shop/web".into(),
@@ -32,7 +37,22 @@ fn telling_project() -> Project {
         include: Vec::new(),
         initial_sync: false,
     });
+    let words = || Some(vec!["run".to_owned(), SECRET.to_owned()]);
+    (web.command, web.entrypoint) = (words(), words());
+    web.healthcheck = Some(Healthcheck { test: HealthTest::Shell(SECRET.into()), ..Healthcheck::default() });
+    for map in [&mut web.labels, &mut web.annotations, &mut web.sysctls, &mut web.storage_opt] {
+        map.insert("key".into(), SECRET.into());
+    }
+    let build = web.build.as_mut().expect("it is built");
+    (build.cache_from, build.cache_to) = (vec![SECRET.into()], vec![SECRET.into()]);
+    build.labels.insert("key".into(), SECRET.into());
+    build.additional_contexts.insert("more".into(), format!("https://user:{SECRET}@example.com/a.git"));
+    let mut remote = service("remote").built();
+    let build = remote.build.as_mut().expect("it is built");
+    build.context = BuildContext::Remote(format!("https://user:{SECRET}@example.com/a.git"));
+    build.dockerfile_inline = Some(SECRET.into());
     let mut project = project([web]);
+    project.disabled.insert("remote".into(), remote);
     let file = |source| FileObject { name: "file".into(), source };
     let value = SECRET.to_owned();
     project.secrets.insert("a".into(), file(FileSource::Environment { variable: "A".into(), value }));
@@ -56,8 +76,14 @@ fn journal() -> (String, Vec<Vec<Action>>) {
     let mut scribe = Scribe::new([1; 32]);
     let (mut state, first) = State::new(setup.clone()).expect("there is no circle");
     let mut text = scribe.begin(setup, first, "0.0.0").expect("it can be written");
-    let web = container(&project, "web", 1, ContainerState::Running);
-    let observed = with(prepared(&project), [web]);
+    let mut web = container(&project, "web", 1, ContainerState::Running);
+    web.health = Health::Healthy;
+    web.command = format!("run {SECRET}");
+    web.labels.insert("key".into(), SECRET.into());
+    let mut observed = with(prepared(&project), [web]);
+    for image in observed.images.values_mut() {
+        image.labels.insert("key".into(), SECRET.into());
+    }
     let saved = ("/shop/web/a.js".into(), crate::change::PathState::Present);
     let mut told = Vec::new();
     let failure = Failure { reason: "refused".into(), output: vec![SECRET.into()], unreachable: false };

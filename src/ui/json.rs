@@ -20,13 +20,21 @@ pub(super) fn objects(message: &Message, time: &str) -> String {
     }
 }
 
+/// So many paths of an edit are left for `hoist events`.
+const MOST_PATHS: usize = 100;
+
 /// The line that a notice leaves for `hoist events`: its object, and what a person is told.
 pub(super) fn record(notice: &Notice, text: Option<&str>, time: &str) -> String {
     let value = serde_json::to_value(notice).unwrap_or_else(|error| json!({ "error": error.to_string() }));
     let mut value = seconds_for_durations(value);
-    // Their values are nothing for a file.
-    for hook in value.pointer_mut("/operation/exec").and_then(Value::as_array_mut).into_iter().flatten() {
-        hook["environment"] = json!({});
+    // Hooks have variables, which are nothing for a file, and files are many.
+    for counted in ["/operation/exec", "/operation/files/copied", "/operation/files/deleted"] {
+        if let Some(many) = value.pointer_mut(counted) {
+            *many = many.as_array().map_or(0, Vec::len).into();
+        }
+    }
+    if let Some(paths) = value.get_mut("paths").and_then(Value::as_array_mut) {
+        paths.truncate(MOST_PATHS);
     }
     if let (Value::Object(map), Some(text)) = (&mut value, text) {
         map.insert("text".into(), text.into());
@@ -64,8 +72,9 @@ pub(super) fn seconds_for_durations(value: Value) -> Value {
         Value::Object(map) => {
             let part = |name: &str| map.get(name).and_then(Value::as_u64);
             if let (2, Some(seconds), Some(nanos)) = (map.len(), part("secs"), part("nanos")) {
-                let duration = std::time::Duration::from_secs(seconds) + std::time::Duration::from_nanos(nanos);
-                return json!(duration.as_secs_f64());
+                #[expect(clippy::cast_precision_loss, reason = "what is lost is less than a microsecond in a year")]
+                let seconds = seconds as f64 + nanos as f64 / 1e9;
+                return json!(seconds);
             }
             Value::Object(map.into_iter().map(|(key, value)| (key, seconds_for_durations(value))).collect())
         }
@@ -111,7 +120,7 @@ mod tests {
         };
         let notice = Notice::Done { operation, took: Duration::from_millis(5), edit: None };
         let line = record(&notice, Some("web synced"), "T");
-        assert!(line.contains(r#""text":"web synced""#) && line.contains("reload"), "{line}");
+        assert!(line.contains(r#""text":"web synced""#) && line.contains(r#""exec":1"#), "{line}");
         assert!(!line.contains("hunter2"), "{line}");
     }
 

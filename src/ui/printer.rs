@@ -175,8 +175,8 @@ impl Paper {
         let said = if is_step_of_an_edit(notice) { None } else { said(notice, cause, &self.scene.directory) };
         let text = said.map(|said| text::sentence(&said));
         if let Err(error) = events.write(&json::record(notice, text.as_deref().map(str::trim_end), &time())) {
-            tracing::debug!(%error, "events are not kept");
             self.events = None;
+            self.say(&format!("warning: `hoist events` shows nothing more of this run: {error}\n"));
         }
     }
 

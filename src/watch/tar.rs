@@ -14,7 +14,7 @@ use crate::change::SyncFiles;
 const LARGEST: u64 = 512 << 20;
 
 /// What a sync sends to each container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SyncTar {
     /// The archive, or `None` when no file is left to copy.
     pub archive: Option<Bytes>,

@@ -250,7 +250,7 @@ pub(crate) async fn a_failed_step_is_named_with_its_output<E: Engine>(world: &Wo
     let spec = world.build("fails", &[("Dockerfile", &dockerfile)]);
     let (progress, mut news) = mpsc::channel(1000);
     let error = world.engine.build(&spec, progress, CancellationToken::new()).await.expect_err("the step fails");
-    let EngineError::BuildFailed { message, output } = error else { panic!("{error:?}") };
+    let EngineError::CommandFailed { message, output } = error else { panic!("{error:?}") };
     assert!(
         message.starts_with("[2/") && message.contains("] RUN echo no; echo luck; exit 7: exit code 7"),
         "{message}"

@@ -447,7 +447,7 @@ async fn the_classic_builder_tells_as_much() {
         let spec = world.build("fails", &[("Dockerfile", &dockerfile)]);
         let (progress, mut news) = mpsc::channel(100);
         let error = engine.build(&spec, progress, CancellationToken::new()).await.expect_err("a failing step");
-        let EngineError::BuildFailed { message, .. } = error else { panic!("{error:?}") };
+        let EngineError::CommandFailed { message, .. } = error else { panic!("{error:?}") };
         assert!(message.contains("] COPY nowhere /x: ") && message.contains("nowhere"), "{message}");
         let mut steps = BTreeSet::new();
         while let Some(piece) = news.recv().await {

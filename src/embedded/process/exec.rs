@@ -96,9 +96,12 @@ impl Exec<'_> {
         if let Some(failure) = report.outcome() {
             return Err(failure);
         }
-        let pid = made.map_err(|(error, spec)| match self.is_over() {
-            true => failed("run a command")("the container has ended"),
-            false => shim::explain(&error, self.causes.first().as_deref(), &spec),
+        let pid = made.map_err(|(error, spec)| {
+            if self.is_over() {
+                failed("run a command")("the container has ended")
+            } else {
+                shim::explain(&error, self.causes.first().as_deref(), &spec)
+            }
         })?;
         Ok((pid, streams))
     }

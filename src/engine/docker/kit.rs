@@ -80,7 +80,7 @@ fn failed(error: GrpcError) -> EngineError {
     match error {
         GrpcError::DockerError { err } => from_bollard(err),
         GrpcError::TonicStatus { err } => {
-            EngineError::BuildFailed { message: err.message().to_owned(), output: Vec::new() }
+            EngineError::CommandFailed { message: err.message().to_owned(), output: Vec::new() }
         }
         other => refused(&other.to_string()),
     }

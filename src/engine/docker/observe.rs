@@ -61,7 +61,8 @@ impl Docker {
             Ok(Abilities {
                 hands_over_ports: has("dev.hoist.hands-over-ports"),
                 probes_early: has("dev.hoist.probes-early"),
-                removes_files: has("dev.hoist.removes-files"),
+                // It is asked for by hand, on a socket.
+                removes_files: has("dev.hoist.removes-files") && self.address().starts_with("unix://"),
             })
         };
         self.abilities.get_or_try_init(ask).await.copied()

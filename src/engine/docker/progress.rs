@@ -80,7 +80,7 @@ impl Transcript {
             None if step.name.is_empty() || INTERNAL.iter().any(|words| step.name.starts_with(words)) => reason,
             None => format!("{}: {reason}", step.name),
         };
-        EngineError::BuildFailed { message, output }
+        EngineError::CommandFailed { message, output }
     }
 
     fn read_buildkit(&mut self, status: StatusResponse, news: &mut Vec<Progress>) {
@@ -212,7 +212,7 @@ mod tests {
         );
         let error = transcript.failure("The command '/bin/sh -c make' returned a non-zero code: 2");
         let output = vec!["cc a.c".to_owned(), "oh no".to_owned()];
-        assert_eq!(error, EngineError::BuildFailed { message: "[2/2] RUN make: exit code 2".into(), output });
+        assert_eq!(error, EngineError::CommandFailed { message: "[2/2] RUN make: exit code 2".into(), output });
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         transcript.read(status(vec![vertex("b", "[2/2] RUN make", "exit code: 2")], vec![]));
         let error = transcript.failure("executor failed running [/bin/sh -c make]: exit code: 2");
         let output = vec!["cc a.c".to_owned(), "oh".to_owned()];
-        assert_eq!(error, EngineError::BuildFailed { message: "[2/2] RUN make: exit code 2".into(), output });
+        assert_eq!(error, EngineError::CommandFailed { message: "[2/2] RUN make: exit code 2".into(), output });
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
         let error = transcript.failure("no such host");
         assert_eq!(
             error,
-            EngineError::BuildFailed { message: "base image `a:1`: no such host".into(), output: vec![] }
+            EngineError::CommandFailed { message: "base image `a:1`: no such host".into(), output: vec![] }
         );
     }
 
@@ -260,6 +260,6 @@ mod tests {
         let message = "failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 1: unknown instruction: FORM";
         let error = Transcript::default().failure(message);
         let message = "dockerfile parse error line 1: unknown instruction: FORM".into();
-        assert_eq!(error, EngineError::BuildFailed { message, output: vec![] });
+        assert_eq!(error, EngineError::CommandFailed { message, output: vec![] });
     }
 }

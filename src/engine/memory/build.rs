@@ -52,7 +52,7 @@ pub(super) fn run(dockerfile: &str, spec: &BuildSpec, digest: &str) -> Outcome {
             outcome.news.extend(output.iter().cloned().map(Progress::Output));
             if let Some(code) = ran.code.filter(|code| *code != 0) {
                 let message = format!("{step}: exit code {code}");
-                outcome.error = Some(EngineError::BuildFailed { message, output });
+                outcome.error = Some(EngineError::CommandFailed { message, output });
                 break;
             }
         }
