@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::event::{Action, Answer, Failure, Outcome, Parts, Ticket};
 use super::notice::Notice;
 use super::{InFlight, Listing, State};
-use crate::plan::observed::{Container, ContainerState, Image, ObservedNetwork, ObservedVolume};
+use crate::plan::observed::{Container, ContainerId, ContainerState, Image, ObservedNetwork, ObservedVolume};
 use crate::plan::operation::{Operation, Subject};
 use crate::plan::{Facts, replicas_of, spec};
 use crate::project::Build;
@@ -78,8 +78,11 @@ impl State {
             && pending.restart
             && let Operation::Sync { containers, .. } = operation
         {
-            self.note_synced(containers, pending);
-            self.facts.restarts.extend(containers.iter().cloned());
+            // One that is gone meanwhile is restarted by nobody.
+            let there = |id: &&ContainerId| self.observed.containers.contains_key(*id);
+            let containers: Vec<ContainerId> = containers.iter().filter(there).cloned().collect();
+            self.note_synced(&containers, pending);
+            self.facts.restarts.extend(containers);
         }
         if let Some((container, code)) = exit
             && !self.is_ending()

@@ -1,6 +1,6 @@
 //! What is wrong with journals, and what is not in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,6 +122,16 @@ fn containers_made_from_redacted_values_are_still_those_asked_for() {
     assert_eq!(replayed.len(), 6);
     let creates = |actions: &str| actions.contains("Create {");
     assert!(!replayed.iter().any(|actions| creates(actions)) && !creates(&format!("{told:?}")));
+}
+
+#[test]
+fn rules_that_are_read_back_are_made_anew_by_the_same_files() {
+    let files = BTreeSet::from(["/shop/more.yaml".into(), "/shop/none.yaml".into()]);
+    let rules = Rules::new(&telling_project(), &BTreeMap::new()).made_from(&files);
+    let text = serde_json::to_string(&rules).expect("they can be written");
+    let read: Rules = serde_json::from_str(&text).expect("they can be read");
+    assert!(files.iter().all(|file| read.is_manifest(file) && read.means_reload(file)));
+    assert_eq!(read.roots(), rules.roots());
 }
 
 #[test]

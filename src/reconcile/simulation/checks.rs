@@ -5,6 +5,7 @@ use crate::plan::observed::{ContainerState, Health};
 use crate::plan::operation::{Hold, Operation};
 use crate::plan::replicas_of;
 use crate::project::Condition;
+use crate::reconcile::State;
 
 impl World {
     /// What must hold whenever an operation is begun.
@@ -81,6 +82,18 @@ impl World {
                     self.fail(&format!("{service} starts although {name} is {:?}", current.state));
                 }
             }
+        }
+    }
+
+    /// Nothing is remembered of a container that is gone: a run goes on for days.
+    pub(super) fn check_memory(&self) {
+        let State { facts, observed, .. } = &self.state;
+        let sets = [&facts.pending, &facts.fallbacks, &facts.restarts, &facts.healthy, &facts.proven];
+        let by_id = self.state.started.keys().chain(self.state.trials.keys()).chain(facts.rejected.keys());
+        let by_id = by_id.chain(self.state.followed.keys()).chain(facts.restores.keys()).chain(&facts.unproven_syncs);
+        let gone = |id: &&String| !observed.containers.contains_key(*id);
+        if let Some(id) = sets.into_iter().flatten().chain(by_id).find(gone) {
+            self.fail(&format!("container {id} is gone and still remembered"));
         }
     }
 

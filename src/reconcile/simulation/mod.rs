@@ -170,6 +170,7 @@ impl World {
         if let (Some(journal), Some(event)) = (&mut self.journal, recorded) {
             journal.step(event, self.now, actions.clone(), self.state.project());
         }
+        self.check_memory();
         self.act(actions);
     }
 
