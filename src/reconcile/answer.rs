@@ -73,7 +73,7 @@ impl State {
             _ => Notice::Done { operation: operation.clone(), took, edit: cause },
         };
         actions.push(Action::Tell(notice));
-        self.apply(operation, outcome, now, actions);
+        self.apply(flight, outcome, now, actions);
         if let Some(pending) = &flight.sync
             && pending.restart
             && let Operation::Sync { containers, .. } = operation
@@ -102,8 +102,8 @@ impl State {
     }
 
     /// Brings what is observed up to date with what was just done.
-    fn apply(&mut self, operation: &Operation, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
-        match (operation, outcome) {
+    fn apply(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        match (&flight.operation, outcome) {
             (Operation::CreateNetwork { key }, _) => {
                 if let Some(network) = self.project.networks.get(key) {
                     let labels = spec::network(&self.project, key, network).labels;
@@ -155,8 +155,8 @@ impl State {
                 self.forget_trial(&container.id);
                 self.observed.containers.insert(container.id.clone(), *container);
             }
-            (Operation::Revert { service, number, new, .. }, Outcome::Reverted { container, output }) => {
-                self.take_reverted((service, *number), new, *container, output, now, actions);
+            (Operation::Revert { .. }, Outcome::Reverted { container, output }) => {
+                self.take_reverted(flight, *container, output, now, actions);
             }
             (Operation::Restore { service, number, .. }, Outcome::Reverted { container, output }) => {
                 self.take_restoration((service, *number), *container, output, now, actions);
@@ -198,15 +198,14 @@ impl State {
     /// A replacement is gone, and what it was to replace serves again.
     fn take_reverted(
         &mut self,
-        (service, number): (&str, u32),
-        new: &str,
+        flight: &InFlight,
         old: Container,
         output: Vec<String>,
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        let reason = self.facts.rejected.get(new).cloned();
-        let is_forgiven = self.forgiven.contains(new);
+        let Operation::Revert { service, number, new, .. } = &flight.operation else { return };
+        let is_forgiven = flight.forgiven || self.forgiven.contains(new);
         self.bury(new);
         let still_running = old.state.is_running();
         let was_running = self.observed.containers.get(&old.id).is_some_and(|it| it.state.is_running());
@@ -217,10 +216,10 @@ impl State {
             self.insert_started(old, now);
             self.try_synced(&id, now);
         }
-        let Some(reason) = reason else { return };
-        self.tell_reverted((service, number), &reason, output, still_running, actions);
+        let Some(reason) = &flight.rejected else { return };
+        self.tell_reverted((service, *number), reason, output, still_running, actions);
         if !is_forgiven {
-            let subject = Subject::Replica(service.to_owned(), number);
+            let subject = Subject::Replica(service.to_owned(), *number);
             self.facts.failures.insert(subject, format!("the new version {reason}"));
         }
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::State;
 use super::event::Action;
 use super::notice::Notice;
+use super::{InFlight, State};
 use crate::change::{Change, PathState};
 use crate::plan::observed::{ContainerId, ContainerState};
 use crate::plan::operation::Subject;
@@ -110,6 +110,8 @@ impl State {
         });
         let own = |id: &&ContainerId| self.observed.containers.get(*id).is_some_and(|it| it.service == service);
         self.forgiven.extend(self.facts.rejected.keys().filter(own).cloned());
+        let is_of_service = |flight: &&mut InFlight| flight.operation.service() == Some(service);
+        self.in_flight.values_mut().filter(is_of_service).for_each(|flight| flight.forgiven = true);
         self.facts.exhausted.retain(|(name, _)| name != service);
         self.back_offs.retain(|(name, _), _| name != service);
         self.facts.back_off.retain(|(name, _)| name != service);

@@ -149,6 +149,10 @@ struct InFlight {
     began: Duration,
     cancelled: bool,
     sync: Option<PendingSync>,
+    /// What the replacement did that is taken back: the engine may tell that it is gone before this is answered.
+    rejected: Option<String>,
+    /// Its service has been saved since.
+    forgiven: bool,
 }
 
 impl State {
@@ -411,7 +415,12 @@ impl State {
                 edit,
             }));
             actions.push(Action::Perform { ticket, operation: operation.clone() });
-            self.in_flight.insert(ticket, InFlight { operation, began: now, cancelled: false, sync });
+            let rejected = match &operation {
+                Operation::Revert { new, .. } => self.facts.rejected.get(new).cloned(),
+                _ => None,
+            };
+            let flight = InFlight { operation, began: now, cancelled: false, sync, rejected, forgiven: false };
+            self.in_flight.insert(ticket, flight);
         }
     }
 

@@ -98,6 +98,49 @@ fn a_failed_build_keeps_the_old_container_and_shows_the_compiler_s_words() {
     shows(&project, &session, port, "repaired");
 }
 
+/// A server that is started by a script of its sources.
+const STARTED: &str = "FROM hoist-test/busybox
+WORKDIR /app
+COPY . .
+CMD [\"sh\", \"/app/run.sh\"]
+";
+const STARTS: &str = "exec httpd -f -p 80 -h /app\n";
+const CRASHES: &str = "echo it broke >&2\nexit 4\n";
+
+/// Its script is saved in a version that crashes, and then in one that works.
+fn crashes_and_recovers(rules: &str) {
+    let (project, port) = served(rules);
+    project.write("web/Dockerfile", STARTED);
+    project.write("web/run.sh", STARTS);
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web").id;
+    project.write("web/run.sh", CRASHES);
+    session.wait_for("exited with code 4");
+    session.wait_for("it broke");
+    session.wait_for("the version before it serves again");
+    shows(&project, &session, port, "one");
+    project.eventually("it is the container before, alone", || {
+        let all = project.containers();
+        let web: Vec<&str> = all.iter().filter(|one| one.service == "web").map(|one| one.id.as_str()).collect();
+        web == [before.as_str()]
+    });
+    assert_eq!(project.hoist(&["exec", "-T", "web", "cat", "/app/run.sh"]).success().stdout, STARTS);
+    project.write("web/page", "two");
+    project.write("web/run.sh", &format!("# Repaired.\n{STARTS}"));
+    shows(&project, &session, port, "two");
+}
+
+#[test]
+fn a_rebuilt_version_that_crashes_leaves_the_one_before_serving() {
+    crashes_and_recovers("    develop: { watch: [{ action: rebuild, path: ./web }] }");
+}
+
+#[test]
+fn synced_files_with_which_a_service_crashes_are_taken_back() {
+    crashes_and_recovers("    develop: { watch: [{ action: sync+restart, path: ./web, target: /app }] }");
+}
+
 #[test]
 fn a_change_during_a_build_leads_to_what_was_saved_last() {
     let (project, port) = served("");

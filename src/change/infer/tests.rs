@@ -119,6 +119,12 @@ fn sources_that_are_copied_last_are_synced_to_where_they_are_copied() {
             "restart src→/s, rebuild [package.json]",
         ),
         ("# escape=`\nFROM node\nCOPY src `\n  /s\nCMD node a", "", "restart src→/s"),
+        // An entrypoint lets go of the command of the stage below.
+        (
+            "FROM node AS base\nCMD [\"--watch\", \"a.js\"]\nFROM base\nCOPY src /s\nENTRYPOINT [\"node\"]",
+            "",
+            "restart src→/s",
+        ),
         ("ARG I=hoist-test/node:latest\nFROM ${I}\nCOPY . /s", "", "restart →/s"),
         (
             "FROM node\nCOPY --from=tools /bin/x /x\nCOPY src /s\nCOPY <<E /etc/x\nhi\nE\nCMD node a",
@@ -211,6 +217,7 @@ fn what_loads_saved_files_by_itself_is_not_restarted() {
         "npm run migrate && exec nuxt dev",
         "[\"tini\", \"--\", \"astro\", \"dev\"]",
         "webpack serve",
+        "[\"sh\", \"-e\", \"-c\", \"nodemon a.js\"]",
     ] {
         told(command, true, "node");
     }

@@ -48,6 +48,8 @@ enum Due {
     Inputs(String, u64),
     /// News of a container come late.
     News(String),
+    /// A part of an operation is done before the whole is answered.
+    Removal(String),
 }
 
 struct World {
@@ -180,6 +182,9 @@ impl World {
                 Action::Perform { ticket, operation } => {
                     self.note(|| format!("→ {operation}"));
                     self.check_begin(&operation);
+                    if let Operation::Revert { new, .. } = &operation {
+                        self.later(200, Due::Removal(new.clone()));
+                    }
                     self.operations.insert(ticket, (operation, false));
                     self.later(400, Due::Answer(ticket));
                 }
@@ -221,6 +226,12 @@ impl World {
                 self.feed(Event::Observed(listing));
             }
             Due::News(id) => self.tell(&id),
+            Due::Removal(id) => {
+                let is_under_way = |(operation, _): &(Operation, bool)| matches!(operation, Operation::Revert { new, .. } if *new == id);
+                if self.operations.values().any(is_under_way) && self.truth.containers.remove(&id).is_some() {
+                    self.tell(&id);
+                }
+            }
             Due::Manifest => self.read_manifest(),
             Due::Inputs(service, generation) => {
                 let digest = Some(self.digest(&service));

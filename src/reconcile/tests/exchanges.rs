@@ -55,6 +55,24 @@ fn a_new_version_that_crashes_is_taken_back_and_the_next_save_tries_again() {
     assert_eq!(done, ["read api", "5: build image of api"]);
 }
 
+/// Docker tells that a container is gone long before the one that it was to replace runs again.
+#[test]
+fn a_new_version_that_is_gone_before_it_is_taken_back_has_failed_all_the_same() {
+    let mut run = with_a_replacement(service("api").built());
+    let new = replacement(&run, "new", 1, ContainerState::Created);
+    assert_eq!(run.done(2, now_a(&new)), ["3: replace api-1"]);
+    let new = replacement(&run, "new", 1, ContainerState::Exited(4));
+    assert_eq!(run.done(3, now_a(&new)), ["4: take back api-1"]);
+    assert!(run.on(Event::Container { id: "new".into(), container: None }).is_empty());
+    let old = run.container("api", ContainerState::Running);
+    assert_eq!(run.done(4, gone_back(&old)), ["api exited with code 4, taken back, running"]);
+    assert!(run.later(60_000).is_empty(), "it is not tried again by itself");
+    run.saved("/shop/api/main.js");
+    let mut done = run.settled();
+    done.extend(run.read("api", "once more"));
+    assert_eq!(done, ["read api", "5: build image of api"]);
+}
+
 #[test]
 fn a_new_version_that_is_unhealthy_is_taken_back() {
     let mut run = with_a_replacement(service("api").built().checked());
