@@ -604,3 +604,28 @@ fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
     let done = run.on(Event::Observed(listing));
     assert_eq!(done, ["1: build image of api"]);
 }
+
+#[test]
+fn health_is_told_of_when_the_engine_says_so_and_only_then() {
+    let mut run = Run::new(project([service("db").checked()]), attached());
+    let db = |health| Container { health, ..run.container("db", ContainerState::Running) };
+    let (starting, healthy, unhealthy) = (db(Health::Starting), db(Health::Healthy), db(Health::Unhealthy));
+    let listing = with(prepared(&run.project), [run.container("db", ContainerState::Created)]);
+    run.on(Event::Observed(listing));
+    run.done(1, now_a(&starting));
+    let told = |run: &mut Run, container: &Container| {
+        let event = Event::Container { id: container.id.clone(), container: Some(Box::new(container.clone())) };
+        let actions = step(&mut run.state, event, run.now);
+        let news = actions.iter().filter_map(|action| match action {
+            Action::Tell(Notice::Healthy { .. }) => Some("healthy"),
+            Action::Tell(Notice::Unhealthy { .. }) => Some("unhealthy"),
+            _ => None,
+        });
+        news.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(told(&mut run, &starting), "");
+    assert_eq!(told(&mut run, &healthy), "healthy");
+    assert_eq!(told(&mut run, &healthy), "");
+    assert_eq!(told(&mut run, &unhealthy), "unhealthy");
+    assert_eq!(told(&mut run, &unhealthy), "");
+}
