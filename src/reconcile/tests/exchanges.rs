@@ -318,13 +318,21 @@ fn an_edit_is_one_line_with_what_was_done_and_how_long_what_took() {
     let new = replacement(&run, "new", 1, ContainerState::Created);
     run.done(2, now_a(&new));
     let new = Container { health: Health::Starting, ..replacement(&run, "new", 1, ContainerState::Running) };
-    run.done(3, now_a(&new));
-    run.now += Duration::from_millis(16);
+    let millis = Duration::from_millis;
+    let parts = vec![(Part::Stop, millis(9)), (Part::Start, millis(31))];
+    run.on(Event::Answered { ticket: Ticket(3), answer: Answer::Done(now_a(&new)), parts });
+    run.now += millis(16);
     let actions = step(&mut run.state, Event::ProbePassed { container: "new".into() }, run.now);
     let told = actions.into_iter().find_map(|action| match action {
-        Action::Tell(Notice::Edited { edits, service, deeds, failure, .. }) => Some((edits, service, deeds, failure)),
+        Action::Tell(Notice::Edited { edits, service, deeds, failure, parts, .. }) => {
+            Some((edits, service, deeds, failure, parts))
+        }
         _ => None,
     });
-    let deeds = vec![Deed::Rebuilt, Deed::Replaced, Deed::Healthy];
-    assert_eq!(told, Some((vec![1], "api".to_owned(), deeds, None)));
+    let (edits, service, deeds, failure, parts) = told.expect("it is told");
+    let expected = vec![Deed::Rebuilt, Deed::Replaced, Deed::Healthy];
+    assert_eq!((edits, service.as_str(), deeds, failure), (vec![1], "api", expected, None));
+    let took = |wanted: Part| parts.iter().find(|(part, _)| *part == wanted).map(|(_, took)| took.as_millis());
+    let all = [Part::Build, Part::Stop, Part::Start, Part::Healthy].map(took);
+    assert_eq!(all, [Some(0), Some(9), Some(31), Some(16)], "{parts:?}");
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::edits::Deed;
-use super::event::{Action, Answer, Event, Failure, Outcome, Reloaded, Ticket};
+use super::event::{Action, Answer, Event, Failure, Outcome, Part, Reloaded, Ticket};
 use super::notice::Notice;
 use super::{Setup, State, step};
 use crate::change::PathState;
@@ -542,6 +542,17 @@ fn a_container_that_has_used_up_its_retries_stays_down_and_fails_who_waits_for_i
         run.on(exit()),
         ["job exited with 1, again in None", "job exited with code 1, needed by [\"api\"]", "end with 1"]
     );
+}
+
+#[test]
+fn a_save_is_a_new_try_for_what_has_used_up_its_retries() {
+    let job = service("job").built().restart(RestartPolicy::OnFailure { max_retries: Some(0) });
+    let (mut run, _) = Run::running(project([job, service("db")]));
+    assert_eq!(run.on(Event::Exited { id: "job-1".into(), code: 1 }), ["job exited with 1, again in None"]);
+    assert!(run.later(60_000).is_empty(), "it stays down");
+    run.saved("/shop/job/main.js");
+    assert_eq!(run.settled_anew("job"), ["1: build image of job"]);
+    assert_eq!(run.done(1, built("job", "identity of job")), ["image of job unchanged", "2: start job-1"]);
 }
 
 #[test]
