@@ -8,10 +8,21 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+/// How much of a hash tells projects of one name apart.
+const DIGITS: usize = 12;
+
 /// A folder that a variable names, else one below the user's home; `None` when neither is known.
 pub(crate) fn folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute(variable).or_else(|| Some(absolute("HOME")?.join(below_home)))
+}
+
+/// Where something of a project is that runs leave in the user's state folder: below `hoist`, in the folder of its kind, a
+/// name that no other project has, without an ending.
+pub(crate) fn of_project(kind: &str, name: &str, directory: &Path) -> Option<PathBuf> {
+    let hash = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
+    let state = folder("XDG_STATE_HOME", ".local/state")?;
+    Some(state.join("hoist").join(kind).join(format!("{name}-{}", hash.get(..DIGITS)?)))
 }
 
 /// What a file holds, if it belongs to this user, is no link, and is no longer than that.

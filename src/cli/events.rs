@@ -4,10 +4,11 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Local, Utc};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::Value;
 
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::output::print;
 use super::times::time;
@@ -36,15 +37,6 @@ pub(super) struct Arguments {
     /// Taken for the sake of scripts: `--format json`
     #[arg(long, hide = true)]
     pub(super) json: bool,
-}
-
-/// How the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Runs the command.

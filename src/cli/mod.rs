@@ -17,6 +17,7 @@ mod exec;
 mod explain;
 pub mod export;
 mod folder;
+mod format;
 mod given;
 mod global;
 mod graph;

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::drive::not_begun;
 use super::engine::{self, Start};
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::output::print;
 use super::session;
@@ -79,13 +80,4 @@ fn text(plan: &Plan) -> String {
         text.push('\n');
         text
     })
-}
-
-/// How the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }

@@ -4,9 +4,10 @@ use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::output::print;
 use super::session;
@@ -26,15 +27,6 @@ pub(super) struct Arguments {
     /// Print plain text, or an object for each step
     #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
     pub(super) format: Format,
-}
-
-/// How the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Runs the command.

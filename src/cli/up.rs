@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::drive::{self, View, drive};
 use super::engine::{self, Start};
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::session;
 use crate::dispatch::{Manifest, Read};
@@ -208,15 +209,6 @@ fn view(global: &Global, project: &Project, arguments: &Arguments) -> Result<Vie
     let watch = attached && !arguments.no_watch;
     let keeps = global.keeps_journal();
     Ok(View { watch, manifest: None, follow_logs: attached, options, events: keeps, journal: keeps })
-}
-
-/// How the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {

@@ -7,6 +7,7 @@ use clap::{Args, FromArgMatches as _, ValueEnum};
 use serde_json::{Value, json};
 
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::output::print;
 use super::{session, up};
@@ -26,12 +27,12 @@ pub(super) struct Arguments {
     pub(super) explain: bool,
     /// Print plain text, or JSON
     #[arg(long, value_name = "FORMAT", default_value = "text", hide_default_value = true)]
-    pub(super) format: up::Format,
+    pub(super) format: Format,
 }
 
 /// Brings the project up and watches.
 pub(super) async fn run(global: &Global, arguments: Arguments) -> Result<u8, Error> {
-    let name = up::Format::to_possible_value(&arguments.format);
+    let name = Format::to_possible_value(&arguments.format);
     let format = name.as_ref().map_or("text", |value| value.get_name()).to_owned();
     // The options of `up`, all of them as they are when none is given.
     let words = ["up".to_owned(), "--format".to_owned(), format, "--watch".to_owned(), "--".to_owned()];
@@ -48,8 +49,8 @@ pub(super) fn explain(global: &Global, arguments: &Arguments) -> Result<u8, Erro
     let services = session::select(&project, &arguments.services)?;
     let told = told(&project, &services);
     let text = match arguments.format {
-        up::Format::Text => text(&told, &project.directory),
-        up::Format::Json => format!("{:#}\n", json(&told)),
+        Format::Text => text(&told, &project.directory),
+        Format::Json => format!("{:#}\n", json(&told)),
     };
     print(&text)?;
     Ok(0)

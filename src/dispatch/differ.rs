@@ -12,8 +12,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tar::Archive;
 
-use super::perform::{Job, refused};
-use super::sync::{Fetched, PARALLEL, parent};
+use super::perform::Job;
+use super::sync::{Fetched, PARALLEL, blocking, parent};
 use crate::change::SyncFiles;
 use crate::engine::{Engine, EngineError};
 
@@ -26,7 +26,7 @@ impl<E: Engine> Job<E> {
     /// Leaves out the files that a container has as they are here.
     pub(super) async fn differing(&self, id: &str, files: &SyncFiles) -> Result<SyncFiles, EngineError> {
         let copied = files.copied.clone();
-        let pieces = blocking(move || pieces(&copied)).await?;
+        let pieces = blocking("comparing", move || pieces(&copied)).await?;
         if pieces.len() > MOST {
             return Ok(files.clone());
         }
@@ -48,14 +48,9 @@ impl<E: Engine> Job<E> {
         }
         drop(fetched);
         let mut differing = files.clone();
-        differing.copied = blocking(move || without_same(&archives, differing.copied)).await?;
+        differing.copied = blocking("comparing", move || without_same(&archives, differing.copied)).await?;
         Ok(differing)
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, EngineError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| refused("internal error while comparing files; please report it"))
 }
 
 /// The paths inside that together hold all files and little else: a folder where everything in it here is copied, else

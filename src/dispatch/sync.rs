@@ -146,9 +146,8 @@ impl<E: Engine> Job<E> {
             return Err(refused("the files that it came up with were too large to be kept"));
         };
         let absent: Vec<String> = backup.absent.iter().cloned().collect();
-        let joined = tokio::task::spawn_blocking(move || join(&backup.archives)).await;
-        let joined = joined
-            .map_err(|_| refused("internal error while unpacking files; please report it"))?
+        let joined = blocking("unpacking", move || join(&backup.archives))
+            .await?
             .map_err(|error| refused(&format!("the files that were kept cannot be read: {error}")))?;
         self.engine.upload(id, "/", joined).await?;
         self.delete(id, &absent).await?;
@@ -162,10 +161,16 @@ impl<E: Engine> Job<E> {
 }
 
 async fn pack(files: SyncFiles) -> Result<SyncTar, EngineError> {
-    let packed = tokio::task::spawn_blocking(move || sync_tar(&files)).await;
-    packed
-        .map_err(|_| refused("internal error while packing files; please report it"))?
-        .map_err(|error| refused(&error.to_string()))
+    blocking("packing", move || sync_tar(&files)).await?.map_err(|error| refused(&error.to_string()))
+}
+
+/// Work on files that waits for the disk; `doing` says what, for the case that it panics.
+pub(super) async fn blocking<T: Send + 'static>(
+    doing: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| refused(&format!("internal error while {doing} files; please report it")))
 }
 
 /// What was at a path of a container.

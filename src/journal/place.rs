@@ -10,15 +10,10 @@ use crate::project::Project;
 /// After so long nobody asks for what a run has left.
 const MONTH: Duration = Duration::from_hours(31 * 24);
 
-/// How much of a hash tells the folders of a name apart.
-const DIGITS: usize = 8;
-
 /// The folder of a project's journals; `None` when the user has none for the state of programs.
 #[must_use]
 pub fn folder(project: &Project) -> Option<PathBuf> {
-    let hash = blake3::hash(project.directory.as_os_str().as_encoded_bytes()).to_hex();
-    let state = kept::folder("XDG_STATE_HOME", ".local/state")?;
-    Some(state.join("hoist/journals").join(format!("{}-{}", project.name, &hash[..DIGITS])))
+    kept::of_project("journals", &project.name, &project.directory)
 }
 
 /// The journals in a folder, the oldest first.

@@ -79,9 +79,7 @@ impl Keeper {
 
 /// Where the file of a project is; `None` when there is no place for it.
 fn place(name: &str, directory: &Path) -> Option<PathBuf> {
-    let folder = kept::folder("XDG_STATE_HOME", ".local/state")?.join("hoist/standing");
-    let sum = blake3::hash(directory.as_os_str().as_encoded_bytes()).to_hex();
-    Some(folder.join(format!("{name}-{}.json", sum.get(..12)?)))
+    Some(kept::of_project("standing", name, directory)?.with_extension("json"))
 }
 
 fn read(place: &Path) -> Option<Standings> {

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::engine::{self, Start};
 use super::error::Error;
+use super::format::Format;
 use super::global::Global;
 use super::times::{self, fraction};
 use super::{images, session};
@@ -113,15 +114,6 @@ fn scene(containers: &[Container]) -> Scene {
         *replicas = (*replicas).max(container.number);
     }
     Scene { services, ..Scene::default() }
-}
-
-/// How the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// How much of the end.

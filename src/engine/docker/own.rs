@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 use std::io;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
-use super::Docker;
+use super::{Docker, ping};
 use crate::engine::{EngineError, rm};
 
 /// So many bytes of paths go into one request.
@@ -48,12 +47,7 @@ impl Docker {
 }
 
 async fn ask(socket: &str, request: &str) -> io::Result<String> {
-    let mut stream = UnixStream::connect(socket).await?;
-    let request = format!("{request} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    ping::exchange(UnixStream::connect(socket).await?, request, LONGEST).await
 }
 
 /// The `message` of a refusal.

@@ -33,13 +33,23 @@ pub(in crate::engine) async fn tcp(address: &str) -> io::Result<Greeting> {
     ask(TcpStream::connect(address).await?).await
 }
 
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Greeting> {
-    stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n").await?;
-    let mut head = Vec::new();
-    stream.take(LONGEST_HEAD).read_to_end(&mut head).await?;
-    parse(&String::from_utf8_lossy(&head)).ok_or_else(|| {
+async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Greeting> {
+    parse(&exchange(stream, "GET /_ping", LONGEST_HEAD).await?).ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidData, "what answers is not an engine that speaks the Docker API")
     })
+}
+
+/// Sends a request without a body, and reads at most so many bytes of the answer.
+pub(super) async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+    most: u64,
+) -> io::Result<String> {
+    let request = format!("{request} HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(most).read_to_end(&mut answer).await?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 fn parse(answer: &str) -> Option<Greeting> {
