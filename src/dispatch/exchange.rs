@@ -27,6 +27,7 @@ impl<E: Engine> Job<E> {
         self.stop(service, old).await?;
         // Its anonymous volumes are the new one's now.
         self.engine.remove_container(old, false).await?;
+        self.backups.forget(old);
         self.rename(service, number, new).await?;
         self.there(service, new).await
     }
@@ -36,6 +37,7 @@ impl<E: Engine> Job<E> {
         let output = log::tail(&self.engine, new, LAST_LINES).await;
         // Its anonymous volumes are the old one's.
         self.engine.remove_container(new, false).await?;
+        self.backups.forget(new);
         let before = self.there(service, old).await?;
         let container = if before.state.is_running() { before } else { self.start(service, old).await? };
         Ok(Outcome::Reverted { container: Box::new(container), output })

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::change::PathState;
 use crate::change::rules::Rules;
@@ -30,13 +30,14 @@ use crate::plan::goal::{Goal, Up};
 use crate::plan::observed::ContainerId;
 use crate::probe::until_healthy;
 use crate::project::Project;
-use crate::reconcile::event::{Action, Event, Ticket};
+use crate::reconcile::event::{Action, Event, Reloaded, Ticket};
 use crate::reconcile::notice::Notice;
 use crate::reconcile::{State, step};
 use crate::standing::{Keeper, Standing};
 use crate::ui::{Message, Scene};
 use crate::watch::Watch;
 
+use prepare::ManifestRead;
 pub use prepare::observe_once;
 use signals::Signals;
 
@@ -136,6 +137,9 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
     let dispatcher = Dispatcher {
         engine,
         manifest: setup.manifest,
+        reloading: None,
+        rereading: None,
+        is_outdated: false,
         hashes: setup.hashes,
         keeper,
         grace: grace(&setup.goal),
@@ -164,9 +168,18 @@ fn grace(goal: &Goal) -> Option<Duration> {
     }
 }
 
+/// Something that is being read. Whoever reads it anew drops it, so that nothing older can come after the newer.
+type Reading<T> = AbortOnDropHandle<T>;
+
 struct Dispatcher<E> {
     engine: E,
     manifest: Option<Manifest>,
+    /// The manifest is being read again.
+    reloading: Option<Reading<ManifestRead>>,
+    /// What the rules are made from is being read again.
+    rereading: Option<Reading<Arc<Rules>>>,
+    /// That has changed since the reading of the manifest began.
+    is_outdated: bool,
     hashes: Hashes,
     keeper: Keeper,
     grace: Option<Duration>,
@@ -204,6 +217,7 @@ impl<E: Engine> Dispatcher<E> {
         let mut ended = self.act(first);
         while ended.is_none() {
             let wake = self.state.wake_at().map(|at| self.began + at);
+            let mut manifest = None;
             let event = tokio::select! {
                 biased;
                 code = signals.next() => Event::Interrupted { code },
@@ -215,7 +229,16 @@ impl<E: Engine> Dispatcher<E> {
                 }
                 Some(event) = inbox.recv() => event,
                 paths = changed(watch.as_ref()) => Event::Changed(paths),
+                Some(rules) = finished(&mut self.rereading) => Event::RulesRead(rules),
+                Some(read) = finished(&mut self.reloading) => {
+                    manifest = Some(read);
+                    Event::Woken
+                }
                 () = sleep_until(wake) => Event::Woken,
+            };
+            let event = match manifest {
+                Some(read) => Event::Reloaded(self.take_manifest(read)),
+                None => event,
             };
             match &event {
                 Event::Answered { ticket, .. } => drop(self.operations.remove(ticket)),
@@ -235,8 +258,12 @@ impl<E: Engine> Dispatcher<E> {
                 _ => {}
             }
             tracing::debug!(?event, "event");
+            let is_of_new_project = matches!(event, Event::Reloaded(Some(_)));
             let actions = self.step(event);
             ended = self.act(actions);
+            if is_of_new_project && std::mem::take(&mut self.is_outdated) {
+                self.reread();
+            }
         }
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
@@ -279,16 +306,18 @@ impl<E: Engine> Dispatcher<E> {
     }
 
     /// An ignore file that was saved changes what is watched.
-    fn reread_rules(&self, paths: &BTreeMap<PathBuf, PathState>) {
+    fn reread_rules(&mut self, paths: &BTreeMap<PathBuf, PathState>) {
         let Some(rules) = &self.rules else { return };
         if paths.keys().any(|path| rules.means_reload(path) && !rules.is_manifest(path)) {
-            let (project, events) = (Arc::clone(self.state.project()), self.events.clone());
-            let files = self.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
-            self.spawn(async move {
-                let rules = prepare::read_rules(project, files).await;
-                let _ = events.send(Event::RulesRead(rules)).await;
-            });
+            self.is_outdated = self.reloading.is_some();
+            self.reread();
         }
+    }
+
+    fn reread(&mut self) {
+        let files = self.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
+        let reading = prepare::read_rules(Arc::clone(self.state.project()), files);
+        self.rereading = Some(AbortOnDropHandle::new(self.tasks.spawn(reading)));
     }
 
     fn take_rules(&mut self, rules: &Arc<Rules>, watch: Option<&Watch>) {
@@ -298,25 +327,34 @@ impl<E: Engine> Dispatcher<E> {
         }
     }
 
-    /// Reads the manifest again; what is wrong with it is told from here.
-    fn reload(&self) {
-        let (before, manifest) = (Arc::clone(self.state.project()), self.manifest.clone());
-        let hashes = self.hashes.clone();
-        let (events, messages) = (self.events.clone(), self.messages.clone());
-        self.spawn(async move {
-            let reloaded = match manifest {
-                Some(manifest) => prepare::reload(manifest, &before, &hashes).await,
-                None => Ok(None),
-            };
-            let reloaded = match reloaded {
-                Ok(reloaded) => reloaded.map(Box::new),
-                Err(report) => {
-                    let _ = messages.send(Message::Notice(Notice::NotReloaded { report })).await;
-                    None
+    fn reload(&mut self) {
+        let (before, hashes) = (Arc::clone(self.state.project()), self.hashes.clone());
+        self.is_outdated = false;
+        let reading = prepare::reload(self.manifest.clone(), before, hashes);
+        self.reloading = Some(AbortOnDropHandle::new(self.tasks.spawn(reading)));
+    }
+
+    /// A manifest that was read again. Of one that does not load the files count, too: a save of any may mend it.
+    fn take_manifest(&mut self, read: ManifestRead) -> Option<Box<Reloaded>> {
+        let ManifestRead { outcome, files } = read;
+        match outcome {
+            Ok(reloaded) => {
+                if let Some(manifest) = &mut self.manifest {
+                    manifest.files = files;
                 }
-            };
-            let _ = events.send(Event::Reloaded(reloaded)).await;
-        });
+                // What was read for the services before says nothing of those that come.
+                self.rereading = None;
+                reloaded.map(Box::new)
+            }
+            Err(report) => {
+                if let Some(manifest) = &mut self.manifest {
+                    manifest.files.extend(files);
+                }
+                self.reread();
+                self.tell(Notice::NotReloaded { report });
+                None
+            }
+        }
     }
 
     /// Begins what is to be done; the exit code when the run is over.
@@ -484,6 +522,7 @@ impl<E: Engine> Dispatcher<E> {
             }
         }
         self.cancel.cancel();
+        (self.reloading, self.rereading) = (None, None);
         self.tasks.close();
         self.followers.wait().await;
         self.tasks.wait().await;
@@ -504,6 +543,15 @@ async fn changed(watch: Option<&Watch>) -> BTreeMap<PathBuf, PathState> {
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }
+}
+
+/// What was read, once it is; never when nothing is read.
+async fn finished<T>(reading: &mut Option<Reading<T>>) -> Option<T> {
+    let Some(under_way) = reading else { return std::future::pending().await };
+    let read = under_way.await;
+    *reading = None;
+    // It is called off only by being dropped, and a panic was reported where it happened.
+    read.ok()
 }
 
 async fn sleep_until(at: Option<Instant>) {

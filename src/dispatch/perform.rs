@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::prepare::now;
 use super::sync::Backups;
-use crate::engine::{Engine, EngineError, Progress};
+use crate::engine::{Engine, EngineError, ExecOutcome, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
 use crate::plan::operation::Operation;
 use crate::plan::{replicas_of, spec};
@@ -22,6 +23,10 @@ use crate::ui::{Line, Message};
 
 /// How much news of a build may wait to be printed.
 const PROGRESS: usize = 256;
+/// A command in a container that takes longer than this is told of.
+const LONG_HOOK: Duration = Duration::from_secs(10);
+/// And this much later it is not waited for any more.
+const LONGEST_HOOK: Duration = Duration::from_secs(600);
 
 /// One operation and all that it needs.
 pub(super) struct Job<E> {
@@ -145,6 +150,7 @@ impl<E: Engine> Job<E> {
             }
             Operation::Remove { service, container: id, volumes, .. } => {
                 self.stop(service, id).await?;
+                self.backups.forget(id);
                 engine.remove_container(id, *volumes).await.map(nothing)
             }
             Operation::Sync { containers, files, exec, keep, compare, .. } => {
@@ -204,7 +210,9 @@ impl<E: Engine> Job<E> {
     async fn tag(&self, service: &str, from: &str) -> Performed {
         let of = |name: &str| self.project.any_service(name).map(|service| self.project.image_of(service));
         let (Some(image), Some(built)) = (of(service), of(from)) else { return Ok(Outcome::Nothing) };
-        self.engine.tag_image(&built, &image).await?;
+        if built != image {
+            self.engine.tag_image(&built, &image).await?;
+        }
         let gone = || EngineError::NotFound { message: format!("the image `{image}` is gone") };
         self.engine.image(&image).await?.ok_or_else(gone).map(Outcome::Image)
     }
@@ -238,6 +246,7 @@ impl<E: Engine> Job<E> {
     /// Starts a container and runs what its service runs then.
     pub(super) async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
         let started = self.engine.start_container(id).await?;
+        self.remove_left(id).await;
         if self.after_start(service, id).await? == 0 {
             return Ok(started);
         }
@@ -265,6 +274,7 @@ impl<E: Engine> Job<E> {
         let stopping = Duration::from_nanos(restarted.finished_at.saturating_sub(since)).min(whole);
         let parts = [(Part::Stop, stopping), (Part::Start, whole.saturating_sub(stopping))];
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).extend(parts);
+        self.remove_left(id).await;
         self.after_start(service, id).await?;
         Ok(restarted)
     }
@@ -293,7 +303,7 @@ impl<E: Engine> Job<E> {
 
     /// Runs one command and shows what it says among the service's output.
     async fn run_hook(&self, kind: &str, service: &str, id: &str, hook: &Hook) -> Result<(), EngineError> {
-        let ended = self.engine.exec(id, hook).await?;
+        let ended = self.exec(kind, id, hook).await?;
         let lines = ended.output.lines().map(|text| Line {
             service: service.to_owned(),
             number: 1,
@@ -308,7 +318,29 @@ impl<E: Engine> Job<E> {
         Err(refused(&format!("the `{kind}` command `{}` exited with code {}", hook.command.join(" "), ended.code)))
     }
 
-    async fn warn(&self, message: String) {
+    /// Runs a command to its end, which a command that never ends does not keep everything behind it from.
+    pub(super) async fn exec(&self, kind: &str, id: &str, hook: &Hook) -> Result<ExecOutcome, EngineError> {
+        let told = || format!("the `{kind}` command `{}`", hook.command.join(" "));
+        let ended = self.engine.exec(id, hook);
+        tokio::pin!(ended);
+        let waits = async {
+            if let Ok(ended) = timeout(LONG_HOOK, &mut ended).await {
+                return Some(ended);
+            }
+            let service = self.operation.service().unwrap_or_default();
+            let after = LONG_HOOK.as_secs();
+            self.warn(format!("`{service}`: {} still runs after {after} s; what comes next waits for it", told()))
+                .await;
+            timeout(LONGEST_HOOK, &mut ended).await.ok()
+        };
+        let ended = self.cancel.run_until_cancelled(waits).await.ok_or(EngineError::Cancelled)?;
+        let minutes = LONGEST_HOOK.as_secs() / 60;
+        ended.unwrap_or_else(|| {
+            Err(refused(&format!("{} is not waited for any longer: it ran {minutes} minutes", told())))
+        })
+    }
+
+    pub(super) async fn warn(&self, message: String) {
         // Without a printing task there is nobody to tell.
         let _ = self.messages.send(Message::Notice(Notice::Warning { message, hint: None })).await;
     }

@@ -63,16 +63,35 @@ pub(super) async fn read_rules(project: Arc<Project>, files: BTreeSet<PathBuf>) 
     tokio::task::spawn_blocking(read).await.expect("reading small files does not panic")
 }
 
-/// The manifest as it is now; or what is wrong with it, in lines for people. Its ignore files are read after it, and the
-/// files of builds that were not there before.
-pub(super) async fn reload(manifest: Manifest, before: &Project, hashes: &Hashes) -> Result<Option<Reloaded>, String> {
+/// A manifest that was read again.
+pub(super) struct ManifestRead {
+    /// What it asks for, `None` when there is none to read; or what is wrong with it, in lines for people.
+    pub(super) outcome: Result<Option<Reloaded>, String>,
+    /// The files that were looked for, there or not.
+    pub(super) files: BTreeSet<PathBuf>,
+}
+
+/// Reads the manifest as it is now, after it the ignore files, and what is built that was not so built before.
+pub(super) async fn reload(manifest: Option<Manifest>, before: Arc<Project>, hashes: Hashes) -> ManifestRead {
+    let Some(manifest) = manifest else { return ManifestRead { outcome: Ok(None), files: BTreeSet::new() } };
     let read = tokio::task::spawn_blocking(move || (manifest.read)()).await;
-    let Read { outcome, files } = read.map_err(|error| format!("the manifest cannot be read: {error}\n"))?;
-    let (project, services) = outcome?;
-    let rules = read_rules(Arc::clone(&project), files).await;
-    let added = services.iter().filter(|name| !before.services.contains_key(*name));
-    let inputs = digests(&project, added, hashes).await;
-    Ok(Some(Reloaded { project, services, rules, inputs }))
+    let read = read.unwrap_or_else(|error| Read {
+        outcome: Err(format!("the manifest cannot be read: {error}\n")),
+        files: BTreeSet::new(),
+    });
+    let (project, services) = match read.outcome {
+        Ok(read) => read,
+        Err(report) => return ManifestRead { outcome: Err(report), files: read.files },
+    };
+    let rules = read_rules(Arc::clone(&project), read.files.clone()).await;
+    let build = |project: &Project, name: &str| project.any_service(name).and_then(|it| spec::build(project, it));
+    let is_new = |name: &&String| !before.services.contains_key(*name) || build(&before, name) != build(&project, name);
+    let built = with_bases(&project, &services);
+    let inputs = digests(&project, built.iter().filter(is_new), &hashes).await;
+    let mut initial_syncs = initial_syncs(Arc::clone(&rules)).await;
+    initial_syncs.retain(|name, _| !before.services.contains_key(name));
+    let reloaded = Reloaded { project, services, rules, inputs, initial_syncs };
+    ManifestRead { outcome: Ok(Some(reloaded)), files: read.files }
 }
 
 async fn initial_syncs(rules: Arc<Rules>) -> BTreeMap<String, SyncFiles> {
@@ -90,11 +109,17 @@ async fn inputs(project: &Project, goal: &Goal, hashes: &Hashes) -> BTreeMap<Str
     if up.build == BuildPolicy::Never {
         return BTreeMap::new();
     }
-    let digests = digests(project, &up.services, hashes).await;
+    let digests = digests(project, &with_bases(project, &up.services), hashes).await;
     let hashes = hashes.clone();
     // Something to write is there only when files had to be read, which took longer.
     tokio::task::spawn_blocking(move || hashes.keep()).await.ok();
     digests
+}
+
+/// Services and those whose images theirs are built with, which need not be in the run.
+fn with_bases(project: &Project, services: &BTreeSet<String>) -> BTreeSet<String> {
+    let bases = services.iter().filter_map(|name| project.services.get(name)).flat_map(|it| project.bases_of(it));
+    bases.map(|base| base.name.clone()).chain(services.iter().cloned()).collect()
 }
 
 /// The digest of what one service is built from; `None` when that cannot be read.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -26,7 +26,14 @@ pub(super) const PARALLEL: usize = 8;
 
 /// What containers had in the place of files that were copied into them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Backups(Arc<Mutex<BTreeMap<ContainerId, Backup>>>);
+pub(super) struct Backups(Arc<Mutex<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    backups: BTreeMap<ContainerId, Backup>,
+    /// What is to be removed from containers once they run.
+    left: BTreeMap<ContainerId, BTreeSet<String>>,
+}
 
 /// What one container had.
 #[derive(Debug, Clone, Default)]
@@ -48,16 +55,42 @@ impl Backup {
 }
 
 impl Backups {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, id: &str) -> Option<Backup> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.kept().backups.get(id).cloned()
     }
 
     fn put(&self, id: &str, backup: Option<Backup>) {
-        let mut backups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         match backup {
-            Some(backup) => drop(backups.insert(id.to_owned(), backup)),
-            None => drop(backups.remove(id)),
+            Some(backup) => drop(kept.backups.insert(id.to_owned(), backup)),
+            None => drop(kept.backups.remove(id)),
         }
+    }
+
+    fn to_remove(&self, id: &str, paths: &[String]) {
+        self.kept().left.entry(id.to_owned()).or_default().extend(paths.iter().cloned());
+    }
+
+    fn take_left(&self, id: &str) -> Vec<String> {
+        self.kept().left.remove(id).unwrap_or_default().into_iter().collect()
+    }
+
+    /// Files that are copied are not to be removed any more.
+    fn is_there_again(&self, id: &str, files: &SyncFiles) {
+        if let Some(left) = self.kept().left.get_mut(id) {
+            left.retain(|path| files.copied.iter().all(|(_, inside)| inside != path));
+        }
+    }
+
+    /// All that is kept of a container that is gone.
+    pub(super) fn forget(&self, id: &str) {
+        let mut kept = self.kept();
+        kept.backups.remove(id);
+        kept.left.remove(id);
     }
 }
 
@@ -76,6 +109,7 @@ impl<E: Engine> Job<E> {
                 packed = pack(self.differing(id, files).await?).await?;
             }
             self.keep(id, files, keep).await?;
+            self.backups.is_there_again(id, files);
             self.delete(id, &packed.deleted).await?;
             if let Some(archive) = &packed.archive {
                 self.engine.upload(id, "/", archive.clone()).await?;
@@ -90,11 +124,51 @@ impl<E: Engine> Job<E> {
         }
     }
 
+    /// Removes files. Where the engine cannot, because the container does not run or has no `rm`, they are left empty: a
+    /// program that loads every file of a folder comes up with an empty one. Once the container runs, they go.
     async fn delete(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
-        if paths.is_empty() || !self.is_open(id) {
+        if paths.is_empty() {
             return Ok(());
         }
-        self.engine.remove_files(id, paths).await
+        if !self.is_open(id) {
+            self.backups.to_remove(id, paths);
+            return self.empty(id, paths).await;
+        }
+        let Err(error) = self.engine.remove_files(id, paths).await else { return Ok(()) };
+        if matches!(error, EngineError::Cancelled | EngineError::Unreachable { .. } | EngineError::NotFound { .. }) {
+            return Err(error);
+        }
+        self.empty(id, paths).await?;
+        let service = self.operation.service().unwrap_or_default();
+        let left = paths.join("`, `");
+        self.warn(format!("`{service}`: `{left}` is empty instead of gone until its next build: {error}")).await;
+        Ok(())
+    }
+
+    /// Leaves an empty file at each of the paths at which there is something.
+    async fn empty(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
+        let mut there = Vec::new();
+        for path in paths {
+            if !matches!(self.fetch(id, path).await?, Fetched::Nothing) {
+                there.push(path.clone());
+            }
+        }
+        if there.is_empty() {
+            return Ok(());
+        }
+        let archive = empty_files(&there).map_err(|error| refused(&format!("files cannot be emptied: {error}")))?;
+        self.engine.upload(id, "/", archive).await
+    }
+
+    /// Removes what could only be emptied while the container did not run.
+    pub(super) async fn remove_left(&self, id: &str) {
+        let left = self.backups.take_left(id);
+        if left.is_empty() {
+            return;
+        }
+        if let Err(error) = self.engine.remove_files(id, &left).await {
+            tracing::debug!(id, %error, "emptied files stay");
+        }
     }
 
     /// Fetches what is about to be replaced.
@@ -155,8 +229,8 @@ impl<E: Engine> Job<E> {
         Ok(())
     }
 
-    pub(super) async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
-        self.engine.exec(container, hook).await?.checked(hook)
+    async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
+        self.exec("sync", container, hook).await?.checked(hook)
     }
 }
 
@@ -186,6 +260,18 @@ pub(super) fn parent(path: &str) -> String {
         Some((folder, _)) if !folder.is_empty() => folder.to_owned(),
         _ => "/".to_owned(),
     }
+}
+
+/// A tar for `/` with an empty file at each path.
+fn empty_files(paths: &[String]) -> io::Result<Bytes> {
+    let mut archive = Builder::new(Vec::new());
+    for path in paths {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(0);
+        archive.append_data(&mut header, path.trim_start_matches('/'), io::empty())?;
+    }
+    archive.into_inner().map(Bytes::from)
 }
 
 /// One tar for `/` out of many for their folders.

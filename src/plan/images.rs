@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Situation;
 use super::goal::{BuildPolicy, Up};
 use super::observed::Image;
 use super::operation::{Cause, Hold, Operation, Subject};
@@ -29,6 +30,12 @@ impl<'a> Planner<'a> {
         let bases = self.bases(service, up);
         let reference = self.situation.project.image_of(service);
         let available = self.situation.observed.images.get(&reference);
+        if let Some(builder) = self.builder(service, &reference) {
+            let hold = self.planned_image(builder, up);
+            let settled = hold.is_none();
+            self.images.insert(&service.name, hold);
+            return ImageOutlook { reference, available, settled };
+        }
         let cause = match (&service.build, available) {
             (Some(_), _) if up.build != BuildPolicy::Never => self.build_cause(service, up, available),
             (None, Some(image)) => self.pull_cause(service, image),
@@ -76,12 +83,26 @@ impl<'a> Planner<'a> {
                 holds.push(Hold::Failed { reason });
                 continue;
             }
-            if !self.images.contains_key(base.name.as_str()) {
-                self.image(base, up);
-            }
-            holds.extend(self.images.get(base.name.as_str()).cloned().flatten());
+            holds.extend(self.planned_image(base, up));
         }
         holds
+    }
+
+    /// Plans a service's image, if it is not yet, and says what it holds up those for that need it.
+    fn planned_image(&mut self, service: &'a Service, up: &Up) -> Option<Hold> {
+        if !self.images.contains_key(service.name.as_str()) {
+            self.image(service, up);
+        }
+        self.images.get(service.name.as_str()).cloned().flatten()
+    }
+
+    /// The service whose build makes the image of one that has none of its own: nobody need pull it.
+    fn builder(&self, service: &Service, reference: &str) -> Option<&'a Service> {
+        let project = self.situation.project;
+        let of_run = self.services.iter().filter_map(|name| project.services.get(name));
+        let builds = |other: &&Service| other.build.is_some() && project.image_of(other) == reference;
+        let builder = || of_run.chain(project.services.values()).find(builds);
+        if service.build.is_none() && service.image.is_some() { builder() } else { None }
     }
 
     /// Whether one service's image is made with the other's, directly or not.
@@ -115,13 +136,12 @@ impl<'a> Planner<'a> {
             return;
         }
         if let Some(twin) = self.twin(service) {
-            if !self.images.contains_key(twin.name.as_str()) {
-                self.image(twin, up);
+            let hold = self.planned_image(twin, up);
+            if hold.is_some() || self.is_of_same_files(service, twin) {
+                let operation = Operation::Tag { service: name, from: twin.name.clone(), generation };
+                self.push(operation, Cause::BuiltTogether, hold.into_iter().collect());
+                return;
             }
-            let holds = self.images.get(twin.name.as_str()).cloned().flatten().into_iter().collect();
-            let operation = Operation::Tag { service: name, from: twin.name.clone(), generation };
-            self.push(operation, Cause::BuiltTogether, holds);
-            return;
         }
         let mut holds = bases;
         if cause == Cause::SourcesChanged && !facts.are_inputs_read(&service.name) {
@@ -134,11 +154,21 @@ impl<'a> Planner<'a> {
     fn twin(&self, service: &Service) -> Option<&'a Service> {
         let project = self.situation.project;
         let before = self.services.iter().take_while(|name| **name != service.name);
-        before.filter_map(|name| project.services.get(name)).find(|other| {
-            other.build == service.build
-                && other.platform == service.platform
-                && project.image_of(other) != project.image_of(service)
-        })
+        let mut before = before.filter_map(|name| project.services.get(name));
+        before.find(|other| other.build == service.build && other.platform == service.platform)
+    }
+
+    /// Whether the image of a service's twin is built from the files as they are now: the twin may watch fewer of them.
+    fn is_of_same_files(&self, service: &Service, twin: &Service) -> bool {
+        let Situation { project, observed, facts, .. } = self.situation;
+        match facts.inputs.get(&service.name) {
+            Some(inputs) => {
+                let image = observed.images.get(&project.image_of(twin));
+                facts.are_inputs_read(&service.name)
+                    && image.and_then(|image| image.labels.get(label::INPUTS)) == Some(inputs)
+            }
+            None => facts.built.contains_key(&twin.name),
+        }
     }
 
     /// Why an image that is there is pulled again, once a run.

@@ -122,6 +122,11 @@ pub struct PendingSync {
 }
 
 impl PendingSync {
+    /// The files of rules with `initial_sync`.
+    pub(crate) fn initial(files: SyncFiles) -> Self {
+        Self { files, compare: true, ..Self::default() }
+    }
+
     /// Adds what was saved later: its word on a path counts.
     pub(crate) fn add_newer(&mut self, newer: Self) {
         let older = std::mem::replace(self, newer);

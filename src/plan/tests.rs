@@ -7,7 +7,7 @@ use super::operation::Subject;
 use super::spec::label;
 use super::{Facts, Situation, plan};
 use crate::graph::Graph;
-use crate::project::{Condition, Project, RestartPolicy};
+use crate::project::{Condition, Project, RestartPolicy, Service};
 
 fn text(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts) -> String {
     let graph = Graph::new(project).expect("the tests' projects have no cycles");
@@ -432,4 +432,48 @@ fn nothing_is_done_twice_at_once_to_the_same_thing() {
         "create api-1 (does not exist): waits for an operation under way
          start api-1 (does not exist): waits for its container, waits for an operation under way",
     );
+}
+
+#[test]
+fn an_image_of_other_files_is_not_taken_for_that_of_a_service_that_is_built_from_the_same() {
+    let worker = Service { build: service("api").built().build, ..service("worker").built() };
+    let project = project([service("api").built(), worker]);
+    let mut observed = running(&project);
+    let mut labelled = image("api");
+    labelled.labels.insert(label::INPUTS.into(), "as built".into());
+    observed.images.insert("shop-api".into(), labelled);
+    let mut facts = Facts::new(&project);
+    facts.generations.insert("worker".into(), 1);
+    facts.inputs.insert("worker".into(), "as saved".into());
+    let wants = |facts: &Facts, expected: &str| {
+        let planned = text(&project, &goal_up(&project), &observed, facts);
+        assert!(planned.lines().any(|line| line == expected), "{planned}");
+    };
+    wants(&facts, "build image of worker (sources changed): waits for its files to be read");
+    facts.read.insert("worker".into(), 1);
+    wants(&facts, "build image of worker (sources changed)");
+    facts.inputs.insert("worker".into(), "as built".into());
+    wants(&facts, "tag image of worker (built from the same as another)");
+}
+
+#[test]
+fn an_image_of_several_services_is_built_once_and_not_pulled() {
+    let shared = |name: &str| Service { image: Some("app:1".into()), ..service(name) };
+    let build = service("app").built().build;
+    let project = project([
+        Service { build: build.clone(), ..shared("web") },
+        Service { build, ..shared("worker") },
+        shared("cron"),
+    ]);
+    let planned = text(&project, &goal_up(&project), &Observed::default(), &Facts::new(&project));
+    let images: Vec<&str> = planned.lines().filter(|line| line.contains(" image of ")).collect();
+    assert_eq!(
+        images,
+        [
+            "build image of web (does not exist)",
+            "tag image of worker (built from the same as another): waits for image `app:1`"
+        ],
+        "{planned}"
+    );
+    assert!(planned.contains("create cron-1 (does not exist): waits for image `app:1`"), "{planned}");
 }

@@ -66,6 +66,11 @@ impl Build {
     pub fn bases(&self) -> impl Iterator<Item = &str> {
         self.additional_contexts.values().filter_map(|source| source.strip_prefix("service:"))
     }
+
+    /// The further folders whose files are part of it, absolute.
+    pub fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        self.additional_contexts.values().map(PathBuf::from).filter(|path| path.is_absolute())
+    }
 }
 
 /// Where a build's files come from.

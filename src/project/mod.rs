@@ -84,6 +84,20 @@ impl Project {
         self.services.get(name).or_else(|| self.disabled.get(name))
     }
 
+    /// The services whose images a service's own is built with, and those with which theirs are.
+    #[must_use]
+    pub fn bases_of<'a>(&'a self, service: &'a Service) -> Vec<&'a Service> {
+        let mut bases: Vec<&Service> = Vec::new();
+        let mut left: Vec<&str> = service.build.iter().flat_map(Build::bases).collect();
+        while let Some(name) = left.pop() {
+            if let Some(base) = self.any_service(name).filter(|_| bases.iter().all(|known| known.name != name)) {
+                bases.push(base);
+                left.extend(base.build.iter().flat_map(Build::bases));
+            }
+        }
+        bases
+    }
+
     /// The name of a service's container with this number, counted from 1.
     #[must_use]
     pub fn container_name(&self, service: &Service, number: u32) -> String {

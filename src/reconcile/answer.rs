@@ -8,7 +8,7 @@ use super::notice::Notice;
 use super::{InFlight, Listing, State};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Image, ObservedNetwork, ObservedVolume};
 use crate::plan::operation::{Operation, Subject};
-use crate::plan::{Facts, replicas_of, spec};
+use crate::plan::{Facts, PendingSync, replicas_of, spec};
 use crate::project::Build;
 
 /// A container that had exited before its start was answered, with its code.
@@ -141,7 +141,11 @@ impl State {
             ) => {
                 self.facts.built.insert(service.clone(), *generation);
                 self.facts.built_otherwise.remove(service);
-                self.before_build.remove(service);
+                let copied = self.before_build.remove(service).and_then(|copied| self.not_built(service, copied));
+                if let Some(mut copied) = copied {
+                    copied.add_newer(self.since_build.remove(service).unwrap_or_default());
+                    self.since_build.insert(service.clone(), copied);
+                }
                 self.build_what_is_made_with(service, &image);
                 self.insert_image(service, image);
             }
@@ -169,9 +173,7 @@ impl State {
                 self.try_synced(id, now);
             }
             (Operation::Create { service, .. }, Outcome::Container(container)) => {
-                if let Some(copied) = self.since_build.get(service).cloned() {
-                    self.put_back(service, copied);
-                }
+                self.sync_what_it_lacks(service);
                 self.observed.containers.insert(container.id.clone(), *container);
             }
             (_, Outcome::Container(container)) => {
@@ -181,6 +183,15 @@ impl State {
                 self.bury(container);
             }
             _ => {}
+        }
+    }
+
+    /// A new container has what its image has, and neither what was copied since that was built nor what rules with
+    /// `initial_sync` bring.
+    fn sync_what_it_lacks(&mut self, service: &str) {
+        let initial = self.initial.get(service).cloned().map(PendingSync::initial);
+        for lacking in self.since_build.get(service).cloned().into_iter().chain(initial) {
+            self.put_back(service, lacking);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What saved files lead to once their burst is over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::plan::observed::{ContainerId, ContainerState};
 use crate::plan::operation::Subject;
 use crate::plan::spec::label;
 use crate::plan::{PendingSync, replicas_of};
+use crate::project::BuildContext;
 
 impl State {
     pub(super) fn take_changes(&mut self, paths: BTreeMap<PathBuf, PathState>, now: Duration) {
@@ -31,9 +32,13 @@ impl State {
             self.ask_for_reload(actions);
         }
         let scope = self.scope();
+        let of_scope = scope.iter().filter_map(|name| self.project.services.get(name));
+        let bases = of_scope.flat_map(|service| self.project.bases_of(service)).map(|base| base.name.clone());
+        let bases: BTreeSet<String> = bases.collect();
         let edit = self.next_edit;
         for (service, change) in rules.affected(&paths) {
-            if scope.contains(&service) {
+            // Of those that only lend their image nothing runs that files could be copied into.
+            if scope.contains(&service) || change.rebuild && bases.contains(&service) {
                 self.next_edit = edit + 1;
                 let paths = change.paths.clone();
                 self.note_edit(edit, &service, paths.clone(), saved, now);
@@ -46,13 +51,15 @@ impl State {
     fn take_change(&mut self, service: &str, change: Change, now: Duration, actions: &mut Vec<Action>) {
         self.retry(service);
         if change.rebuild {
-            let generation = self.facts.generations.entry(service.to_owned()).or_default();
-            *generation += 1;
             self.readings.insert(service.to_owned(), now);
-            actions.push(Action::ReadInputs { service: service.to_owned(), generation: *generation });
-            // The new image will hold the files.
-            self.facts.syncs.remove(service);
-            self.unsynced.remove(service);
+            self.read_anew(service, actions);
+            // The new image will hold what it is built from.
+            let waiting = [self.facts.syncs.remove(service), self.unsynced.remove(service)];
+            for waiting in waiting.into_iter().flatten() {
+                if let Some(left) = self.not_built(service, waiting) {
+                    self.put_back(service, left);
+                }
+            }
             return;
         }
         if change.sync.is_empty() {
@@ -69,6 +76,23 @@ impl State {
         waiting.add_newer(self.facts.syncs.remove(service).unwrap_or_default());
         waiting.add_newer(newer);
         self.facts.syncs.insert(service.to_owned(), waiting);
+    }
+
+    /// What the image of a service is built from may be other files now.
+    pub(super) fn read_anew(&mut self, service: &str, actions: &mut Vec<Action>) {
+        let generation = self.facts.generations.entry(service.to_owned()).or_default();
+        *generation += 1;
+        actions.push(Action::ReadInputs { service: service.to_owned(), generation: *generation });
+    }
+
+    /// What of copied files an image of the service does not hold: those from outside the folder that it is built from.
+    pub(super) fn not_built(&self, service: &str, mut copied: PendingSync) -> Option<PendingSync> {
+        let build = self.project.any_service(service).and_then(|service| service.build.as_ref());
+        if let Some(BuildContext::Local(folder)) = build.map(|build| &build.context) {
+            copied.files.copied.retain(|(path, _)| !path.starts_with(folder));
+        }
+        copied.files.deleted.clear();
+        (!copied.files.is_empty()).then_some(copied)
     }
 
     /// An image is to be built although none of its files was saved.

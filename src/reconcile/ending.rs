@@ -153,7 +153,12 @@ impl State {
         }
         if plan.is_stuck() && self.phase == Phase::Starting {
             self.tell_root_failures(plan, actions);
-            self.finish(1, actions);
+            if self.goes_on_without_what_failed() {
+                self.phase = Phase::Up;
+                self.tell_up(now, actions);
+            } else {
+                self.finish(1, actions);
+            }
             return;
         }
         match self.up().map(|up| up.until.clone()) {
@@ -165,6 +170,17 @@ impl State {
             Some(Until::Interrupted { .. }) => self.conclude_attached(plan, now, actions),
             _ => {}
         }
+    }
+
+    /// Whether somebody looks on whose next save can mend what failed, and something runs that they would lose.
+    fn goes_on_without_what_failed(&self) -> bool {
+        let Some(Until::Interrupted { abort_on_exit, abort_on_failure, exit_code_from }) =
+            self.up().map(|up| &up.until)
+        else {
+            return false;
+        };
+        let is_asked_to_end = *abort_on_exit || *abort_on_failure || exit_code_from.is_some();
+        self.rules.is_some() && !is_asked_to_end && !self.left().is_empty()
     }
 
     /// The end without an engine: what is to be stopped waits for its return a while, and is then named.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::change::PathState;
 use crate::change::rules::Rules;
+use crate::change::{PathState, SyncFiles};
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
 use crate::plan::operation::Operation;
 use crate::project::Project;
@@ -122,8 +122,12 @@ pub struct Reloaded {
     /// What saved files lead to.
     #[serde(with = "super::shared")]
     pub rules: Arc<Rules>,
-    /// The digests of the builds' inputs of services that were not there before, as they lie on disk.
+    /// The digests of the builds' inputs of services that were not there before, or are built otherwise, as they lie on
+    /// disk.
     pub inputs: BTreeMap<String, String>,
+    /// The files that rules with `initial_sync` bring into the containers of services that were not there before.
+    #[serde(default)]
+    pub initial_syncs: BTreeMap<String, SyncFiles>,
 }
 
 /// How an operation ended.

@@ -104,6 +104,8 @@ pub struct State {
     unsynced: BTreeMap<String, PendingSync>,
     /// Rejected replacements whose service was saved since: their failure keeps nothing back.
     forgiven: BTreeSet<ContainerId>,
+    /// The files of rules with `initial_sync`, which every container of a service has from its beginning.
+    initial: BTreeMap<String, SyncFiles>,
     /// What was copied into containers of a service since its image was last built: newer containers need it too.
     since_build: BTreeMap<String, PendingSync>,
     /// The same of an image that is being built anew: for the case that this fails.
@@ -162,8 +164,9 @@ impl State {
     /// The project's dependency cycles.
     pub fn new(setup: Setup) -> Result<(Self, Vec<Action>), Vec<Vec<String>>> {
         let graph = Graph::new(&setup.project)?;
-        let pending = |files| PendingSync { files, compare: true, ..PendingSync::default() };
-        let syncs = setup.initial_syncs.into_iter().map(|(service, files)| (service, pending(files))).collect();
+        let initial = setup.initial_syncs;
+        let syncs =
+            initial.iter().map(|(service, files)| (service.clone(), PendingSync::initial(files.clone()))).collect();
         let facts = Facts { began: setup.began, inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
         let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);
         let state = Self {
@@ -193,6 +196,7 @@ impl State {
             synced: BTreeMap::new(),
             unsynced: BTreeMap::new(),
             forgiven: BTreeSet::new(),
+            initial,
             since_build: BTreeMap::new(),
             before_build: BTreeMap::new(),
             edits: BTreeMap::new(),

@@ -8,7 +8,7 @@ use super::event::{Action, Reloaded};
 use super::notice::Notice;
 use super::{Goal, State};
 use crate::graph::Graph;
-use crate::plan::{Facts, spec};
+use crate::plan::{Facts, PendingSync, spec};
 use crate::project::{Project, Service};
 
 /// Whether the manifest is being read again.
@@ -73,7 +73,7 @@ impl State {
     }
 
     fn take_project(&mut self, reloaded: Reloaded, graph: Graph, actions: &mut Vec<Action>) {
-        let Reloaded { project, services, rules, inputs } = reloaded;
+        let Reloaded { project, services, rules, inputs, initial_syncs } = reloaded;
         let Goal::Up(up) = &mut self.goal else { return };
         let before = std::mem::replace(&mut up.services, services);
         self.forget_what_is_provided_otherwise(&project);
@@ -91,6 +91,11 @@ impl State {
         self.rules = Some(rules);
         self.facts.inputs.extend(inputs);
         self.build_what_is_built_otherwise(&old);
+        self.read_what_was_not_watched(&difference.added, actions);
+        for (service, files) in initial_syncs {
+            self.put_back(&service, PendingSync::initial(files.clone()));
+            self.initial.insert(service, files);
+        }
         self.facts.dropped.retain(|name| !now.contains_key(name));
         self.facts.dropped.extend(difference.removed.iter().cloned());
         self.start_what_is_new(&difference.added);
@@ -110,6 +115,17 @@ impl State {
         let provided = &mut self.facts.provided;
         provided.services.retain(|name, _| asked(before, name) == asked(project, name));
         provided.models.retain(|key, _| before.models.get(key) == project.models.get(key));
+    }
+
+    /// Nobody watched the files of a service while it was not in the run.
+    fn read_what_was_not_watched(&mut self, added: &[String], actions: &mut Vec<Action>) {
+        for name in added {
+            self.unsynced.remove(name);
+            if self.facts.built.contains_key(name) || self.facts.generation(name) > 0 {
+                self.since_build.remove(name);
+                self.read_anew(name, actions);
+            }
+        }
     }
 
     /// An image of other arguments, another target or another folder is another image.

@@ -173,7 +173,8 @@ impl Running {
             "webpack" | "ng" | "vue-cli-service" if sub == Some("serve") => told(&format!("{program} serve")),
             "react-scripts" if sub == Some("start") => told("react-scripts start"),
             "nest" if sub == Some("start") && (has("--watch") || has("-w")) => told("nest start --watch"),
-            "uvicorn" | "gunicorn" | "hypercorn" if has("--reload") => told(&format!("{program} --reload")),
+            // Not gunicorn's: it ends when the new code does not load.
+            "uvicorn" | "hypercorn" if has("--reload") => told(&format!("{program} --reload")),
             "flask" if has("run") && !has("--no-reload") && !has("--no-debug") && self.is_debugged(&has) => {
                 told("flask in debug mode")
             }

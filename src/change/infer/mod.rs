@@ -79,10 +79,15 @@ pub fn infer(service: &Service, build: &Build, files: Option<&BuildFiles>) -> In
         Some(files) => from_dockerfile(service, build, context, files),
         None => Err("its Dockerfile cannot be read".to_owned()),
     };
-    told.unwrap_or_else(|why| {
+    let mut told = told.unwrap_or_else(|why| {
         let rule = WatchRule::new(context.clone(), WatchAction::Rebuild);
         Inferred { rules: vec![Reasoned { rule, files: Vec::new(), why }], notes: Vec::new() }
-    })
+    });
+    told.rules.extend(build.folders().map(|folder| {
+        let why = "another context of its build".to_owned();
+        Reasoned { rule: WatchRule::new(folder, WatchAction::Rebuild), files: Vec::new(), why }
+    }));
+    told
 }
 
 /// The error says why everything rebuilds.
@@ -367,7 +372,14 @@ impl<'a> Plan<'a> {
     fn rebuild(&self, include: Vec<String>, files: Vec<PathBuf>, why: String) -> Reasoned {
         // An empty pattern would mean nothing, where the whole context is meant.
         let include = if include.iter().any(String::is_empty) { Vec::new() } else { include };
-        let rule = WatchRule { include, ..WatchRule::new(self.context.to_owned(), WatchAction::Rebuild) };
+        // Nothing that is meant by its name lies where everything is installed.
+        let installed = language::folders(self.language).iter().filter(|_| !include.is_empty());
+        let is_meant = |folder: &str| {
+            let name = folder.rsplit('/').next().unwrap_or(folder);
+            include.iter().any(|path| path.split('/').any(|part| part == name))
+        };
+        let ignore = installed.filter(|folder| !is_meant(folder)).map(|folder| (*folder).to_owned()).collect();
+        let rule = WatchRule { include, ignore, ..WatchRule::new(self.context.to_owned(), WatchAction::Rebuild) };
         Reasoned { rule, files, why }
     }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{BuildFiles, Inferred, infer};
 use crate::project::{Build, BuildContext, Mount, MountSource, Service, WatchAction};
@@ -229,7 +229,6 @@ fn what_loads_saved_files_by_itself_is_not_restarted() {
     for command in [
         "uvicorn a:b --reload",
         "poetry run uvicorn a:b --reload",
-        "gunicorn --reload a:b",
         "flask --debug run",
         "python -u manage.py runserver 0:80",
         "python -m uvicorn a:b --reload",
@@ -238,7 +237,13 @@ fn what_loads_saved_files_by_itself_is_not_restarted() {
     ] {
         told(command, true, "python:3");
     }
-    for command in ["uvicorn a:b", "flask run", "python manage.py runserver --noreload", "python a.py --reload"] {
+    for command in [
+        "uvicorn a:b",
+        "gunicorn --reload a:b",
+        "flask run",
+        "python manage.py runserver --noreload",
+        "python a.py --reload",
+    ] {
         told(command, false, "python:3");
     }
     told("bin/rails server", true, "ruby");
@@ -305,4 +310,28 @@ fn files_that_the_containers_user_could_not_read_rebuild() {
     let mut closed = with(dockerfile, &[]);
     closed.files.private = many;
     assert_eq!(closed.told(), "rebuild");
+}
+
+#[test]
+fn a_further_folder_of_the_build_rebuilds() {
+    let mut case = case("FROM node\nCOPY --from=shared . /s\nCOPY . /app\nCMD node a.js", &[]);
+    let contexts = [("shared", "/p/shared"), ("image", "docker-image://a:1"), ("other", "service:base")];
+    case.build.additional_contexts = contexts.map(|(name, source)| (name.to_owned(), source.to_owned())).into();
+    let rules = case.inferred().rules;
+    let last = rules.last().expect("there are rules");
+    assert_eq!((last.rule.path.as_path(), &last.rule.action), (Path::new("/p/shared"), &WatchAction::Rebuild));
+    let shared = rules.iter().filter(|reasoned| !reasoned.rule.path.starts_with("/p/web")).count();
+    assert_eq!(shared, 1, "images are no folders");
+}
+
+#[test]
+fn folders_of_what_is_installed_are_not_looked_into_for_files_that_rebuild() {
+    let rules = case("FROM node\nWORKDIR /app\nCOPY package.json .\nRUN npm i\nCOPY src src\nCMD node a", &[]);
+    for reasoned in rules.inferred().rules.iter().filter(|it| it.rule.action == WatchAction::Rebuild) {
+        assert!(reasoned.rule.ignore.contains(&"**/node_modules".to_owned()), "{reasoned:?}");
+    }
+    let vendored = case("FROM php:8\nCOPY vendor /v\nRUN php a\nCOPY src /s\nCMD php -S 0:80", &["composer.json"]);
+    let rules = vendored.inferred().rules;
+    let meant = rules.iter().find(|it| it.rule.include.contains(&"vendor".to_owned())).expect("it is built from");
+    assert!(meant.rule.ignore.is_empty(), "{meant:?}");
 }

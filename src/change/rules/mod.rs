@@ -73,7 +73,8 @@ struct Rule {
     /// Leaves alone what the container sees through a bind mount: a rebuild would bring nothing, would take the place of
     /// the program's own reload, and would never end where the container writes there.
     spares_bound: bool,
-    /// Leaves the manifest's own files alone: a save of one is read by hoist itself, which acts on what it says.
+    /// Leaves Compose files alone: a save of one is read by hoist itself, which acts on what it says. Files of variables
+    /// are not among them: programs read those, too.
     spares_manifest: bool,
 }
 
@@ -214,8 +215,8 @@ impl Rules {
     pub fn affected(&self, paths: &BTreeMap<PathBuf, PathState>) -> BTreeMap<String, Change> {
         let mut changes: BTreeMap<String, Change> = BTreeMap::new();
         for (path, state) in paths {
-            let is_manifest = self.is_manifest(path);
-            let concerned = |rule: &&Rule| rule.matches(path) && !(is_manifest && rule.spares_manifest);
+            let is_compose = self.is_manifest(path) && path.extension().is_some_and(|it| it == "yaml" || it == "yml");
+            let concerned = |rule: &&Rule| rule.matches(path) && !(is_compose && rule.spares_manifest);
             for rule in self.covering(path).filter(concerned) {
                 let change = changes.entry(rule.service.clone()).or_default();
                 change.paths.insert(path.clone());
@@ -327,18 +328,21 @@ impl Rules {
             self.add(rule);
         }
         for root in how {
-            self.add(Rule {
-                service: service.name.clone(),
-                root,
-                action: WatchAction::Rebuild,
-                initial: false,
-                ignore: Patterns::default(),
-                include: Patterns::default(),
-                context: None,
-                binds: Arc::clone(binds),
-                spares_bound: false,
-                spares_manifest: true,
-            });
+            self.add(rebuild(service, root, None, binds));
+        }
+    }
+
+    /// An image that others are built with, of a service that does not run: nothing can be copied into it.
+    fn add_base(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>) {
+        let Some(build) = &service.build else { return };
+        let Some(context) = self.context(service, build, ignore_file) else { return };
+        let binds = Arc::default();
+        let folders = std::iter::once(context.folder.clone()).chain(build.folders());
+        for root in folders.collect::<Vec<_>>() {
+            self.add(rebuild(service, root, Some(&context), &binds));
+        }
+        for root in definition_files(build) {
+            self.add(rebuild(service, root, None, &binds));
         }
     }
 
@@ -359,6 +363,22 @@ impl Rules {
         let problems = errors.into_iter().map(|error| RuleProblem { service: service.name.clone(), error });
         self.problems.extend(problems);
         patterns
+    }
+}
+
+/// The rule that a file or folder rebuilds, whatever of it is saved.
+fn rebuild(service: &Service, root: PathBuf, context: Option<&Arc<Context>>, binds: &Arc<Vec<Bind>>) -> Rule {
+    Rule {
+        service: service.name.clone(),
+        root: clean(&root),
+        action: WatchAction::Rebuild,
+        initial: false,
+        ignore: Patterns::default(),
+        include: Patterns::default(),
+        context: context.cloned(),
+        binds: Arc::clone(binds),
+        spares_bound: false,
+        spares_manifest: true,
     }
 }
 

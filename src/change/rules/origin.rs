@@ -15,6 +15,9 @@ use crate::project::{Project, Service, WatchRule};
 pub struct Origin {
     /// The services whose changes count.
     pub services: BTreeMap<String, Service>,
+    /// Those that do not run and whose images theirs are built with.
+    #[serde(default)]
+    pub bases: BTreeMap<String, Service>,
     /// The ignore file of each service that has one.
     pub(super) ignore_files: BTreeMap<String, IgnoreFile>,
     /// The rules of those services that are built and have none of their own.
@@ -37,7 +40,10 @@ impl Origin {
             let told = infer::infer(service, service.build.as_ref()?, build_files.get(&service.name));
             Some((service.name.clone(), told.rules.into_iter().map(|reasoned| reasoned.rule).collect()))
         });
+        let used = services.values().flat_map(|service| project.bases_of(service));
+        let bases = used.filter(|base| !project.services.contains_key(&base.name));
         Self {
+            bases: bases.map(|base| (base.name.clone(), base.clone())).collect(),
             inferred: inferred.collect(),
             ignore_files: ignore_files.clone(),
             manifest: project.files.iter().chain(&project.environment_files).map(|file| clean(file)).collect(),
@@ -52,6 +58,9 @@ impl From<Origin> for Rules {
         for service in origin.services.values() {
             let inferred = origin.inferred.get(&service.name).map_or(&[][..], Vec::as_slice);
             rules.add_service(service, origin.ignore_files.get(&service.name), inferred);
+        }
+        for base in origin.bases.values() {
+            rules.add_base(base, origin.ignore_files.get(&base.name));
         }
         rules.origin = origin;
         rules

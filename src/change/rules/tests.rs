@@ -40,12 +40,17 @@ fn bind(source: &str, target: &str) -> Mount {
 }
 
 fn rules(services: Vec<Service>, ignore_file: &str) -> Rules {
-    let ignores = services.iter().filter_map(|service| {
+    let project = project(services);
+    let all = project.services.values();
+    let ignores = all.filter_map(|service| {
         let path = ignore_file_candidates(service.build.as_ref()?).pop()?;
         Some((service.name.clone(), IgnoreFile { path, text: ignore_file.to_owned() }))
     });
-    let ignores = ignores.collect();
-    let project = Project {
+    Rules::new(&project, &ignores.collect())
+}
+
+fn project(services: Vec<Service>) -> Project {
+    Project {
         name: "shop".to_owned(),
         directory: PathBuf::from("/p"),
         files: vec![PathBuf::from("/p/compose.yaml")],
@@ -58,8 +63,7 @@ fn rules(services: Vec<Service>, ignore_file: &str) -> Rules {
         configs: BTreeMap::new(),
         models: BTreeMap::new(),
         kubernetes: crate::project::ProjectKubernetes::default(),
-    };
-    Rules::new(&project, &ignores)
+    }
 }
 
 fn affected(rules: &Rules, present: &[&str], gone: &[&str]) -> BTreeMap<String, Change> {
@@ -256,4 +260,38 @@ fn the_manifest_in_a_build_context_rebuilds_nothing_by_itself() {
     let rules = rules(vec![service("web", build("/p", "Dockerfile"), Vec::new())], "");
     assert_eq!(rebuilt(&rules, "/p/main.js"), ["web"]);
     assert!(rebuilt(&rules, "/p/compose.yaml").is_empty());
+}
+
+#[test]
+fn a_compose_file_is_hoists_own_to_read_and_a_file_of_variables_the_programs_too() {
+    let rules = rules(vec![service("web", build("/p", "Dockerfile"), Vec::new())], "");
+    let files = ["/p/compose.yaml", "/p/.env", "/p/web.env"].map(PathBuf::from);
+    let rules = rules.made_from(&files.into());
+    assert!(affected(&rules, &["/p/compose.yaml"], &[]).is_empty());
+    for file in ["/p/.env", "/p/web.env"] {
+        assert!(rules.is_manifest(Path::new(file)));
+        assert!(affected(&rules, &[file], &[]).contains_key("web"), "{file}");
+    }
+}
+
+#[test]
+fn what_an_image_is_built_with_rebuilds_although_it_does_not_run() {
+    let with = |base: &str, context: &str| {
+        let additional_contexts = [("base".to_owned(), format!("service:{base}"))].into();
+        Build { additional_contexts, ..build(context, "Dockerfile") }
+    };
+    let mut project = project(vec![service("web", with("base", "/p/web"), vec![sync("/p/web/src", "/app")])]);
+    for (name, build) in [
+        ("base", with("root", "/p/base")),
+        ("root", build("/p/root", "Dockerfile")),
+        ("other", build("/p/other", "Dockerfile")),
+    ] {
+        project.disabled.insert(name.to_owned(), service(name, build, vec![sync("/p/base", "/app")]));
+    }
+    let ignored = IgnoreFile { path: PathBuf::from("/p/base/.dockerignore"), text: "*.md".to_owned() };
+    let rules = Rules::new(&project, &[("base".to_owned(), ignored)].into());
+    let changes = affected(&rules, &["/p/base/a.js", "/p/root/b.js", "/p/other/c.js", "/p/base/d.md"], &[]);
+    assert_eq!(changes.keys().collect::<Vec<_>>(), ["base", "root"]);
+    assert!(changes.values().all(|change| change.rebuild && change.sync.is_empty()));
+    assert_eq!(changes["base"].paths, [PathBuf::from("/p/base/a.js")].into());
 }

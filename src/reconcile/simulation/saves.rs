@@ -72,7 +72,7 @@ impl World {
             self.project = Arc::new(known);
             let services = project.services.keys().cloned().collect();
             let rules = Arc::new(Rules::new(&project, &BTreeMap::new()));
-            Box::new(Reloaded { project, services, rules, inputs: BTreeMap::new() })
+            Box::new(Reloaded { project, services, rules, inputs: BTreeMap::new(), initial_syncs: BTreeMap::new() })
         });
         if let Some(read) = &read {
             self.asked_for = read.services.clone();

@@ -2,6 +2,7 @@
 
 mod bases;
 mod exchanges;
+mod gaps;
 mod provided;
 mod timings;
 
@@ -130,6 +131,7 @@ fn reloaded(services: impl IntoIterator<Item = Service>) -> Event {
         services: project.services.keys().cloned().collect(),
         rules: Arc::new(Rules::new(&project, &BTreeMap::new())),
         inputs: BTreeMap::new(),
+        initial_syncs: BTreeMap::new(),
         project: Arc::new(project),
     })))
 }

@@ -1,0 +1,119 @@
+//! What must not be lost between runs, builds and edits of the manifest.
+
+use super::*;
+use crate::change::SyncFiles;
+
+#[test]
+fn a_start_that_fails_in_part_keeps_what_runs_and_the_next_save_mends_it() {
+    let mut run = Run::new(project([service("api").built(), service("db")]), attached());
+    let mut listing = with(prepared(&run.project), [run.container("db", ContainerState::Running)]);
+    listing.images.remove("shop-api");
+    assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
+    run.failed(1, "no compiler");
+    let listing = run.state.observed().clone();
+    assert!(run.on(Event::Observed(listing)).is_empty(), "it does not end");
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
+}
+
+#[test]
+fn a_start_of_which_nothing_runs_ends_when_it_fails() {
+    let mut run = Run::new(project([service("api").built()]), attached());
+    let mut listing = prepared(&run.project);
+    listing.images.clear();
+    assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
+    run.failed(1, "no compiler");
+    let listing = run.state.observed().clone();
+    assert!(run.on(Event::Observed(listing)).contains(&"end with 1".to_owned()));
+}
+
+#[test]
+fn what_an_initial_sync_brings_every_later_container_has_too() {
+    let rule = WatchRule {
+        initial_sync: true,
+        ..WatchRule::new("/elsewhere".into(), WatchAction::Sync { target: "/x".into() })
+    };
+    let api = || {
+        let mut api = service("api");
+        api.watch.push(rule.clone());
+        api
+    };
+    let (mut run, _) = Run::running(project([service("db")]));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    let Event::Reloaded(Some(mut read)) = reloaded([service("db"), api()]) else { unreachable!("it loads") };
+    let copied = [("/elsewhere/a.js".into(), "/x/a.js".into())].into();
+    read.initial_syncs.insert("api".into(), SyncFiles { copied, ..SyncFiles::default() });
+    run.project = Arc::clone(&read.project);
+    run.on(Event::Reloaded(Some(read)));
+    let listing = with(prepared(&run.project), [run.container("db", ContainerState::Running)]);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: create api-1"]);
+    let made = run.container("api", ContainerState::Created);
+    assert_eq!(run.done(1, now_a(&made)), ["2: sync 1 file to api"]);
+    assert_eq!(run.done(2, Outcome::Nothing), ["3: start api-1"]);
+    let api_runs = run.container("api", ContainerState::Running);
+    run.done(3, now_a(&api_runs));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    run.on(reloaded([service("db"), Service { hostname: Some("new".into()), ..api() }]));
+    let listing = run.state.observed().clone();
+    assert_eq!(run.on(Event::Observed(listing)), ["4: create api-1"]);
+    let mut new = run.container("api", ContainerState::Created);
+    (new.id, new.replaces) = ("new".into(), Some("api-1".into()));
+    new.config_hash = run.state.facts.hashes.get("api").cloned();
+    assert_eq!(run.done(4, now_a(&new)), ["5: sync 1 file to api"]);
+}
+
+#[test]
+fn files_from_outside_the_build_outlive_it() {
+    let mut api = service("api").built();
+    api.watch.push(WatchRule::new("/elsewhere".into(), WatchAction::Sync { target: "/x".into() }));
+    api.watch.push(WatchRule::new("/shop/api".into(), WatchAction::Rebuild));
+    let (mut run, _) = Run::running(project([api]));
+    run.saved("/elsewhere/a.js");
+    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
+    run.done(1, Outcome::Nothing);
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
+    assert_eq!(run.done(2, built("api", "newer")), ["3: create api-1"]);
+    let mut new = run.container("api", ContainerState::Created);
+    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    assert_eq!(run.done(3, now_a(&new)), ["4: sync 1 file to api"]);
+}
+
+#[test]
+fn a_service_that_comes_back_is_judged_by_its_files_as_they_are_now() {
+    let (mut run, _) = Run::running(project([service("api").built(), service("db")]));
+    run.saved("/shop/api/main.js");
+    run.settled_anew("api");
+    run.done(1, built("api", "newer"));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    run.on(reloaded([service("db")]));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    let done = run.on(reloaded([service("api").built(), service("db")]));
+    assert!(done.contains(&"read api".to_owned()), "{done:?}");
+    run.read("api", "edited while it was out");
+    let listing = run.state.observed().clone();
+    run.on(Event::Observed(listing.clone()));
+    let done = run.on(Event::Observed(listing));
+    assert!(done.iter().any(|line| line.ends_with("build image of api")), "{done:?}");
+}
+
+#[test]
+fn what_others_are_built_with_is_built_when_it_is_saved_although_it_does_not_run() {
+    let mut api = service("api").built();
+    let build = api.build.as_mut().expect("it is built");
+    build.additional_contexts.insert("base".into(), "service:base".into());
+    let mut project = project([api]);
+    project.disabled.insert("base".into(), service("base").built());
+    let mut run = Run::new(project, attached());
+    let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
+    listing.images.insert("shop-base".into(), image("base"));
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    run.saved("/shop/base/lib.js");
+    assert_eq!(run.settled(), ["read base"]);
+    assert_eq!(run.read("base", "others"), ["1: build image of base"]);
+    assert_eq!(run.done(1, built("base", "newer")), ["2: build image of api"]);
+}
