@@ -16,10 +16,13 @@ mod events;
 mod examples;
 mod faults;
 mod information;
+mod manifest_edits;
+mod neighbours;
 mod provider;
 mod push;
 #[path = "../support/registry.rs"]
 mod registry;
 mod replay;
+mod synced_files;
 mod up;
 mod watch;

@@ -5,14 +5,15 @@ use rustix::process::Signal;
 use crate::support::session::Session;
 use crate::support::{NODE, Project, free_port, http};
 
-const SERVER: &str = "FROM hoist-test/busybox
+/// A web server of the files beside it.
+pub(crate) const SERVER: &str = "FROM hoist-test/busybox
 WORKDIR /app
 COPY . .
 CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/app\"]
 ";
 
 /// A web server that is built from `web/`, and a neighbour that nothing should touch.
-fn served(rules: &str) -> (Project, u16) {
+pub(crate) fn served(rules: &str) -> (Project, u16) {
     let port = free_port();
     let project = Project::new(&format!(
         "
@@ -33,7 +34,8 @@ services:
     (project, port)
 }
 
-fn shows(project: &Project, session: &Session, port: u16, text: &str) {
+/// Waits until the page says this, while the run goes on.
+pub(crate) fn shows(project: &Project, session: &Session, port: u16, text: &str) {
     project.eventually(&format!("the page says `{text}`"), || {
         session.assert_running();
         http::get(port, "/page").as_deref() == Some(text)
@@ -99,7 +101,7 @@ fn a_failed_build_keeps_the_old_container_and_shows_the_compiler_s_words() {
 }
 
 /// A server that is started by a script of its sources.
-const STARTED: &str = "FROM hoist-test/busybox
+pub(crate) const STARTED: &str = "FROM hoist-test/busybox
 WORKDIR /app
 COPY . .
 CMD [\"sh\", \"/app/run.sh\"]
@@ -298,7 +300,7 @@ fn without_watching_a_save_does_nothing() {
 }
 
 /// Writes the manifest anew, one text in it replaced by another.
-fn edit(project: &Project, from: &str, to: &str) {
+pub(crate) fn edit(project: &Project, from: &str, to: &str) {
     let text = std::fs::read_to_string(project.path("compose.yaml")).expect("read the manifest");
     assert!(text.contains(from), "{text}");
     project.write("compose.yaml", &text.replace(from, to));
