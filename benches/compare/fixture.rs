@@ -68,9 +68,7 @@ impl Shop {
 
 impl Drop for Shop {
     fn drop(&mut self) {
-        for tool in ["hoist", "compose"] {
-            remove_project(&project(tool));
-        }
+        remove_own_projects();
     }
 }
 
@@ -130,13 +128,18 @@ pub(crate) fn free_port() -> u16 {
 }
 
 fn wait_for_page(port: u16, sought: &str) {
-    assert!(is_served(port, sought, Duration::from_mins(2)), "`{sought}` is never served");
+    assert!(is_served(port, "/", sought, Duration::from_mins(2)), "`{sought}` is never served");
 }
 
 /// Whether a page with these words comes within so long.
-pub(crate) fn is_served(port: u16, sought: &str, patience: Duration) -> bool {
+pub(crate) fn is_served(port: u16, path: &str, sought: &str, patience: Duration) -> bool {
+    comes_true(patience, || page::get(port, path).is_some_and(|body| body.contains(sought)))
+}
+
+/// Whether something becomes true within so long.
+pub(crate) fn comes_true(patience: Duration, mut is_true: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + patience;
-    while !page::get(port).is_some_and(|body| body.contains(sought)) {
+    while !is_true() {
         if Instant::now() >= end {
             return false;
         }
@@ -243,8 +246,15 @@ impl Drop for Talk {
     }
 }
 
+/// Removes what each tool has left of the project that it ran alone.
+pub(crate) fn remove_own_projects() {
+    for tool in ["hoist", "compose"] {
+        remove_project(&project(tool));
+    }
+}
+
 /// Removes whatever carries a project's label.
-pub(crate) fn remove_project(project: &str) {
+fn remove_project(project: &str) {
     for (list, remove) in [
         ("ps -aq", "rm -f -v"),
         ("network ls -q", "network rm"),

@@ -2,7 +2,7 @@
 //! Docker.
 //!
 //! `cargo bench --bench compare -- [MEASURE…] [--rounds N] [--only hoist|compose]` prints a median for each measure and
-//! tool, their ratio and whether it is within its target. `HOIST_PEERS` says where docker compose is unpacked
+//! tool, of ten rounds unless told otherwise, their ratio and whether it is within its target. `HOIST_PEERS` says where docker compose is unpacked
 //! (`/opt/peers`), `DOCKER_HOST` which engine serves both.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints what it measures")]
@@ -10,29 +10,35 @@
 mod embedded;
 mod fixture;
 mod page;
+#[path = "../../tests/parity/random.rs"]
+mod random;
 mod reload;
 mod table;
+mod thousand;
 mod tool;
+mod watched;
 
 use std::env;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use embedded::{Api, Embedded};
 use fixture::{Crowd, Pages, Shop, Talk, Thousand};
-use reload::Reloads;
 use table::{Row, Target, Unit};
 use tool::{Session, Tool};
+use watched::{Reloads, RuledShop, Watched};
 
 /// What is measured, and what is promised of it.
-const MEASURES: [(&str, Unit, Target); 34] = [
+const MEASURES: [(&str, Unit, Target); 41] = [
     ("up", Unit::Milliseconds, Target::Ratio(0.40)),
     ("no-op up", Unit::Milliseconds, Target::Ratio(0.15)),
     ("down", Unit::Milliseconds, Target::Ratio(0.80)),
     ("save to served", Unit::Milliseconds, Target::Ratio(0.45)),
     ("resident memory", Unit::Megabytes, Target::Ratio(0.50)),
     ("proportional memory", Unit::Megabytes, Target::Ratio(0.50)),
+    ("private memory", Unit::Megabytes, Target::Nothing),
     ("config 1000", Unit::Milliseconds, Target::Ratio(0.10)),
     ("export 1000", Unit::Milliseconds, Target::Limit(500.0)),
     ("ps 100", Unit::Milliseconds, Target::Ratio(0.50)),
@@ -43,22 +49,28 @@ const MEASURES: [(&str, Unit, Target); 34] = [
     ("embedded: engine resident", Unit::Megabytes, Target::Limit(30.0)),
     ("embedded: shim resident", Unit::Megabytes, Target::Nothing),
     ("embedded: shim proportional", Unit::Megabytes, Target::Limit(3.0)),
-    ("reload: rebuild", Unit::Milliseconds, Target::Ratio(0.35)),
-    ("reload: sync+restart", Unit::Milliseconds, Target::Ratio(0.35)),
-    ("reload: sync", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("reload shop: rebuild", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload shop: sync+restart", Unit::Milliseconds, Target::Ratio(0.35)),
+    ("reload shop: sync", Unit::Milliseconds, Target::Ratio(0.15)),
+    ("reload shop embedded: rebuild", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload shop embedded: sync+restart", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload shop embedded: sync", Unit::Milliseconds, Target::Ratio(0.10)),
     ("reload of 50: rebuild", Unit::Milliseconds, Target::Ratio(0.35)),
     ("reload of 50: sync+restart", Unit::Milliseconds, Target::Ratio(0.35)),
     ("reload of 50: sync", Unit::Milliseconds, Target::Ratio(0.15)),
-    ("reload embedded: rebuild", Unit::Milliseconds, Target::Ratio(0.12)),
-    ("reload embedded: sync+restart", Unit::Milliseconds, Target::Ratio(0.12)),
-    ("reload embedded: sync", Unit::Milliseconds, Target::Ratio(0.10)),
+    ("reload of 50 embedded: rebuild", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload of 50 embedded: sync+restart", Unit::Milliseconds, Target::Ratio(0.12)),
+    ("reload of 50 embedded: sync", Unit::Milliseconds, Target::Ratio(0.10)),
     ("failed requests", Unit::Pieces, Target::Ratio(0.50)),
     ("failed requests embedded", Unit::Pieces, Target::Limit(0.0)),
     ("1,000 reloads: missed", Unit::Pieces, Target::Limit(0.0)),
     ("1,000 reloads: others touched", Unit::Pieces, Target::Limit(0.0)),
     ("1,000 reloads: memory gained", Unit::Megabytes, Target::Limit(2.0)),
-    ("watching 20,000 files", Unit::Megabytes, Target::Limit(30.0)),
-    ("idle per second", Unit::Milliseconds, Target::Limit(2.0)),
+    ("1,000 reloads: private gained", Unit::Megabytes, Target::Limit(2.0)),
+    ("idle: resident memory", Unit::Megabytes, Target::Limit(30.0)),
+    ("idle: private memory", Unit::Megabytes, Target::Nothing),
+    ("idle: core per second", Unit::Milliseconds, Target::Limit(2.0)),
+    ("idle: wakes per second", Unit::Pieces, Target::Limit(1.0)),
     ("logs of 40 MB", Unit::Milliseconds, Target::Ratio(0.20)),
     ("logs embedded of 40 MB", Unit::Milliseconds, Target::Ratio(0.20)),
 ];
@@ -83,64 +95,59 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let mut rows: Vec<Row> = MEASURES.iter().map(|&(name, unit, target)| Row::new(name, unit, target)).collect();
-    if options.wants(&["up", "no-op up", "down"]) {
-        lifecycle(&options, &mut rows);
-    }
-    if options.wants(&["save to served", "resident memory", "proportional memory"]) {
-        watching(&options, &mut rows);
-    }
-    if options.wants(&["config 1000"]) {
-        repeated(&options, row(&mut rows, "config 1000"), &Thousand::new().folder, &["config", "-q"]);
-    }
-    if options.wants(&["export 1000"]) {
-        exported(&options, row(&mut rows, "export 1000"));
-    }
-    if options.wants(&["ps 100"]) {
-        let crowd = Crowd::new();
-        repeated(&options, row(&mut rows, "ps 100"), &crowd.folder, &["ps"]);
-    }
-    if MEASURES.iter().any(|(name, ..)| name.starts_with("embedded") && options.wants(&[name])) {
-        embedded_engine(&options, &mut rows);
-    }
-    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload: ") && options.wants(&[name])) {
-        reloads(&options, &mut rows, "reload", 0);
-    }
-    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload of 50") && options.wants(&[name])) {
-        reloads(&options, &mut rows, "reload of 50", 47);
-    }
-    if MEASURES.iter().any(|(name, ..)| name.starts_with("reload embedded") && options.wants(&[name])) {
-        reloads_on_embedded(&options, &mut rows);
-    }
-    if options.wants(&["failed requests", "failed requests embedded"]) {
-        failed_requests(&options, &mut rows);
-    }
-    if options.wants(&["1,000 reloads: missed", "1,000 reloads: others touched", "1,000 reloads: memory gained"]) {
-        thousand_reloads(&options, &mut rows);
-    }
-    if options.wants(&["watching 20,000 files", "idle per second"]) {
-        idle(&options, &mut rows);
-    }
-    if options.wants(&["logs of 40 MB"]) {
-        let talk = Talk::new(&options.tools.iter().take(1).collect::<Vec<_>>());
-        repeated(&options, row(&mut rows, "logs of 40 MB"), &talk.folder, &["logs", "--no-color"]);
-    }
-    if options.wants(&["logs embedded of 40 MB"]) {
-        let engine = Embedded::start();
-        let tools = options.tools.iter();
-        let tools: Vec<Tool> =
-            tools.map(|tool| if tool.name == "hoist" { engine.tool() } else { tool.clone() }).collect();
-        let talk = Talk::new(&tools.iter().collect::<Vec<_>>());
-        let options = Options { measures: Vec::new(), rounds: options.rounds, tools };
-        repeated(&options, row(&mut rows, "logs embedded of 40 MB"), &talk.folder, &["logs", "--no-color"]);
-        engine.tool().run(&talk.folder, fixture::FREE_PORT, &["down"]);
-    }
+    measure(&options, &mut rows);
     println!("\n{}", table::draw(&rows, options.rounds));
     ExitCode::SUCCESS
 }
 
+/// What is wanted, a project after the other.
+fn measure(options: &Options, rows: &mut [Row]) {
+    if options.wants(&["up", "no-op up", "down"]) {
+        lifecycle(options, rows);
+    }
+    if options.wants(&["save to served", "resident memory", "proportional memory", "private memory"]) {
+        watching(options, rows);
+    }
+    if options.wants(&["config 1000"]) {
+        repeated(options, row(rows, "config 1000"), &Thousand::new().folder, &["config", "-q"]);
+    }
+    if options.wants(&["export 1000"]) {
+        exported(options, row(rows, "export 1000"));
+    }
+    if options.wants(&["ps 100"]) {
+        let crowd = Crowd::new();
+        repeated(options, row(rows, "ps 100"), &crowd.folder, &["ps"]);
+    }
+    if options.wants_some("embedded") {
+        embedded_engine(options, rows);
+    }
+    if options.wants_some("reload shop") {
+        reload::by_kind(options, rows, &RuledShop::new(), "reload shop");
+    }
+    if options.wants_some("reload of 50") {
+        reload::by_kind(options, rows, &Reloads::fifty(), "reload of 50");
+    }
+    if options.wants_some("failed requests") {
+        reload::failed_requests(options, rows);
+    }
+    if options.wants_some("1,000 reloads") {
+        thousand::reloads(options, rows);
+    }
+    if options.wants_some("idle") {
+        idle(options, rows);
+    }
+    if options.wants(&["logs of 40 MB"]) {
+        let talk = Talk::new(&options.tools.iter().take(1).collect::<Vec<_>>());
+        repeated(options, row(rows, "logs of 40 MB"), &talk.folder, &["logs", "--no-color"]);
+    }
+    if options.wants(&["logs embedded of 40 MB"]) {
+        logs_on_embedded(options, rows);
+    }
+}
+
 impl Options {
     fn read(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut options = Self { measures: Vec::new(), rounds: 7, tools: Vec::new() };
+        let mut options = Self { measures: Vec::new(), rounds: 10, tools: Vec::new() };
         let mut arguments = arguments.filter(|argument| argument != "--bench");
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
@@ -165,6 +172,11 @@ impl Options {
     fn wants(&self, measures: &[&str]) -> bool {
         let asked = |measure: &str| self.measures.iter().any(|word| measure.contains(word.as_str()));
         self.measures.is_empty() || measures.iter().any(|measure| asked(measure))
+    }
+
+    /// Whether a measure is wanted whose name begins so.
+    fn wants_some(&self, beginning: &str) -> bool {
+        MEASURES.iter().any(|(name, ..)| name.starts_with(beginning) && self.wants(&[name]))
     }
 
     /// The tools in an order that changes with the round, so that neither always comes first.
@@ -224,9 +236,9 @@ fn watching(options: &Options, rows: &mut [Row]) {
                 session.settle();
             }
             let memory = session.memory();
-            eprintln!("{:8} resident {:.1} MB, proportional {:.1} MB", tool.name, memory.resident, memory.proportional);
             row(rows, "resident memory").add(tool, memory.resident);
             row(rows, "proportional memory").add(tool, memory.proportional);
+            row(rows, "private memory").add(tool, memory.private);
             session.end();
             shop.run(tool, &["down"]);
         }
@@ -249,7 +261,7 @@ fn embedded_engine(options: &Options, rows: &mut [Row]) {
         }
     }
     if options.wants(&["embedded: 100 at once"]) {
-        for round in 0..options.rounds.div_ceil(2) {
+        for round in 0..options.rounds {
             for (tool, api) in in_turn(&peers, round) {
                 let took = api.crowd(100);
                 api.clear();
@@ -311,107 +323,35 @@ fn saves_of_a_page(options: &Options, tool: &Tool, row: &mut Row) {
     }
 }
 
-/// Each kind of rule in turn, a save for each round, in one session a tool.
-fn reloads(options: &Options, rows: &mut [Row], name: &str, neighbours: usize) {
-    let project = Reloads::new(neighbours, 20_000 / 50);
-    for tool in &options.tools {
-        saves_of_kinds(options, rows, name, &project, tool);
-    }
-}
-
-/// hoist on its own engine, docker compose on Docker.
-fn reloads_on_embedded(options: &Options, rows: &mut [Row]) {
-    let engine = Embedded::start();
-    let project = Reloads::new(0, 0);
-    for tool in &options.tools {
-        let tool = if tool.name == "hoist" { engine.tool() } else { tool.clone() };
-        saves_of_kinds(options, rows, "reload embedded", &project, &tool);
-    }
-}
-
-fn saves_of_kinds(options: &Options, rows: &mut [Row], name: &str, project: &Reloads, tool: &Tool) {
-    let session = project.start(tool);
-    for (place, kind) in reload::KINDS.iter().enumerate() {
-        for round in 0..options.rounds {
-            let served = project.reload(place, &format!("{}-{round}", tool.name));
-            eprintln!("{:8} {name}: {kind} {served:?}", tool.name);
-            if let Some(served) = served {
-                row(rows, &format!("{name}: {kind}")).add(tool, milliseconds(served));
-            }
-            session.settle();
-        }
-    }
-    session.end();
-    tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
-}
-
-/// Twenty reloads under two hundred requests a second.
-fn failed_requests(options: &Options, rows: &mut [Row]) {
-    let engine = Embedded::start();
-    let project = Reloads::new(0, 0);
-    let mut runs: Vec<(Tool, &str)> = options.tools.iter().map(|tool| (tool.clone(), "failed requests")).collect();
-    runs.push((engine.tool(), "failed requests embedded"));
-    for (tool, name) in runs {
-        let session = project.start(&tool);
-        for kind in 0..2 {
-            let (sent, failed) = project.under_load(kind, 10);
-            eprintln!("{:8} {name}: {} {failed} of {sent}", tool.name, reload::KINDS[kind]);
-            row(rows, name).add(&tool, f64::from(failed));
-        }
-        session.end();
-        tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
-    }
-}
-
-/// A thousand saves of one service or another in one session: what is missed, which others are started again, and what the
-/// session takes after the last beside what it took after the first hundred. hoist alone, on its own engine.
-fn thousand_reloads(options: &Options, rows: &mut [Row]) {
-    let Some(tool) = options.tools.iter().find(|tool| tool.name == "hoist") else { return };
-    let engine = Embedded::start();
-    let project = Reloads::new(3, 20);
-    let session = project.start(&engine.tool());
-    let name = fixture::project(tool.name);
-    let (mut seed, mut missed, mut touched, mut early) = (1_u64, 0_u32, 0_u32, 0.0);
-    let mut before = engine.api().starts(&name);
-    for number in 0..1_000 {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let kind = usize::try_from((seed >> 33) % 3).expect("less than three");
-        missed += u32::from(project.reload(kind, &format!("{number}")).is_none());
-        let now = engine.api().starts(&name);
-        let concerned = reload::name(reload::KINDS[kind]);
-        let others = now.iter().filter(|(id, start)| start.0 != concerned && before.get(*id) != Some(*start));
-        touched += u32::try_from(others.count()).expect("a few");
-        before = now;
-        if number == 99 {
-            early = session.memory().resident;
-        }
-    }
-    let late = session.memory().resident;
-    eprintln!("{missed} missed, {touched} others touched, {early:.1} MB, in the end {late:.1} MB");
-    row(rows, "1,000 reloads: missed").add(tool, f64::from(missed));
-    row(rows, "1,000 reloads: others touched").add(tool, f64::from(touched));
-    row(rows, "1,000 reloads: memory gained").add(tool, late - early);
-    session.end();
-    engine.tool().run(&project.folder, fixture::FREE_PORT, &["down"]);
-}
-
 /// What watching fifty services with twenty thousand files takes while nothing happens.
 fn idle(options: &Options, rows: &mut [Row]) {
-    let project = Reloads::new(47, 20_000 / 50);
+    let project = Reloads::fifty_at_rest();
     for tool in &options.tools {
         let session = project.start(tool);
-        std::thread::sleep(Duration::from_secs(10));
+        thread::sleep(Duration::from_secs(10));
         let (before, begun) = (session.work(), Instant::now());
-        std::thread::sleep(Duration::from_secs(30));
+        thread::sleep(Duration::from_secs(30));
         let (after, seconds) = (session.work(), begun.elapsed().as_secs_f64());
         let processor = milliseconds(after.processor.saturating_sub(before.processor)) / seconds;
         let wakes = f64::from(after.wakes.saturating_sub(before.wakes)) / seconds;
-        eprintln!("{:8} idle: {processor:.2} ms of a core and {wakes:.1} wake-ups a second", tool.name);
-        row(rows, "idle per second").add(tool, processor);
-        row(rows, "watching 20,000 files").add(tool, session.memory().resident);
-        session.end();
-        tool.run(&project.folder, fixture::FREE_PORT, &["down"]);
+        let memory = session.memory();
+        row(rows, "idle: resident memory").add(tool, memory.resident);
+        row(rows, "idle: private memory").add(tool, memory.private);
+        row(rows, "idle: core per second").add(tool, processor);
+        row(rows, "idle: wakes per second").add(tool, wakes);
+        project.end(tool, session);
     }
+}
+
+/// hoist reads them from its own engine, docker compose from Docker.
+fn logs_on_embedded(options: &Options, rows: &mut [Row]) {
+    let engine = Embedded::start();
+    let tools = options.tools.iter();
+    let tools: Vec<Tool> = tools.map(|tool| if tool.name == "hoist" { engine.tool() } else { tool.clone() }).collect();
+    let talk = Talk::new(&tools.iter().collect::<Vec<_>>());
+    let options = Options { measures: Vec::new(), rounds: options.rounds, tools };
+    repeated(&options, row(rows, "logs embedded of 40 MB"), &talk.folder, &["logs", "--no-color"]);
+    engine.tool().run(&talk.folder, fixture::FREE_PORT, &["down"]);
 }
 
 fn in_turn(peers: &[(Tool, Api)], round: usize) -> impl Iterator<Item = &(Tool, Api)> {

@@ -89,16 +89,25 @@ impl Row {
         let target = self.target.ratio().map_or("-".to_owned(), |target| format!("{target:.2}"));
         let limit = self.target.limit().map_or_else(String::new, |limit| format!(" (at most {})", shown(Some(limit))));
         let (hoist, compose) = (shown(hoist), shown(compose));
-        Some(format!("{:<28} {hoist:>12} {compose:>12} {ratio:>7} {target:>7}  {verdict}{limit}", self.name))
+        Some(format!("{:<35} {hoist:>12} {compose:>12} {ratio:>7} {target:>7}  {verdict}{limit}", self.name))
+    }
+
+    fn lacks_peer(&self) -> bool {
+        self.target.ratio().is_some() && !self.hoist.is_empty() && self.compose.is_empty()
     }
 }
 
 /// All measures that have results.
 pub(crate) fn draw(rows: &[Row], rounds: usize) -> String {
     let mut text = format!("medians of {rounds} rounds, the tools in turn\n");
-    let _ = writeln!(text, "{:<28} {:>12} {:>12} {:>7} {:>7}", "measure", "hoist", "docker", "ratio", "at most");
+    let _ = writeln!(text, "{:<35} {:>12} {:>12} {:>7} {:>7}", "measure", "hoist", "docker", "ratio", "at most");
     for row in rows.iter().filter_map(Row::draw) {
         let _ = writeln!(text, "{row}");
+    }
+    if rows.iter().any(Row::lacks_peer) {
+        text.push_str(
+            "no docker compose in this run: divide by the figure of the same row of a run with `--only compose`\n",
+        );
     }
     text
 }

@@ -108,6 +108,8 @@ pub(crate) struct Memory {
     pub(crate) resident: f64,
     /// Resident, shared pages divided among those who share them (`Pss`).
     pub(crate) proportional: f64,
+    /// Resident, what no file stands behind (`Anonymous`).
+    pub(crate) private: f64,
 }
 
 impl Memory {
@@ -120,7 +122,11 @@ impl Memory {
                 line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(f64::NAN);
             kibibytes * 1024.0 / 1e6
         };
-        Self { resident: field("status", "VmRSS:"), proportional: field("smaps_rollup", "Pss:") }
+        Self {
+            resident: field("status", "VmRSS:"),
+            proportional: field("smaps_rollup", "Pss:"),
+            private: field("smaps_rollup", "Anonymous:"),
+        }
     }
 }
 
@@ -177,7 +183,11 @@ impl Session {
 
     /// Lets what follows a save come to rest: health, replaced containers, the tool's own tidying.
     pub(crate) fn settle(&self) {
-        let quiet = Duration::from_millis(2500);
+        self.wait_until_quiet_for(Duration::from_millis(2500));
+    }
+
+    /// Waits until it has said nothing for so long.
+    pub(crate) fn wait_until_quiet_for(&self, quiet: Duration) {
         while self.lines.recv_timeout(quiet).is_ok() {}
     }
 
