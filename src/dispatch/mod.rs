@@ -250,6 +250,9 @@ impl<E: Engine> Dispatcher<E> {
                         continue;
                     }
                 }
+                Event::Container { id, container: Some(container) } if container.state.is_running() => {
+                    self.remove_left(id);
+                }
                 Event::RulesRead(rules) => self.take_rules(rules, watch.as_ref()),
                 Event::Reloaded(Some(reloaded)) => {
                     self.take_rules(&reloaded.rules, watch.as_ref());
@@ -269,6 +272,19 @@ impl<E: Engine> Dispatcher<E> {
         inbox.close();
         let project = Arc::clone(self.state.project());
         Ended { code: self.wind_up(ended.unwrap_or(1), signals).await, project }
+    }
+
+    /// Removes files that could only be emptied while their container did not run.
+    fn remove_left(&self, id: &ContainerId) {
+        let left = self.backups.take_left(id);
+        if !left.is_empty() {
+            let (engine, id) = (self.engine.clone(), id.clone());
+            self.spawn(async move {
+                if let Err(error) = engine.remove_files(&id, &left).await {
+                    tracing::debug!(id, %error, "emptied files stay");
+                }
+            });
+        }
     }
 
     /// Moves the run by one event, and notes it.

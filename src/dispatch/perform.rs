@@ -246,7 +246,6 @@ impl<E: Engine> Job<E> {
     /// Starts a container and runs what its service runs then.
     pub(super) async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
         let started = self.engine.start_container(id).await?;
-        self.remove_left(id).await;
         if self.after_start(service, id).await? == 0 {
             return Ok(started);
         }
@@ -274,7 +273,6 @@ impl<E: Engine> Job<E> {
         let stopping = Duration::from_nanos(restarted.finished_at.saturating_sub(since)).min(whole);
         let parts = [(Part::Stop, stopping), (Part::Start, whole.saturating_sub(stopping))];
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).extend(parts);
-        self.remove_left(id).await;
         self.after_start(service, id).await?;
         Ok(restarted)
     }

@@ -75,7 +75,8 @@ impl Backups {
         self.kept().left.entry(id.to_owned()).or_default().extend(paths.iter().cloned());
     }
 
-    fn take_left(&self, id: &str) -> Vec<String> {
+    /// What could only be emptied while a container did not run, and is to be removed now that it does.
+    pub(super) fn take_left(&self, id: &str) -> Vec<String> {
         self.kept().left.remove(id).unwrap_or_default().into_iter().collect()
     }
 
@@ -158,17 +159,6 @@ impl<E: Engine> Job<E> {
         }
         let archive = empty_files(&there).map_err(|error| refused(&format!("files cannot be emptied: {error}")))?;
         self.engine.upload(id, "/", archive).await
-    }
-
-    /// Removes what could only be emptied while the container did not run.
-    pub(super) async fn remove_left(&self, id: &str) {
-        let left = self.backups.take_left(id);
-        if left.is_empty() {
-            return;
-        }
-        if let Err(error) = self.engine.remove_files(id, &left).await {
-            tracing::debug!(id, %error, "emptied files stay");
-        }
     }
 
     /// Fetches what is about to be replaced.

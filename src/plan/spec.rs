@@ -166,7 +166,7 @@ const VERSION: &str = concat!("hoist-", env!("CARGO_PKG_VERSION"));
 /// The container with this number of a service.
 ///
 /// `replaces` is the container that this one is made to take the place of; the new one then has a name of its own
-/// until the exchange, as docker compose does it.
+/// until the exchange. Another one that is on trial for the same place has another name.
 #[must_use]
 pub fn container(
     project: &Project,
@@ -188,7 +188,10 @@ pub fn container(
         labels.insert(label::REPLACE.into(), old.into());
     }
     let name = match replaces {
-        Some(old) => format!("{}_{final_name}", old.get(..12).unwrap_or(old)),
+        Some(old) => {
+            let told_apart_by = [old, image_id, labels[label::CONFIG_HASH].as_str()].join(" ");
+            format!("{}_{final_name}", &blake3::hash(told_apart_by.as_bytes()).to_hex()[..12])
+        }
         None => final_name.clone(),
     };
     let Files { mounted: file_mounts, copied: copied_files, left_out } = files(project, service);

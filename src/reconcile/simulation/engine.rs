@@ -104,6 +104,11 @@ impl World {
         let mut made = crate::plan::fixtures::container(&self.project, service, number, ContainerState::Created);
         made.id = format!("{service}-{number}-{}", self.made);
         made.image_id = self.truth.images[&reference].id.clone();
+        made.name =
+            spec::container(&self.project, &self.project.services[service], number, &made.image_id, replaces).name;
+        if self.truth.containers.values().any(|other| other.name == made.name) {
+            self.fail(&format!("there is a container of the name {} already", made.name));
+        }
         made.replaces = replaces.map(Into::into);
         made.created_at = self.tick();
         let id = made.id.clone();
