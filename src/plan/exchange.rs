@@ -113,14 +113,23 @@ impl<'a> Planner<'a> {
     /// has failed, the others stay as they are.
     pub(super) fn turn_holds(&self, service: &Service, number: u32) -> Vec<Hold> {
         let Situation { observed, facts, .. } = self.situation;
-        let others = replicas_of(observed, &service.name).into_iter().filter(|(other, _)| *other != number);
+        let replicas = replicas_of(observed, &service.name);
+        let is_begun = replicas.get(&number).is_some_and(|replica| replica.replacement.is_some());
+        let others = replicas.into_iter().filter(|(other, _)| *other != number);
         let holds = others.filter_map(|(other, replica)| {
             let subject = Subject::Replica(service.name.clone(), other);
             if let Some(reason) = facts.failures.get(&subject) {
                 return Some(Hold::Failed { reason: format!("{}-{other}: {reason}", service.name) });
             }
-            let is_exchanged = replica.replacement.is_some()
-                || other < number && self.entries.iter().any(|entry| entry.operation.target() == subject);
+            // One whose exchange has begun comes before one whose has not, else the first by number.
+            let is_first = match (replica.replacement.is_some(), is_begun) {
+                (true, false) => true,
+                (false, true) => false,
+                _ => other < number,
+            };
+            let is_wanted =
+                replica.replacement.is_some() || self.entries.iter().any(|entry| entry.operation.target() == subject);
+            let is_exchanged = facts.busy.contains(&subject) || is_first && is_wanted;
             is_exchanged.then(|| Hold::Order { subject: format!("`{}-{other}` to be replaced", service.name) })
         });
         holds.collect()

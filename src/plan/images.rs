@@ -135,9 +135,9 @@ impl<'a> Planner<'a> {
             self.push(Operation::Build { service: name, generation }, cause, vec![Hold::Failed { reason }]);
             return;
         }
-        if let Some(twin) = self.twin(service) {
+        for twin in self.twins(service) {
             let hold = self.planned_image(twin, up);
-            if hold.is_some() || self.is_of_same_files(service, twin) {
+            if hold.is_some() || self.is_of_same_files(service, twin, &cause) {
                 let operation = Operation::Tag { service: name, from: twin.name.clone(), generation };
                 self.push(operation, Cause::BuiltTogether, hold.into_iter().collect());
                 return;
@@ -150,24 +150,27 @@ impl<'a> Planner<'a> {
         self.push(Operation::Build { service: name, generation }, cause, holds);
     }
 
-    /// The service that builds for this one too, because both are built from the same: the first by name.
-    fn twin(&self, service: &Service) -> Option<&'a Service> {
+    /// The services of which one builds for this one too, because they are built from the same: those before it by name.
+    fn twins(&self, service: &Service) -> Vec<&'a Service> {
         let project = self.situation.project;
         let before = self.services.iter().take_while(|name| **name != service.name);
-        let mut before = before.filter_map(|name| project.services.get(name));
-        before.find(|other| other.build == service.build && other.platform == service.platform)
+        let before = before.filter_map(|name| project.services.get(name));
+        before.filter(|other| other.build == service.build && other.platform == service.platform).collect()
     }
 
     /// Whether the image of a service's twin is built from the files as they are now: the twin may watch fewer of them.
-    fn is_of_same_files(&self, service: &Service, twin: &Service) -> bool {
+    fn is_of_same_files(&self, service: &Service, twin: &Service, cause: &Cause) -> bool {
         let Situation { project, observed, facts, .. } = self.situation;
+        if !facts.are_inputs_read(&service.name) {
+            return false;
+        }
         match facts.inputs.get(&service.name) {
             Some(inputs) => {
                 let image = observed.images.get(&project.image_of(twin));
-                facts.are_inputs_read(&service.name)
-                    && image.and_then(|image| image.labels.get(label::INPUTS)) == Some(inputs)
+                image.and_then(|image| image.labels.get(label::INPUTS)) == Some(inputs)
             }
-            None => facts.built.contains_key(&twin.name),
+            // They are not files of this machine, or cannot be read.
+            None => *cause != Cause::SourcesChanged && facts.built.contains_key(&twin.name),
         }
     }
 

@@ -269,6 +269,21 @@ impl Operation {
         )
     }
 
+    /// Whether something that runs or is there is not when it is done: what the end of a run consists of.
+    #[must_use]
+    pub fn ends(&self) -> bool {
+        matches!(
+            self,
+            Self::Stop { .. }
+                | Self::Suspend { .. }
+                | Self::Withdraw { .. }
+                | Self::Remove { .. }
+                | Self::RemoveNetwork { .. }
+                | Self::RemoveVolume { .. }
+                | Self::RemoveImage { .. }
+        )
+    }
+
     /// The service that it is for, when it is for one.
     #[must_use]
     pub fn service(&self) -> Option<&str> {

@@ -229,7 +229,7 @@ impl State {
         }
         let Some(reason) = &flight.rejected else { return };
         self.tell_reverted((service, *number), reason, output, still_running, actions);
-        if !is_forgiven {
+        if !is_forgiven && !self.is_ending() {
             let subject = Subject::Replica(service.to_owned(), *number);
             self.facts.failures.insert(subject, format!("the new version {reason}"));
         }
@@ -356,6 +356,8 @@ impl State {
                 unsynced.add_newer(pending);
                 self.unsynced.insert(service.clone(), unsynced);
             }
+            // What could not be started is no reason not to stop what runs in its place.
+            (_, operation) if self.is_ending() && !operation.ends() => {}
             _ => drop(self.facts.failures.insert(target, failure.reason.clone())),
         }
         let reason = match &flight.operation {

@@ -1,7 +1,9 @@
 //! Dice, and the projects that they make.
 
 use crate::plan::fixtures::{ServiceExt as _, project, service};
-use crate::project::{BuildContext, Condition, Project, RestartPolicy, Service, UpdateOrder, WatchAction, WatchRule};
+use crate::project::{
+    BuildContext, Condition, Hook, Project, RestartPolicy, Service, UpdateOrder, WatchAction, WatchRule,
+};
 
 /// Small, seeded and good enough (splitmix64).
 pub(super) struct Dice(pub(super) u64);
@@ -46,15 +48,13 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
         }
         let is_like_others = dice.one_in(4);
         if let Some(build) = made.build.as_mut().filter(|_| is_like_others) {
-            // Built from the same as the others that are.
+            // Built from the same as the others that are; now and then it watches only a part of that.
             build.context = BuildContext::Local("/shop/common".into());
-        } else if !is_job && dice.one_in(3) {
-            let action = WatchAction::SyncRestart { target: "/app".into() };
-            made.watch.push(WatchRule::new(format!("/shop/{}/sync", made.name).into(), action));
-            if made.build.is_some() {
-                let rule = WatchRule::new(format!("/shop/{}", made.name).into(), WatchAction::Rebuild);
-                made.watch.push(WatchRule { ignore: vec!["sync".to_owned()], ..rule });
+            if dice.one_in(3) {
+                made.watch.push(WatchRule::new("/shop/common/part".into(), WatchAction::Rebuild));
             }
+        } else if !is_job && dice.one_in(3) {
+            watch_copied(&mut made, dice);
         }
         for other in 0..number {
             if !dice.one_in(3) {
@@ -79,4 +79,23 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
         services.push(made);
     }
     project(services)
+}
+
+/// Files that are copied when they are saved, and others that rebuild where there is something to build.
+fn watch_copied(service: &mut Service, dice: &mut Dice) {
+    let target = "/app".to_owned();
+    let exec = Hook { command: vec!["reload".into()], ..Hook::default() };
+    let action = match dice.roll(6) {
+        0 => WatchAction::Sync { target },
+        1 => WatchAction::SyncExec { target, exec },
+        _ => WatchAction::SyncRestart { target },
+    };
+    let rule = WatchRule::new(format!("/shop/{}/sync", service.name).into(), action);
+    service.watch.push(rule);
+    if service.build.is_some() {
+        let rule = WatchRule::new(format!("/shop/{}", service.name).into(), WatchAction::Rebuild);
+        service.watch.push(WatchRule { ignore: vec!["sync".to_owned()], ..rule });
+    } else if dice.one_in(3) {
+        service.watch.push(WatchRule::new(format!("/shop/{}/restart", service.name).into(), WatchAction::Restart));
+    }
 }

@@ -1,16 +1,25 @@
 //! What must hold, whatever happens.
 
-use super::World;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{World, is_synced};
+use crate::change::PathState;
 use crate::plan::observed::{ContainerState, Health};
 use crate::plan::operation::{Hold, Operation};
 use crate::plan::replicas_of;
-use crate::project::Condition;
+use crate::project::{Condition, Service};
 use crate::reconcile::State;
+use crate::reconcile::event::Event;
 
 impl World {
     /// What must hold whenever an operation is begun.
     pub(super) fn check_begin(&self, operation: &Operation) {
         let target = operation.target();
+        if let (Some(concerned), Some(service)) = (&self.concerned, operation.service())
+            && !concerned.contains(service)
+        {
+            self.fail(&format!("{operation}, which the save does not concern"));
+        }
         if self.operations.values().any(|(other, _)| other.target() == target) {
             self.fail(&format!("two operations on the same thing at once: {operation}"));
         }
@@ -129,6 +138,71 @@ impl World {
             self.state.plan().entries.iter().find(|entry| !entry.holds.is_empty() && entry.holds.iter().all(waits))
         {
             self.fail(&format!("nobody will do what is waited for: {entry}"));
+        }
+    }
+
+    /// Every container that runs has what was saved last, in its image and in the files that were copied into it.
+    pub(super) fn check_content(&self) {
+        let plan = self.state.plan();
+        let cannot = |name: &str| {
+            let mut own = plan.entries.iter().filter(|entry| entry.operation.service() == Some(name));
+            own.any(|entry| entry.is_stuck(&plan))
+        };
+        for (name, service) in self.state.project.services.iter().filter(|(name, _)| !cannot(name)) {
+            let main = format!("{}/main.js", self.folder(name));
+            let saved = [(main.into(), PathState::Present)].into();
+            let rules = self.state.rules.as_ref().expect("files are watched");
+            let is_built = service.build.is_some() && rules.affected(&saved).contains_key(name);
+            let content = self.tree.get(name).copied().unwrap_or_default();
+            for (number, replica) in replicas_of(&self.truth, name) {
+                let container = replica.serving();
+                let sources = |image: &str| image.rsplit_once('.').map(|(sources, _)| sources.to_owned());
+                if is_built && sources(&container.image_id) != sources(&self.image_now(name)) {
+                    self.fail(&format!("{name}-{number} runs {} and not {}", container.image_id, self.image_now(name)));
+                }
+                let runs = container.state.is_running();
+                let has = self.files.get(&container.id).copied().unwrap_or_default();
+                if runs && is_synced(service) && has != content {
+                    self.fail(&format!("{name}-{number} has {has:?} and not {content:?}"));
+                }
+            }
+        }
+    }
+
+    /// One more save, of one service, touches nothing but what it concerns.
+    pub(super) fn a_last_save(&mut self) {
+        let names: Vec<String> = self.state.project.services.keys().cloned().collect();
+        let name = names[usize::try_from(self.dice.roll(names.len() as u64)).expect("a small number")].clone();
+        let folder = self.folder(&name);
+        *self.sources.entry(folder.clone()).or_default() += 1;
+        let paths = BTreeMap::from([(format!("{folder}/main.js").into(), PathState::Present)]);
+        let rules = self.state.rules.clone().expect("files are watched");
+        let mut concerned: BTreeSet<String> = rules.affected(&paths).into_keys().collect();
+        // Those that want to be restarted with one of them.
+        loop {
+            let follows = |service: &&Service| {
+                service.depends_on.iter().any(|(name, needed)| needed.restart && concerned.contains(name))
+            };
+            let followers = self.state.project.services.values().filter(follows).map(|it| it.name.clone());
+            let more: BTreeSet<String> = followers.filter(|name| !concerned.contains(name)).collect();
+            if more.is_empty() {
+                break;
+            }
+            concerned.extend(more);
+        }
+        self.concerned = Some(concerned);
+        self.feed(Event::Changed(paths));
+        self.run_until_rest();
+        self.concerned = None;
+    }
+
+    /// A run that was interrupted is over and has left nothing running.
+    pub(super) fn check_end(&self) {
+        if self.ended != Some(130) && self.ended != Some(0) {
+            self.fail("the run does not end when it is interrupted");
+        }
+        if let Some(container) = self.truth.containers.values().find(|it| it.state.is_running()) {
+            self.fail(&format!("{} still runs after the end", container.id));
         }
     }
 }

@@ -16,8 +16,16 @@ impl World {
         }
     }
 
+    /// Of all files that a service's image is built from, those that are copied when they are saved among them.
     pub(super) fn digest(&self, service: &str) -> String {
-        self.sources.get(&self.folder(service)).copied().unwrap_or(0).to_string()
+        let sources = self.sources.get(&self.folder(service)).copied().unwrap_or(0);
+        let content = self.tree.get(service).copied().unwrap_or_default();
+        format!("{sources}.{}", content.version)
+    }
+
+    /// The image that a service's would be if it were built now.
+    pub(super) fn image_now(&self, service: &str) -> String {
+        format!("sha256:{}@{}", self.folder(service), self.digest(service))
     }
 
     pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
@@ -88,9 +96,11 @@ impl World {
     }
 
     fn make_image(&mut self, service: &str) -> Image {
-        let digest = self.digest(service);
-        let id = format!("sha256:{}@{digest}", self.folder(service));
-        let labels = [(label::INPUTS.to_owned(), digest)].into();
+        let id = self.image_now(service);
+        let labels = [(label::INPUTS.to_owned(), self.digest(service))].into();
+        if self.project.services[service].build.is_some() {
+            self.contents.insert(id.clone(), self.tree.get(service).copied().unwrap_or_default());
+        }
         let image = Image { identity: id.clone(), id: id.clone(), labels, ..Image::default() };
         let reference = self.project.image_of(&self.project.services[service]);
         self.truth.images.insert(reference, image.clone());
@@ -112,6 +122,7 @@ impl World {
         made.replaces = replaces.map(Into::into);
         made.created_at = self.tick();
         let id = made.id.clone();
+        self.files.insert(id.clone(), self.contents.get(&made.image_id).copied().unwrap_or_default());
         self.truth.containers.insert(id.clone(), made);
         self.outcome(&id)
     }

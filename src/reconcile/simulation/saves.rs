@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Content, World, is_synced};
 use crate::change::PathState;
 use crate::change::rules::Rules;
-use crate::project::Project;
+use crate::project::{Project, WatchAction, WatchRule};
 use crate::reconcile::event::{Event, Reloaded};
 
 impl World {
@@ -29,16 +29,38 @@ impl World {
         self.feed(Event::Changed([(format!("{folder}/main.js").into(), PathState::Present)].into()));
     }
 
-    /// A save of files that are copied into running containers, some of which do not come up with them.
+    /// A save of files that are copied into running containers, some of which do not come up with them; or the removal of
+    /// one.
     pub(super) fn save_synced(&mut self) {
         let synced: Vec<String> =
             self.project.services.values().filter(|it| is_synced(it)).map(|it| it.name.clone()).collect();
         let Some(service) = synced.get(usize::try_from(self.dice.roll(4)).expect("a small number")) else { return };
-        let crashes = !self.calm && self.dice.one_in(3);
-        let version = self.tree.get(service).map_or(1, |content| content.version + 1);
-        self.tree.insert(service.clone(), Content { version, crashes });
+        // What is not restarted for them is not tried with them.
+        let restarts = |rule: &WatchRule| matches!(rule.action, WatchAction::SyncRestart { .. });
+        let is_tried = self.project.services[service].watch.iter().any(restarts);
+        let crashes = !self.calm && is_tried && self.dice.one_in(3);
+        let state = if self.dice.one_in(4) { PathState::Gone } else { PathState::Present };
+        let service = service.clone();
+        self.write_synced(&service, crashes);
         self.note_good();
-        self.feed(Event::Changed([(format!("/shop/{service}/sync/a.js").into(), PathState::Present)].into()));
+        self.feed(Event::Changed([(format!("/shop/{service}/sync/a.js").into(), state)].into()));
+    }
+
+    pub(super) fn write_synced(&mut self, service: &str, crashes: bool) {
+        let version = self.tree.get(service).map_or(1, |content| content.version + 1);
+        self.tree.insert(service.to_owned(), Content { version, crashes });
+    }
+
+    /// A file after which a service is only restarted, and one that the rules are made from.
+    pub(super) fn save_others(&mut self) {
+        let names: Vec<String> = self.project.services.keys().cloned().collect();
+        let name = &names[usize::try_from(self.dice.roll(names.len() as u64)).expect("a small number")];
+        self.note_good();
+        self.feed(Event::Changed([(format!("/shop/{name}/restart/a").into(), PathState::Present)].into()));
+        if self.dice.one_in(2) {
+            let rules = Rules::new(&self.state.declared, &BTreeMap::new());
+            self.feed(Event::RulesRead(Arc::new(rules)));
+        }
     }
 
     /// A service is set otherwise, or one that nobody needs is taken out, or the manifest is broken or put right.

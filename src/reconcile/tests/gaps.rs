@@ -117,3 +117,51 @@ fn what_others_are_built_with_is_built_when_it_is_saved_although_it_does_not_run
     assert_eq!(run.read("base", "others"), ["1: build image of base"]);
     assert_eq!(run.done(1, built("base", "newer")), ["2: build image of api"]);
 }
+
+#[test]
+fn an_end_that_is_asked_for_while_a_version_is_taken_back_stops_the_one_that_serves_again() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.saved("/shop/api/main.js");
+    run.settled_anew("api");
+    run.done(1, built("api", "newer"));
+    let mut new = run.container("api", ContainerState::Created);
+    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    run.done(2, now_a(&new));
+    new.state = ContainerState::Running;
+    run.done(3, now_a(&new));
+    new.state = ContainerState::Exited(1);
+    assert!(run.became(new).contains(&"4: take back api-1".to_owned()));
+    run.on(Event::Interrupted { code: 130 });
+    let old = run.container("api", ContainerState::Running);
+    let done = run.done(4, Outcome::Reverted { container: Box::new(old), output: Vec::new() });
+    assert!(done.iter().any(|line| line.ends_with("stop api-1")), "{done:?}");
+}
+
+#[test]
+fn of_replicas_whose_exchanges_have_both_begun_one_goes_on() {
+    let mut run = Run::new(project([service("api").built().times(2)]), attached());
+    let numbered = |run: &Run, id: &str, number: u32, replaces: Option<&str>| {
+        let made = container(&run.project, "api", number, ContainerState::Running);
+        Container { id: id.into(), replaces: replaces.map(Into::into), image_id: "sha256:older".into(), ..made }
+    };
+    let containers = [
+        numbered(&run, "a", 1, None),
+        numbered(&run, "b", 2, None),
+        numbered(&run, "newer-a", 1, Some("a")),
+        numbered(&run, "newer-b", 2, Some("b")),
+    ];
+    let listing = with(prepared(&run.project), containers);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: create api-1"]);
+}
+
+#[test]
+fn of_two_replicas_the_one_whose_exchange_has_begun_goes_on() {
+    let mut run = Run::new(project([service("api").built().times(2)]), attached());
+    let older = |run: &Run, id: &str, number: u32, replaces: Option<&str>| {
+        let made = container(&run.project, "api", number, ContainerState::Running);
+        Container { id: id.into(), replaces: replaces.map(Into::into), image_id: "sha256:older".into(), ..made }
+    };
+    let containers = [older(&run, "a", 1, None), older(&run, "b", 2, None), older(&run, "newer-b", 2, Some("b"))];
+    let listing = with(prepared(&run.project), containers);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: create api-2"]);
+}
