@@ -6,11 +6,12 @@ mod exchange;
 mod link;
 mod perform;
 mod prepare;
+mod reading;
 mod signals;
 mod sync;
+mod unsettled;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::TaskTracker;
 
-use crate::change::PathState;
 use crate::change::rules::Rules;
 use crate::content::Hashes;
 use crate::engine::{Engine, LogOptions};
@@ -30,16 +30,19 @@ use crate::plan::goal::{Goal, Up};
 use crate::plan::observed::ContainerId;
 use crate::probe::until_healthy;
 use crate::project::Project;
-use crate::reconcile::event::{Action, Event, Reloaded, Ticket};
+use crate::reconcile::event::{Action, Event, Ticket};
 use crate::reconcile::notice::Notice;
 use crate::reconcile::{State, step};
 use crate::standing::{Keeper, Standing};
 use crate::ui::{Message, Scene};
-use crate::watch::Watch;
+use crate::watch::{Told, Watch};
 
 use prepare::ManifestRead;
 pub use prepare::observe_once;
+pub use reading::{Manifest, Read};
+use reading::{Reading, finished};
 use signals::Signals;
+use unsettled::Unsettled;
 
 /// How many events may wait for the loop; a task that has one more waits itself.
 const EVENTS: usize = 1024;
@@ -65,31 +68,6 @@ pub struct Setup {
     pub messages: mpsc::Sender<Message>,
     /// What every input of the run is noted in; `None` when it is not.
     pub journal: Option<Journal>,
-}
-
-/// How the manifest of a run is read again. What it says is the same as at the run's beginning: the same files, options
-/// and environment.
-#[derive(Clone)]
-pub struct Manifest {
-    /// The files that were looked for when it was read, there or not.
-    pub files: BTreeSet<PathBuf>,
-    /// Reads it. It may block.
-    pub read: Arc<dyn Fn() -> Read + Send + Sync>,
-}
-
-impl fmt::Debug for Manifest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Manifest").field("files", &self.files).finish_non_exhaustive()
-    }
-}
-
-/// A manifest that was read again.
-#[derive(Debug)]
-pub struct Read {
-    /// The project and the services that the run is to bring up; or what is wrong, in lines for people.
-    pub outcome: Result<(Arc<Project>, BTreeSet<String>), String>,
-    /// The files that were looked for, there or not.
-    pub files: BTreeSet<PathBuf>,
 }
 
 /// Why a run could not even begin.
@@ -140,6 +118,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         reloading: None,
         rereading: None,
         is_outdated: false,
+        unsettled: Unsettled::default(),
         hashes: setup.hashes,
         keeper,
         grace: grace(&setup.goal),
@@ -168,8 +147,14 @@ fn grace(goal: &Goal) -> Option<Duration> {
     }
 }
 
-/// Something that is being read. Whoever reads it anew drops it, so that nothing older can come after the newer.
-type Reading<T> = AbortOnDropHandle<T>;
+/// What the loop waits for.
+enum Came {
+    Event(Event),
+    /// What has become of files.
+    Told(BTreeMap<PathBuf, Told>),
+    /// The manifest, read again.
+    Manifest(ManifestRead),
+}
 
 struct Dispatcher<E> {
     engine: E,
@@ -180,6 +165,7 @@ struct Dispatcher<E> {
     rereading: Option<Reading<Arc<Rules>>>,
     /// That has changed since the reading of the manifest began.
     is_outdated: bool,
+    unsettled: Unsettled,
     hashes: Hashes,
     keeper: Keeper,
     grace: Option<Duration>,
@@ -217,28 +203,32 @@ impl<E: Engine> Dispatcher<E> {
         let mut ended = self.act(first);
         while ended.is_none() {
             let wake = self.state.wake_at().map(|at| self.began + at);
-            let mut manifest = None;
-            let event = tokio::select! {
+            let came = tokio::select! {
                 biased;
-                code = signals.next() => Event::Interrupted { code },
+                code = signals.next() => Came::Event(Event::Interrupted { code }),
                 permit = self.messages.reserve(), if !self.outbox.is_empty() => {
                     if let (Ok(permit), Some(message)) = (permit, self.outbox.pop_front()) {
                         permit.send(message);
                     }
                     continue;
                 }
-                Some(event) = inbox.recv() => event,
-                paths = changed(watch.as_ref()) => Event::Changed(paths),
-                Some(rules) = finished(&mut self.rereading) => Event::RulesRead(rules),
-                Some(read) = finished(&mut self.reloading) => {
-                    manifest = Some(read);
-                    Event::Woken
-                }
-                () = sleep_until(wake) => Event::Woken,
+                Some(event) = inbox.recv() => Came::Event(event),
+                told = told(watch.as_ref()) => Came::Told(told),
+                Some(rules) = finished(&mut self.rereading) => Came::Event(Event::RulesRead(rules)),
+                Some(read) = finished(&mut self.reloading) => Came::Manifest(read),
+                () = sleep_until(wake) => Came::Event(Event::Woken),
             };
-            let event = match manifest {
-                Some(read) => Event::Reloaded(self.take_manifest(read)),
-                None => event,
+            let event = match came {
+                Came::Event(event) => event,
+                Came::Manifest(read) => Event::Reloaded(self.take_manifest(read)),
+                Came::Told(told) => {
+                    let (paths, undone) = self.unsettled.sort(told, |path| self.state.is_unsettled(path));
+                    if !undone.is_empty() {
+                        let actions = self.step(Event::Undone(undone));
+                        ended = self.act(actions);
+                    }
+                    Event::Changed(paths)
+                }
             };
             match &event {
                 Event::Answered { ticket, .. } => drop(self.operations.remove(ticket)),
@@ -318,58 +308,6 @@ impl<E: Engine> Dispatcher<E> {
     fn warn_of_looking(&mut self, watch: Option<&Watch>) {
         for warning in watch.map(Watch::take_warnings).unwrap_or_default() {
             self.tell(Notice::Warning { message: warning.to_string(), hint: warning.hint() });
-        }
-    }
-
-    /// An ignore file that was saved changes what is watched.
-    fn reread_rules(&mut self, paths: &BTreeMap<PathBuf, PathState>) {
-        let Some(rules) = &self.rules else { return };
-        if paths.keys().any(|path| rules.means_reload(path) && !rules.is_manifest(path)) {
-            self.is_outdated = self.reloading.is_some();
-            self.reread();
-        }
-    }
-
-    fn reread(&mut self) {
-        let files = self.manifest.as_ref().map(|manifest| manifest.files.clone()).unwrap_or_default();
-        let reading = prepare::read_rules(Arc::clone(self.state.project()), files);
-        self.rereading = Some(AbortOnDropHandle::new(self.tasks.spawn(reading)));
-    }
-
-    fn take_rules(&mut self, rules: &Arc<Rules>, watch: Option<&Watch>) {
-        self.rules = Some(Arc::clone(rules));
-        if let Some(watch) = watch {
-            watch.replace(Arc::clone(rules));
-        }
-    }
-
-    fn reload(&mut self) {
-        let (before, hashes) = (Arc::clone(self.state.project()), self.hashes.clone());
-        self.is_outdated = false;
-        let reading = prepare::reload(self.manifest.clone(), before, hashes);
-        self.reloading = Some(AbortOnDropHandle::new(self.tasks.spawn(reading)));
-    }
-
-    /// A manifest that was read again. Of one that does not load the files count, too: a save of any may mend it.
-    fn take_manifest(&mut self, read: ManifestRead) -> Option<Box<Reloaded>> {
-        let ManifestRead { outcome, files } = read;
-        match outcome {
-            Ok(reloaded) => {
-                if let Some(manifest) = &mut self.manifest {
-                    manifest.files = files;
-                }
-                // What was read for the services before says nothing of those that come.
-                self.rereading = None;
-                reloaded.map(Box::new)
-            }
-            Err(report) => {
-                if let Some(manifest) = &mut self.manifest {
-                    manifest.files.extend(files);
-                }
-                self.reread();
-                self.tell(Notice::NotReloaded { report });
-                None
-            }
         }
     }
 
@@ -554,20 +492,11 @@ impl<E: Engine> Dispatcher<E> {
     }
 }
 
-async fn changed(watch: Option<&Watch>) -> BTreeMap<PathBuf, PathState> {
+async fn told(watch: Option<&Watch>) -> BTreeMap<PathBuf, Told> {
     match watch {
-        Some(watch) => watch.changed().await,
+        Some(watch) => watch.told().await,
         None => std::future::pending().await,
     }
-}
-
-/// What was read, once it is; never when nothing is read.
-async fn finished<T>(reading: &mut Option<Reading<T>>) -> Option<T> {
-    let Some(under_way) = reading else { return std::future::pending().await };
-    let read = under_way.await;
-    *reading = None;
-    // It is called off only by being dropped, and a panic was reported where it happened.
-    read.ok()
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::event::Action;
 use super::notice::Notice;
 use super::{InFlight, State};
+use crate::change::settle::Settle;
 use crate::change::{Change, PathState};
 use crate::plan::observed::{ContainerId, ContainerState};
 use crate::plan::operation::Subject;
@@ -21,6 +22,14 @@ impl State {
         }
         self.settle.note(now, paths.len());
         self.changes.extend(paths);
+    }
+
+    /// A burst of which nothing is left leads to nothing.
+    pub(super) fn take_back_changes(&mut self, paths: &BTreeSet<PathBuf>) {
+        self.changes.retain(|path, _| !paths.contains(path));
+        if self.changes.is_empty() {
+            self.settle = Settle::default();
+        }
     }
 
     /// Turns a settled burst into newer sources, files to copy and containers to restart.

@@ -65,6 +65,8 @@ pub enum Event {
     },
     /// Files were saved, removed or renamed.
     Changed(BTreeMap<PathBuf, PathState>),
+    /// Files that were told of as changed, and not acted on yet, are as they were before.
+    Undone(BTreeSet<PathBuf>),
     /// An ignore file was saved, and this is what the rules say now.
     RulesRead(#[serde(with = "super::shared")] Arc<Rules>),
     /// The manifest was read anew; answers [`Action::Reload`]. `None` when it does not load, which the person has been

@@ -21,7 +21,7 @@ pub mod timings;
 mod trials;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -250,6 +250,12 @@ impl State {
         [settled, back_off, patience, timeout, self.next_verdict()].into_iter().flatten().min()
     }
 
+    /// Whether a path has changed and the burst of changes that it is of is not over.
+    #[must_use]
+    pub fn is_unsettled(&self, path: &Path) -> bool {
+        self.changes.contains_key(path)
+    }
+
     /// The project as the run has it now: as the manifest says, with what has been provided.
     #[must_use]
     pub fn project(&self) -> &Arc<Project> {
@@ -357,6 +363,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
         Event::InputsRead { service, generation, digest } => state.take_inputs(&service, generation, digest, now),
         Event::ProbePassed { container } => state.take_probe(&container, now, &mut actions),
         Event::Changed(paths) => state.take_changes(paths, now),
+        Event::Undone(paths) => state.take_back_changes(&paths),
         Event::Interrupted { code } => state.take_interrupt(code, &mut actions),
         Event::EngineLost { reason } => state.lose_engine(reason, now, &mut actions),
         Event::Reconnected => state.ask_for_listing(&mut actions),

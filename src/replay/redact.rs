@@ -195,6 +195,7 @@ impl Redactor {
             | Event::Exited { .. }
             | Event::ProbePassed { .. }
             | Event::Changed(_)
+            | Event::Undone(_)
             | Event::Reloaded(None)
             | Event::Interrupted { .. }
             | Event::EngineLost { .. }

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use super::json::seconds_for_durations;
 use super::text::{clean, sentence};
 use super::words::{plural, quoted, said};
+use std::path::PathBuf;
+
 use crate::plan::observed::{Container, Health};
 use crate::reconcile::event::{Action, Answer, Event, Outcome};
 use crate::replay::{Moment, Parting};
@@ -63,10 +65,8 @@ fn event(event: &Event) -> String {
             format!("the files of {service}'s image, generation {generation}, {how}")
         }
         Event::ProbePassed { container } => format!("the healthcheck of container {container:.12} passed"),
-        Event::Changed(paths) => {
-            let paths: Vec<String> = paths.keys().map(|path| path.display().to_string()).collect();
-            format!("saved: {}", quoted(paths.iter()))
-        }
+        Event::Changed(paths) => format!("saved: {}", listed(paths.keys())),
+        Event::Undone(paths) => format!("as before the save: {}", listed(paths)),
         Event::RulesRead(_) => "the ignore files were read".into(),
         Event::Reloaded(Some(_)) => "the manifest was read".into(),
         Event::Reloaded(None) => "the manifest was read and does not load".into(),
@@ -75,6 +75,11 @@ fn event(event: &Event) -> String {
         Event::Reconnected => "the engine answers again".into(),
         Event::Woken => "woken".into(),
     }
+}
+
+fn listed<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> String {
+    let paths: Vec<String> = paths.into_iter().map(|path| path.display().to_string()).collect();
+    quoted(paths.iter())
 }
 
 fn condition(container: &Container) -> String {

@@ -17,14 +17,14 @@ use crate::content::{Hash, Stamp};
 /// What a path is, as far as a change of it means something: its kind, its permissions, and its content or where it
 /// leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Print([u8; 16]);
+pub(crate) struct Print([u8; 16]);
 
 impl Print {
     pub(super) fn of_file(mode: u32, content: &Hash) -> Self {
         Self::new(b'f', mode, &content.0)
     }
 
-    pub(super) fn of_link(target: &Path) -> Self {
+    pub(crate) fn of_link(target: &Path) -> Self {
         Self::new(b'l', 0, target.as_os_str().as_encoded_bytes())
     }
 
@@ -113,6 +113,12 @@ impl Index {
         Some(*seen)
     }
 
+    /// What is known of a file.
+    pub(super) fn file(&self, path: &Path) -> Option<Seen> {
+        let (seen, _) = self.folders.get(path.parent()?)?.files.get(path.file_name()?)?;
+        Some(*seen)
+    }
+
     /// Notes what a file is. What was known of a folder in its place is left to the sweep.
     pub(super) fn note_file(&mut self, path: &Path, seen: Seen) {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return };
@@ -151,8 +157,7 @@ impl Index {
     }
 
     pub(super) fn has_file(&self, path: &Path) -> bool {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return false };
-        self.folders.get(folder).is_some_and(|folder| folder.files.contains_key(name))
+        self.file(path).is_some()
     }
 
     /// How many folders are in view.

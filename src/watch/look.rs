@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::index::{Index, Print, Seen, Unseen};
-use super::shared::Shared;
+use super::shared::{Found, Shared, Told};
 use super::source::{Mode, Sources, Watched};
 use super::walk::{Visit, walk};
 use crate::change::PathState;
@@ -45,7 +45,7 @@ pub(super) struct Look {
     sources: Sources,
     /// Files that are just being written are left for when they are closed.
     is_patient: bool,
-    changed: BTreeMap<PathBuf, PathState>,
+    changed: BTreeMap<PathBuf, Told>,
     /// The names of files that have several, by inode: the system tells of a change under one of them only.
     names: BTreeMap<u64, BTreeSet<PathBuf>>,
     /// Files that took long to read: when they may be read again, and whether they are to be.
@@ -95,7 +95,8 @@ impl Look {
         let unseen = self.sweep(Newcomers::Accept);
         for file in &unseen.files {
             if fs::symlink_metadata(file).is_err() {
-                self.changed.insert(file.clone(), PathState::Gone);
+                let was = Found::of(self.index.file(file));
+                self.tell(file, PathState::Gone, was, Found::Nothing);
             }
         }
         self.index.forget(&unseen);
@@ -177,19 +178,25 @@ impl Look {
 
     /// Tells of what is no longer there, and forgets it.
     pub(super) fn report_gone(&mut self, unseen: &Unseen) {
+        let was: Vec<Found> = unseen.files.iter().map(|file| Found::of(self.index.file(file))).collect();
         self.index.forget(unseen);
         for folder in &unseen.folders {
             self.sources.forget(folder);
             // A root that is gone may be on its way back (a branch switch), and its target is not ours to delete.
             if !self.roots.contains(folder) && !self.index.has_file(folder) && self.rules.concerns(folder) {
-                self.changed.insert(folder.clone(), PathState::Gone);
+                self.tell(folder, PathState::Gone, Found::Unknown, Found::Unknown);
             }
         }
-        for file in &unseen.files {
+        for (file, was) in unseen.files.iter().zip(was) {
             if !self.index.has_folder(file) {
-                self.changed.insert(file.clone(), PathState::Gone);
+                self.tell(file, PathState::Gone, was, Found::Nothing);
             }
         }
+    }
+
+    fn tell(&mut self, path: &Path, state: PathState, was: Found, is: Found) {
+        let was = self.changed.get(path).map_or(was, |told| told.was);
+        self.changed.insert(path.to_owned(), Told { state, was, is });
     }
 
     /// Compares a path and everything below it with the index.
@@ -235,7 +242,7 @@ impl Look {
                 }
                 self.index.saw_folder(folder);
                 if !is_known && newcomers == Newcomers::Report && rules.concerns(folder) {
-                    self.changed.insert(folder.to_owned(), PathState::Folder);
+                    self.tell(folder, PathState::Folder, Found::Unknown, Found::Unknown);
                 }
                 true
             }
@@ -275,7 +282,7 @@ impl Look {
         }
         self.index.note_file(path, seen);
         if is_changed {
-            self.changed.insert(path.to_owned(), PathState::Present);
+            self.tell(path, PathState::Present, Found::of(before), Found::of(Some(seen)));
         }
         if metadata.is_file() && metadata.nlink() > 1 {
             self.see_other_names(path, metadata, is_changed);

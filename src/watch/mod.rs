@@ -34,7 +34,10 @@ use crate::content::Hashes;
 pub use build_files::read_build_files;
 pub use error::WatchError;
 pub use ignore_files::read_ignore_files;
+#[cfg(test)]
+pub(crate) use index::Print;
 use shared::Shared;
+pub(crate) use shared::{Found, Told};
 use source::Mode;
 pub use walk::files_below;
 use worker::Worker;
@@ -81,11 +84,16 @@ impl Watch {
     /// Waits until something changed and takes everything that did. What is taken is empty when there is a new warning
     /// instead. Nothing is lost when the wait is given up.
     pub async fn changed(&self) -> BTreeMap<PathBuf, PathState> {
+        states(self.told().await)
+    }
+
+    /// As [`Watch::changed`], with what there was before and is now.
+    pub(crate) async fn told(&self) -> BTreeMap<PathBuf, Told> {
         loop {
             let notified = self.shared.notify.notified();
-            let changed = self.take();
-            if !changed.is_empty() || self.has_warnings() {
-                return changed;
+            let told = self.take_told();
+            if !told.is_empty() || self.has_warnings() {
+                return told;
             }
             notified.await;
         }
@@ -94,6 +102,10 @@ impl Watch {
     /// Takes what has changed so far, without waiting.
     #[must_use]
     pub fn take(&self) -> BTreeMap<PathBuf, PathState> {
+        states(self.take_told())
+    }
+
+    fn take_told(&self) -> BTreeMap<PathBuf, Told> {
         std::mem::take(&mut *self.shared.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -127,6 +139,10 @@ impl Watch {
     pub fn watched_folders(&self) -> usize {
         self.shared.watched.load(Ordering::Relaxed)
     }
+}
+
+fn states(told: BTreeMap<PathBuf, Told>) -> BTreeMap<PathBuf, PathState> {
+    told.into_iter().map(|(path, told)| (path, told.state)).collect()
 }
 
 impl Drop for Watch {

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::error::WatchError;
+use super::index::{Print, Seen};
 use crate::change::PathState;
 use crate::change::rules::Rules;
 
@@ -20,11 +21,44 @@ pub(super) const GRACE: Duration = Duration::from_millis(10);
 /// A name that has come is a file being made most of the time, which is closed soon, or a link, which is not.
 const MAKING: Duration = Duration::from_millis(8);
 
+/// What became of a path, and what was there before and is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) state: PathState,
+    pub(crate) was: Found,
+    pub(crate) is: Found,
+}
+
+/// What there is at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Nothing,
+    /// This.
+    This(Print),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Found {
+    pub(super) fn of(seen: Option<Seen>) -> Self {
+        match seen {
+            None => Self::Nothing,
+            Some(seen) => seen.print.map_or(Self::Unknown, Self::This),
+        }
+    }
+
+    /// Whether both are known to be the same.
+    pub(crate) fn is_same(self, other: Self) -> bool {
+        self == other && self != Self::Unknown
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     touched: Mutex<Touched>,
     wake: Condvar,
-    pub(super) changed: Mutex<BTreeMap<PathBuf, PathState>>,
+    pub(super) changed: Mutex<BTreeMap<PathBuf, Told>>,
     pub(super) warnings: Mutex<Vec<WatchError>>,
     pub(super) notify: Notify,
     pub(super) watched: AtomicUsize,
@@ -118,9 +152,13 @@ impl Shared {
         self.touched.lock().unwrap_or_else(PoisonError::into_inner).pending.contains_key(path)
     }
 
-    pub(super) fn publish(&self, changed: &mut BTreeMap<PathBuf, PathState>) {
+    pub(super) fn publish(&self, changed: &mut BTreeMap<PathBuf, Told>) {
         if !changed.is_empty() {
-            self.changed.lock().unwrap_or_else(PoisonError::into_inner).append(changed);
+            let mut untaken = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+            for (path, told) in std::mem::take(changed) {
+                let was = untaken.get(&path).map_or(told.was, |before| before.was);
+                untaken.insert(path, Told { was, ..told });
+            }
             self.notify.notify_one();
         }
     }

@@ -165,3 +165,19 @@ fn of_two_replicas_the_one_whose_exchange_has_begun_goes_on() {
     let listing = with(prepared(&run.project), containers);
     assert_eq!(run.on(Event::Observed(listing)), ["1: create api-2"]);
 }
+
+#[test]
+fn a_file_that_is_as_it_was_before_its_burst_is_over_leads_to_nothing() {
+    let mut web = service("web");
+    web.watch.push(WatchRule::new("/shop/web".into(), WatchAction::Restart));
+    let (mut run, _) = Run::running(project([web]));
+    run.at(1_000).saved("/shop/web/a");
+    run.on(Event::Undone(["/shop/web/a".into()].into()));
+    assert_eq!(run.state.wake_at(), None, "nothing has to settle");
+    run.saved("/shop/web/a");
+    run.saved("/shop/web/b");
+    run.on(Event::Undone(["/shop/web/a".into(), "/shop/web/never".into()].into()));
+    assert_eq!(run.settled(), ["1: restart web-1"]);
+    run.on(Event::Undone(["/shop/web/b".into()].into()));
+    assert!(run.later(1_000).is_empty(), "what was acted on cannot be taken back");
+}
