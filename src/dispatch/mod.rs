@@ -356,19 +356,38 @@ impl<E: Engine> Dispatcher<E> {
         ended
     }
 
-    /// Keeps how a service stands for `hoist ps`, once what was saved has come to its effect.
+    /// Keeps how services stand for `hoist ps`: once what was saved has come to its effect, and of those without an image,
+    /// which nothing else tells of, once they are up.
     fn keep_standing(&self, notice: &Notice) {
-        let (service, failure) = match notice {
-            Notice::Edited { service, failure, .. } => (service.clone(), failure.clone()),
-            Notice::Reverted { service, reason, .. } => (service.clone(), Some(reason.clone())),
-            _ => return,
-        };
-        let (project, containers) = (Arc::clone(self.state.project()), self.state.serving(&service));
-        let (hashes, keeper) = (self.hashes.clone(), self.keeper.clone());
-        self.spawn(async move {
-            let inputs = prepare::digest(&project, &service, &hashes).await;
+        match notice {
+            Notice::Edited { service, failure, .. } => self.keep_standing_of(service, failure.clone(), None),
+            Notice::Reverted { service, reason, .. } => self.keep_standing_of(service, Some(reason.clone()), None),
+            Notice::Up { .. } => {
+                let project = self.state.project();
+                for service in project.services.values().filter(|service| service.is_on_machine()) {
+                    if let Some(started_with) = self.state.inputs(&service.name) {
+                        self.keep_standing_of(&service.name, None, Some(started_with.clone()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_standing_of(&self, service: &str, failure: Option<String>, inputs: Option<String>) {
+        let (project, containers) = (Arc::clone(self.state.project()), self.state.serving(service));
+        let (hashes, keeper, service) = (self.hashes.clone(), self.keeper.clone(), service.to_owned());
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let inputs = match inputs {
+                Some(inputs) => Some(inputs),
+                None => match cancel.run_until_cancelled(prepare::digest(&project, &service, &hashes)).await {
+                    Some(inputs) => inputs,
+                    None => return,
+                },
+            };
             let standing = Standing { containers, inputs, failure };
-            // Its panic would have been reported where it happened.
+            // Its panic would have been reported where it happened. It is waited for although the run may be over.
             tokio::task::spawn_blocking(move || keeper.note(service, standing)).await.ok();
         });
     }

@@ -14,11 +14,13 @@ use crate::content::Hashes;
 use crate::engine::context::inputs_digest;
 use crate::engine::{Engine, Wanted};
 use crate::plan::goal::{BuildPolicy, Goal};
+use crate::plan::observed::ContainerId;
 use crate::plan::spec;
 use crate::project::Project;
 use crate::reconcile::event::Reloaded;
 use crate::reconcile::{Setup as RunSetup, State};
-use crate::watch::{Watch, files_below, read_build_files, read_ignore_files};
+use crate::standing::Standings;
+use crate::watch::{Watch, files_below, machine_digest, read_build_files, read_ignore_files};
 
 /// Begins to watch, then reads what would be built: in this order no save can fall between the two.
 pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), SetupError> {
@@ -28,6 +30,7 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
         rules: None,
         began: now(),
         inputs: BTreeMap::new(),
+        stale: BTreeSet::new(),
         initial_syncs: BTreeMap::new(),
         follow: setup.follow_logs,
     };
@@ -43,6 +46,7 @@ pub(super) async fn prepare(setup: &Setup) -> Result<(RunSetup, Option<Watch>), 
         run.rules = Some(rules);
     }
     run.inputs = inputs(&setup.project, &setup.goal, &setup.hashes).await;
+    run.stale = stale(&setup.project, &run.inputs).await;
     Ok((run, watching))
 }
 
@@ -124,8 +128,28 @@ fn with_bases(project: &Project, services: &BTreeSet<String>) -> BTreeSet<String
 
 /// The digest of what one service is built from; `None` when that cannot be read.
 pub(super) async fn digest(project: &Project, service: &str, hashes: &Hashes) -> Option<String> {
-    let build = spec::build(project, project.any_service(service)?)?;
-    inputs_digest(&build, hashes).await.ok()
+    let service = project.any_service(service)?;
+    if service.is_on_machine() {
+        let (project, service, hashes) = (project.clone(), service.clone(), hashes.clone());
+        return tokio::task::spawn_blocking(move || machine_digest(&project, &service, &hashes)).await.ok().flatten();
+    }
+    inputs_digest(&spec::build(project, service)?, hashes).await.ok()
+}
+
+/// The containers of services without an image whose files have changed since they were started: nothing else tells.
+async fn stale(project: &Arc<Project>, inputs: &BTreeMap<String, String>) -> BTreeSet<ContainerId> {
+    let on_machine = project.services.values().filter(|service| service.is_on_machine());
+    let inputs = on_machine.filter_map(|service| Some((service.name.clone(), inputs.get(&service.name)?.clone())));
+    let inputs: BTreeMap<String, String> = inputs.collect();
+    if inputs.is_empty() {
+        return BTreeSet::new();
+    }
+    let project = Arc::clone(project);
+    let read = move || {
+        let kept = Standings::of_project(&project.name, &project.directory);
+        inputs.iter().flat_map(|(service, inputs)| kept.made_from_others(service, inputs)).cloned().collect()
+    };
+    tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }
 
 async fn digests(
@@ -155,7 +179,8 @@ pub(super) fn wanted(project: &Project) -> Wanted {
 pub async fn observe_once<E: Engine>(engine: &E, project: Arc<Project>, goal: Goal) -> Result<State, SetupError> {
     let inputs = inputs(&project, &goal, &Hashes::of_project(&project.directory)).await;
     let observed = engine.observe(&project.name, &wanted(&project)).await?;
-    let run =
-        RunSetup { project, goal, rules: None, began: now(), inputs, initial_syncs: BTreeMap::new(), follow: false };
+    let stale = stale(&project, &inputs).await;
+    let initial_syncs = BTreeMap::new();
+    let run = RunSetup { project, goal, rules: None, began: now(), inputs, stale, initial_syncs, follow: false };
     State::looking(run, observed).map_err(SetupError::Cycles)
 }

@@ -1,5 +1,6 @@
 //! What is on the disk after a run, and how much of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ fn write(folder: &std::path::Path, longest: u64, wakings: usize) {
         rules: None,
         began: 0,
         inputs: [].into(),
+        stale: BTreeSet::new(),
         initial_syncs: [].into(),
         follow: false,
     };

@@ -61,6 +61,9 @@ pub struct Setup {
     pub began: u64,
     /// The digests of the builds' inputs as they lie on disk.
     pub inputs: BTreeMap<String, String>,
+    /// The containers of services without an image that were started with other files than there are now.
+    #[serde(default)]
+    pub stale: BTreeSet<ContainerId>,
     /// The files that rules with `initial_sync` bring into the containers before the first save.
     pub initial_syncs: BTreeMap<String, SyncFiles>,
     /// Pass on the containers' output.
@@ -167,7 +170,13 @@ impl State {
         let initial = setup.initial_syncs;
         let syncs =
             initial.iter().map(|(service, files)| (service.clone(), PendingSync::initial(files.clone()))).collect();
-        let facts = Facts { began: setup.began, inputs: setup.inputs, syncs, ..Facts::new(&setup.project) };
+        let facts = Facts {
+            began: setup.began,
+            inputs: setup.inputs,
+            restarts: setup.stale,
+            syncs,
+            ..Facts::new(&setup.project)
+        };
         let goal = with_restarted_dependents(&setup.project, &graph, setup.goal);
         let state = Self {
             declared: Arc::clone(&setup.project),
@@ -588,6 +597,7 @@ impl State {
         self.heard = running.map(|container| (container.id.clone(), container.started_at)).collect();
         let containers = self.observed.containers.values();
         let in_scope = containers.filter(|container| scope.contains(&container.service) && !container.one_off);
+        self.facts.restarts.retain(|id| self.observed.containers.get(id).is_some_and(|it| it.state.is_running()));
         self.facts.pending = in_scope.filter(is_wanted).map(|container| container.id.clone()).collect();
         let names: Vec<String> = orphans(self.situation()).map(|container| container.name.clone()).collect();
         if self.up().is_some_and(|up| !up.remove_orphans) && !names.is_empty() {

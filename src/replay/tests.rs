@@ -70,6 +70,7 @@ fn journal() -> (String, Vec<Vec<Action>>) {
         rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
         began: 5,
         inputs: BTreeMap::new(),
+        stale: BTreeSet::new(),
         initial_syncs: BTreeMap::new(),
         follow: true,
     };
@@ -145,6 +146,7 @@ fn the_same_value_has_another_hash_in_another_run() {
             rules: None,
             began: 5,
             inputs: BTreeMap::new(),
+            stale: BTreeSet::new(),
             initial_syncs: BTreeMap::new(),
             follow: false,
         };

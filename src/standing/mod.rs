@@ -47,6 +47,15 @@ impl Standings {
     }
 }
 
+impl Standings {
+    /// The containers of a service that are known to have been started with other files than these.
+    pub(crate) fn made_from_others(&self, service: &str, inputs: &str) -> impl Iterator<Item = &ContainerId> {
+        let known = self.services.get(service);
+        let other = known.filter(|it| it.inputs.as_deref().is_some_and(|known| known != inputs));
+        other.into_iter().flat_map(|it| &it.containers)
+    }
+}
+
 /// Keeps what a run learns. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Keeper {

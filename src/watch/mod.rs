@@ -12,6 +12,7 @@ mod file_system;
 mod ignore_files;
 mod index;
 mod look;
+mod machine_files;
 mod shared;
 mod source;
 mod system;
@@ -34,6 +35,7 @@ use crate::content::Hashes;
 pub use build_files::read_build_files;
 pub use error::WatchError;
 pub use ignore_files::read_ignore_files;
+pub use machine_files::machine_digest;
 #[cfg(test)]
 pub(crate) use index::Print;
 use shared::Shared;

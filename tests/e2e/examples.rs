@@ -58,6 +58,23 @@ fn the_quickstart_needs_no_image_and_shows_a_saved_word() {
 }
 
 #[test]
+fn a_file_saved_while_nothing_watches_makes_a_service_without_an_image_stale_and_up_starts_it_anew() {
+    let Some(engine) = PrivateEngine::unstarted() else { return };
+    let port = free_port();
+    let project = Project::example_on(engine.found(), "quickstart").with("QUICKSTART_PORT", &port.to_string());
+    project.hoist(&["up", "-d", "--wait"]).success();
+    let stale = || project.hoist(&["ps"]).success().stdout.matches("stale: changed while hoist was away").count();
+    assert_eq!(stale(), 0);
+    let code = project.read("greeter/server.js");
+    project.write("greeter/server.js", &code.replace("Hello from", "Greetings from"));
+    assert_eq!(stale(), 1, "{}", project.hoist(&["ps"]));
+    project.hoist(&["up", "-d", "--wait"]).success().says(&["greeter-1"]);
+    assert_eq!(stale(), 0, "{}", project.hoist(&["ps"]));
+    project
+        .eventually("the new word is served", || http::get(port, "/").is_some_and(|page| page.contains("Greetings")));
+}
+
+#[test]
 fn every_example_plans_draws_and_exports() {
     for example in ["shop", "ledger"] {
         let project = Project::example(example);

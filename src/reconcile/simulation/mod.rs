@@ -112,6 +112,7 @@ impl World {
             goal: Goal::Up(up(&project, until)),
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
             inputs: BTreeMap::new(),
+            stale: BTreeSet::new(),
             initial_syncs: BTreeMap::new(),
             follow: true,
         };

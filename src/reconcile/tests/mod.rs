@@ -6,7 +6,7 @@ mod gaps;
 mod provided;
 mod timings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ impl Run {
             goal,
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
             inputs: BTreeMap::new(),
+            stale: BTreeSet::new(),
             initial_syncs: BTreeMap::new(),
             follow: false,
         };
