@@ -1,7 +1,7 @@
 //! What an engine is asked to make: containers, networks, volumes and builds, with the names and labels that docker
 //! compose gives them, so that either tool sees the other's work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::observed::ContainerId;
@@ -158,6 +158,9 @@ pub struct BuildSpec {
     pub no_cache: bool,
     /// Secrets that its steps may read, by id.
     pub secrets: BTreeMap<String, FileSource>,
+    /// Files that go with its folder and do not count in what it is built from: the manifest, which says what runs and not
+    /// what is in it.
+    pub aside: BTreeSet<PathBuf>,
 }
 
 /// The version that hoist writes where docker compose writes its own.
@@ -275,6 +278,7 @@ pub fn build(project: &Project, service: &Service) -> Option<BuildSpec> {
         pull: build.pull,
         no_cache: build.no_cache,
         secrets: build.secrets.iter().filter_map(secret).collect(),
+        aside: project.files.iter().cloned().collect(),
         build,
     })
 }

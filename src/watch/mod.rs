@@ -35,9 +35,9 @@ use crate::content::Hashes;
 pub use build_files::read_build_files;
 pub use error::WatchError;
 pub use ignore_files::read_ignore_files;
-pub use machine_files::machine_digest;
 #[cfg(test)]
 pub(crate) use index::Print;
+pub use machine_files::machine_digest;
 use shared::Shared;
 pub(crate) use shared::{Found, Told};
 use source::Mode;

@@ -1,6 +1,6 @@
 //! A place of its own for each test: an engine, a project's name, and the clean-up behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::panic::{AssertUnwindSafe, resume_unwind};
@@ -197,6 +197,7 @@ impl<E: Engine> World<E> {
             pull: false,
             no_cache: false,
             secrets: BTreeMap::new(),
+            aside: BTreeSet::new(),
         }
     }
 

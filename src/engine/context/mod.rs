@@ -7,7 +7,7 @@ mod additional;
 mod pack;
 mod sink;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -43,10 +43,12 @@ pub(super) struct Context {
     additional: Additional,
     /// What else decides about the result: arguments, target, platform.
     settings: Vec<(String, String)>,
+    /// Files that are sent and do not count in the digest.
+    aside: BTreeSet<PathBuf>,
 }
 
 /// BLAKE3, in hexadecimal, of everything that a build's result depends on: paths, modes, contents and link targets of
-/// the files that would be sent, the Dockerfile, arguments and target. Never times or absolute paths. Files whose hashes
+/// the files that would be sent but those put aside, the Dockerfile, arguments and target. Never times or absolute paths. Files whose hashes
 /// are known are not read.
 pub async fn inputs_digest(spec: &BuildSpec, hashes: &Hashes) -> Result<String, EngineError> {
     let (spec, hashes) = (spec.clone(), hashes.clone());
@@ -88,6 +90,7 @@ impl Context {
                     added: None,
                     additional,
                     settings: settings.into_iter().collect(),
+                    aside: BTreeSet::new(),
                 });
             }
         };
@@ -101,7 +104,9 @@ impl Context {
         let beside = clean(&root.join(format!("{}.dockerignore", build.dockerfile)));
         let patterns = patterns(&[beside, root.join(".dockerignore")])?;
         let settings = settings.into_iter().collect();
-        let mut context = Self { root: Some(root.clone()), patterns, dockerfile, added, additional, settings };
+        let aside = spec.aside.iter().map(|file| clean(file)).collect();
+        let root = Some(clean(root));
+        let mut context = Self { root, patterns, dockerfile, added, additional, settings, aside };
         if !context.additional.is_empty()
             && let Some(text) = context.dockerfile_text()
         {
@@ -152,7 +157,7 @@ impl Context {
         for (key, value) in &self.settings {
             hash.update(format!("{} {key}={} {value}\n", key.len(), value.len()).as_bytes());
         }
-        let mut packer = pack::Packer::new(output, hash, hashes, &self.patterns, cancel);
+        let mut packer = pack::Packer::new(output, hash, hashes, &self.patterns, &self.aside, cancel);
         if let Some(root) = &self.root {
             packer.folder(root)?;
             if self.added.is_none() && self.patterns.excludes(&self.dockerfile) {

@@ -1,6 +1,7 @@
 //! Walks a folder in the order of its names, writes what is not left out as a tar, and hashes it on the way. Where only
 //! the hash is wanted, what is known of a file's content is not read again.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,8 @@ pub(super) struct Packer<'context, W: Write> {
     hash: blake3::Hasher,
     hashes: &'context Hashes,
     patterns: &'context Patterns,
+    /// Files that are written and do not count in the hash.
+    aside: &'context BTreeSet<PathBuf>,
     cancel: &'context CancellationToken,
     pending: Vec<PendingFolder>,
     /// Where in the tar the folder at hand is: nothing, or a path that ends in `/`.
@@ -61,10 +64,11 @@ impl<'context, W: Write> Packer<'context, W> {
         hash: blake3::Hasher,
         hashes: &'context Hashes,
         patterns: &'context Patterns,
+        aside: &'context BTreeSet<PathBuf>,
         cancel: &'context CancellationToken,
     ) -> Self {
         let tar = output.map(tar::Builder::new);
-        Self { tar, hash, hashes, patterns, cancel, pending: Vec::new(), place: String::new() }
+        Self { tar, hash, hashes, patterns, aside, cancel, pending: Vec::new(), place: String::new() }
     }
 
     /// Everything below a folder that the patterns keep.
@@ -162,10 +166,17 @@ impl<'context, W: Write> Packer<'context, W> {
             return Ok(());
         }
         self.write_pending()?;
+        let counted = self.aside.contains(path).then(|| self.hash.clone());
+        let written = self.leaf(path, relative, &metadata);
+        self.hash = counted.unwrap_or_else(|| std::mem::take(&mut self.hash));
+        written
+    }
+
+    fn leaf(&mut self, path: &Path, relative: &str, metadata: &Metadata) -> Result<(), PackError> {
         if metadata.is_symlink() {
-            self.link(path, relative, &metadata)
+            self.link(path, relative, metadata)
         } else if metadata.is_file() {
-            match self.content(path, relative, &metadata) {
+            match self.content(path, relative, metadata) {
                 Err(PackError::Failed { error, .. }) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 result => result,
             }

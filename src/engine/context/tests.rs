@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -30,6 +30,7 @@ fn spec(root: &Path) -> BuildSpec {
         pull: false,
         no_cache: false,
         secrets: BTreeMap::new(),
+        aside: BTreeSet::new(),
     }
 }
 
@@ -140,6 +141,19 @@ fn a_dockerfile_from_elsewhere_is_added() {
 }
 
 #[test]
+fn a_file_that_is_put_aside_is_sent_and_does_not_count() {
+    let folder = folder(&[("Dockerfile", "FROM scratch"), ("compose.yaml", "one"), ("a", "1")]);
+    let aside = [folder.path().join("compose.yaml")].into();
+    let spec = BuildSpec { aside, ..spec(folder.path()) };
+    let (entries, digest) = packed(&spec);
+    assert!(entries.iter().any(|entry| entry.contains("compose.yaml") && entry.ends_with("one")), "{entries:?}");
+    fs::write(folder.path().join("compose.yaml"), "two").expect("a file");
+    assert_eq!(packed(&spec).1, digest);
+    fs::write(folder.path().join("a"), "2").expect("a file");
+    assert_ne!(packed(&spec).1, digest);
+}
+
+#[test]
 fn the_digest_changes_with_every_input_and_with_nothing_else() {
     let files = [("Dockerfile", "FROM scratch"), ("a", "1"), (".dockerignore", "ignored")];
     let (one, two) = (folder(&files), folder(&files));
@@ -152,7 +166,7 @@ fn the_digest_changes_with_every_input_and_with_nothing_else() {
     past.set_modified(std::time::UNIX_EPOCH).expect("a time");
     assert_eq!(original, digest(&spec(two.path())), "neither do times or files that are left out");
 
-    let mut seen = std::collections::BTreeSet::from([original]);
+    let mut seen = BTreeSet::from([original]);
     let mut with_argument = spec(one.path());
     with_argument.build.args.insert("A".to_owned(), Some("1".to_owned()));
     assert!(seen.insert(digest(&with_argument)));
