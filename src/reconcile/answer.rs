@@ -64,7 +64,7 @@ impl State {
             _ => false,
         };
         let exit = exit_at_once(operation, &outcome);
-        self.note_done(operation, unchanged, took, parts);
+        self.note_done(flight, unchanged, took, parts);
         let cause = self.edit_of(operation.service());
         let notice = match operation {
             Operation::Build { service, .. } if unchanged => {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::State;
 use super::event::{Action, Part, Parts};
 use super::notice::Notice;
+use super::{InFlight, State};
 use crate::plan::observed::Container;
 use crate::plan::operation::{Hold, Operation};
 use crate::plan::{Entry, Plan, replicas_of};
@@ -83,8 +83,13 @@ impl State {
     }
 
     /// An operation for a service with an edit is done.
-    pub(super) fn note_done(&mut self, operation: &Operation, same: bool, took: Duration, parts: Parts) {
+    pub(super) fn note_done(&mut self, flight: &InFlight, same: bool, took: Duration, parts: Parts) {
+        let operation = &flight.operation;
         let Some(edit) = operation.service().and_then(|service| self.edits.get_mut(service)) else { return };
+        // What was under way when the file was saved is not for its sake.
+        if flight.began < edit.saved {
+            return;
+        }
         let (part, deeds): (Option<Part>, &[Deed]) = match operation {
             Operation::Build { .. } | Operation::Tag { .. } => {
                 (Some(Part::Build), if same { &[Deed::Unchanged] } else { &[Deed::Rebuilt] })

@@ -70,6 +70,12 @@ pub(super) fn readiness(situation: Situation<'_>, scope: &BTreeSet<String>) -> R
     if waiting.is_empty() { Readiness::Ready } else { Readiness::Waiting(waiting) }
 }
 
+/// The services of which something is left to do.
+fn not_up(plan: &Plan) -> Vec<String> {
+    let services: BTreeSet<&str> = plan.entries.iter().filter_map(|entry| entry.operation.service()).collect();
+    services.into_iter().map(str::to_owned).collect()
+}
+
 fn ready_condition(situation: Situation<'_>, name: &str) -> Condition {
     let only_completes =
         situation.project.services.values().any(|other| {
@@ -155,7 +161,7 @@ impl State {
             self.tell_root_failures(plan, actions);
             if self.goes_on_without_what_failed() {
                 self.phase = Phase::Up;
-                self.tell_up(now, actions);
+                self.tell_up(now, not_up(plan), actions);
             } else {
                 self.finish(1, actions);
             }
@@ -163,7 +169,7 @@ impl State {
         }
         match self.up().map(|up| up.until.clone()) {
             None | Some(Until::Started) if plan.entries.is_empty() => {
-                self.tell_up(now, actions);
+                self.tell_up(now, Vec::new(), actions);
                 self.finish(0, actions);
             }
             Some(Until::Ready { .. }) => self.conclude_ready(plan, now, actions),
@@ -222,7 +228,7 @@ impl State {
                 self.finish(1, actions);
             }
             Readiness::Ready if plan.entries.is_empty() => {
-                self.tell_up(now, actions);
+                self.tell_up(now, Vec::new(), actions);
                 self.finish(0, actions);
             }
             Readiness::Ready | Readiness::Waiting(_) => self.time_out(now, actions),
@@ -244,7 +250,7 @@ impl State {
     fn conclude_attached(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && plan.entries.is_empty() {
             self.phase = Phase::Up;
-            self.tell_up(now, actions);
+            self.tell_up(now, Vec::new(), actions);
         }
         if self.phase == Phase::Up && plan.entries.is_empty() && self.has_all_exited() {
             self.finish(0, actions);
@@ -278,7 +284,7 @@ impl State {
         exited.unwrap_or(code)
     }
 
-    fn tell_up(&mut self, now: Duration, actions: &mut Vec<Action>) {
+    fn tell_up(&mut self, now: Duration, without: Vec<String>, actions: &mut Vec<Action>) {
         if self.up().is_none() {
             return;
         }
@@ -290,7 +296,7 @@ impl State {
             timings.note(actions, now);
             timings.path(&self.project)
         });
-        actions.push(Action::Tell(Notice::Up { running, took: now, path: path.unwrap_or_default() }));
+        actions.push(Action::Tell(Notice::Up { running, took: now, path: path.unwrap_or_default(), without }));
     }
 
     /// Names the services at the root of what cannot come up, and those that need them.

@@ -183,6 +183,9 @@ pub enum Notice {
         took: Duration,
         /// What it took that long for.
         path: Vec<Leg>,
+        /// The services that could not be brought up, of a run that goes on without them.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        without: Vec<String>,
     },
     /// The run is stopping its containers.
     Stopping,

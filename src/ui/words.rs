@@ -143,8 +143,14 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
             Said::new(Mark::Bad, service, words)
         }
         Notice::Up { running: 0, took, .. } => Said::new(Mark::Good, "", "done, nothing is left running").took(*took),
-        Notice::Up { running, took, .. } => {
-            Said::new(Mark::Good, "", format!("{running} {} up", plural(*running, "container"))).took(*took)
+        Notice::Up { running, took, without, .. } => {
+            let up = format!("{running} {} up", plural(*running, "container"));
+            match without.as_slice() {
+                [] => Said::new(Mark::Good, "", up).took(*took),
+                names => Said::new(Mark::Warning, "", format!("{up}, without {}", quoted(names.iter())))
+                    .took(*took)
+                    .hint("the next save tries again"),
+            }
         }
         Notice::Stopping => Said::new(Mark::News, "", "stopping"),
         Notice::Killing => Said::new(Mark::Warning, "", "killing"),

@@ -11,7 +11,13 @@ fn a_start_that_fails_in_part_keeps_what_runs_and_the_next_save_mends_it() {
     assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
     run.failed(1, "no compiler");
     let listing = run.state.observed().clone();
-    assert!(run.on(Event::Observed(listing)).is_empty(), "it does not end");
+    let actions = step(&mut run.state, Event::Observed(listing), run.now);
+    let up = actions.iter().find_map(|action| match action {
+        Action::Tell(Notice::Up { running, without, .. }) => Some((*running, without.clone())),
+        _ => None,
+    });
+    assert_eq!(up, Some((1, vec!["api".to_owned()])));
+    assert_eq!(actions.iter().filter_map(worded).collect::<Vec<_>>(), Vec::<String>::new(), "it does not end");
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
 }
@@ -180,4 +186,34 @@ fn a_file_that_is_as_it_was_before_its_burst_is_over_leads_to_nothing() {
     assert_eq!(run.settled(), ["1: restart web-1"]);
     run.on(Event::Undone(["/shop/web/b".into()].into()));
     assert!(run.later(1_000).is_empty(), "what was acted on cannot be taken back");
+}
+
+#[test]
+fn what_was_under_way_when_a_file_was_saved_is_no_part_of_its_edit() {
+    let mut web = service("web");
+    web.watch.push(WatchRule::new("/shop/web".into(), WatchAction::Restart));
+    let (mut run, _) = Run::running(project([web]));
+    run.at(1_000).saved("/shop/compose.yaml");
+    run.settled();
+    let mut changed = service("web");
+    (changed.hostname, changed.watch) = (Some("new".into()), run.project.services["web"].watch.clone());
+    run.on(reloaded([changed]));
+    let listing = run.state.observed().clone();
+    assert_eq!(run.on(Event::Observed(listing)), ["1: create web-1"]);
+    let mut new = run.container("web", ContainerState::Created);
+    (new.id, new.replaces) = ("new".into(), Some("web-1".into()));
+    new.config_hash = run.state.facts.hashes.get("web").cloned();
+    assert_eq!(run.done(1, now_a(&new)), ["2: replace web-1"]);
+    run.at(2_000).saved("/shop/web/a");
+    run.settled();
+    new.state = ContainerState::Running;
+    let answer = Answer::Done(now_a(&new));
+    let parts = vec![(Part::Stop, Duration::from_secs(10))];
+    let actions = step(&mut run.state, Event::Answered { ticket: Ticket(2), answer, parts }, run.now);
+    let told = actions.iter().find_map(|action| match action {
+        Action::Tell(Notice::Edited { parts, .. }) => Some(parts.clone()),
+        _ => None,
+    });
+    let parts = told.expect("the new container has seen the file");
+    assert!(parts.iter().all(|(part, _)| *part != Part::Stop), "{parts:?}");
 }
