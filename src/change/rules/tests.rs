@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{IgnoreFile, Rules, ignore_file_candidates};
+use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates};
 use crate::change::{Change, PathState};
 use crate::project::{Build, BuildContext, Hook, Mount, MountSource, Project, Service, WatchAction, WatchRule};
 
@@ -240,7 +240,9 @@ fn gits_ignore_files_at_any_depth_mean_that_the_rules_are_made_anew() {
     let mut web = service("web", None, Vec::new());
     web.image = Some(crate::project::MACHINE_IMAGE.to_owned());
     web.working_dir = Some("/p/web".to_owned());
-    let rules = rules(vec![web], "");
+    let rules = rules(vec![web, service("built", build("/p/built", "Dockerfile"), Vec::new())], "");
+    assert!(!rules.means_reload(Path::new("/p/built/.gitignore")), "a build goes by another file");
+    assert!(!rules.means_reload(Path::new("/p/web/src/main.js")), "nothing is made from it");
     assert!(rules.means_reload(Path::new("/p/web/.gitignore")));
     assert!(rules.means_reload(Path::new("/p/web/src/deep/.gitignore")));
     assert!(!rules.means_reload(Path::new("/p/web/node_modules/tool/.gitignore")), "nobody reads it");
@@ -272,6 +274,45 @@ fn a_compose_file_is_hoists_own_to_read_and_a_file_of_variables_the_programs_too
         assert!(rules.is_manifest(Path::new(file)));
         assert!(affected(&rules, &[file], &[]).contains_key("web"), "{file}");
     }
+}
+
+#[test]
+fn a_path_concerns_the_project_when_a_rule_or_the_manifest_does() {
+    let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "*.md\n");
+    for path in ["/p/a/main.js", "/p/a/.dockerignore", "/p/compose.yaml"] {
+        assert!(rules.concerns(Path::new(path)), "{path}");
+    }
+    for path in ["/p/README.md", "/p/a/README.md", "/p/a/main.js~"] {
+        assert!(!rules.concerns(Path::new(path)), "{path}");
+    }
+}
+
+#[test]
+fn a_service_is_at_a_path_when_it_watches_something_below_it_or_above_it() {
+    let a = service("a", None, vec![sync("/p/src/a", "/a")]);
+    let b = service("b", None, vec![sync("/p/src/b/main.js", "/b"), sync("/p/srcs", "/s")]);
+    let rules = rules(vec![a, b], "");
+    for (path, services) in [
+        ("/p", &["a", "b"][..]),
+        ("/p/src", &["a", "b"]),
+        ("/p/src/a", &["a"]),
+        ("/p/src/a/deep/a.js", &["a"]),
+        ("/p/src/b", &["b"]),
+        ("/p/srcs", &["b"]),
+        ("/p/sr", &[]),
+        ("/q", &[]),
+    ] {
+        assert_eq!(rules.services_at(Path::new(path)), services.iter().copied().collect(), "{path}");
+    }
+}
+
+#[test]
+fn a_dockerfile_in_the_manifest_is_no_file() {
+    let mut inline = build("/p/a", "Dockerfile");
+    assert_eq!(dockerfile(&inline).as_deref(), Some(Path::new("/p/a/Dockerfile")));
+    inline.dockerfile_inline = Some("FROM scratch".to_owned());
+    assert_eq!(dockerfile(&inline), None);
+    assert_eq!(definition_files(&inline), [Path::new("/p/a/.dockerignore")]);
 }
 
 #[test]
