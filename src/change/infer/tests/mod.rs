@@ -1,5 +1,6 @@
 //! Dockerfiles, and what is told of them as text.
 
+mod dockerfiles;
 mod running;
 
 use std::collections::BTreeMap;
