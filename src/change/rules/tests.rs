@@ -151,8 +151,11 @@ fn synced_paths_keep_their_place_below_the_target() {
 #[test]
 fn of_a_removed_folder_only_the_folder_is_deleted() {
     let a = service("a", None, vec![sync("/p/web", "/app")]);
-    let changes = affected(&rules(vec![a], ""), &["/p/web/ab"], &["/p/web/a", "/p/web/a/b", "/p/web/a/b/c"]);
-    assert_eq!(changes["a"].sync.deleted, BTreeSet::from(["/app/a".to_owned()]));
+    let rules = rules(vec![a], "");
+    let sync = |present: &[&str], gone: &[&str]| affected(&rules, present, gone)["a"].sync.clone();
+    let both = sync(&["/p/web/ab"], &["/p/web/a", "/p/web/a/b", "/p/web/a/b/c"]);
+    assert_eq!(both.deleted, BTreeSet::from(["/app/a".to_owned()]));
+    assert!(!both.is_empty() && !sync(&[], &["/p/web/a"]).is_empty() && !sync(&["/p/web/ab"], &[]).is_empty());
 }
 
 #[test]
@@ -254,6 +257,7 @@ fn the_manifest_is_watched_and_concerns_no_service() {
     let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "");
     let manifest = Path::new("/p/compose.yaml");
     assert!(rules.roots().contains(manifest) && rules.concerns(manifest) && rules.is_manifest(manifest));
+    assert!(!rules.is_manifest(Path::new("/p/a/compose.yaml")), "only the files that were read are");
     assert!(affected(&rules, &["/p/compose.yaml"], &[]).is_empty());
 }
 
@@ -335,4 +339,15 @@ fn what_an_image_is_built_with_rebuilds_although_it_does_not_run() {
     assert_eq!(changes.keys().collect::<Vec<_>>(), ["base", "root"]);
     assert!(changes.values().all(|change| change.rebuild && change.sync.is_empty()));
     assert_eq!(changes["base"].paths, [PathBuf::from("/p/base/a.js")].into());
+}
+
+#[test]
+fn rules_are_written_down_as_what_they_were_made_from() {
+    let original = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "*.md\n");
+    let text = serde_json::to_string(&original).expect("rules are plain data");
+    let read: Rules = serde_json::from_str(&text).expect("it was written by rules");
+    assert_eq!(read.origin(), original.origin());
+    assert_eq!(read.origin().services.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!((rebuilt(&read, "/p/a/a.js"), rebuilt(&read, "/p/a/a.md")), (vec!["a".to_owned()], Vec::new()));
+    assert!(read.is_manifest(Path::new("/p/compose.yaml")));
 }
