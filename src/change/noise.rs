@@ -64,8 +64,22 @@ mod tests {
 
     #[test]
     fn what_people_write_is_not_noise() {
-        for path in ["main.c", ".gitignore", ".github/workflows/a.yml", "swap.swp", ".swp", "#", "a#", "49130", "git/a"]
-        {
+        for path in [
+            "main.c",
+            ".gitignore",
+            ".github/workflows/a.yml",
+            "swap.swp",
+            ".swp",
+            "#",
+            "a#",
+            "49130",
+            "git/a",
+            ".eslintrc.json",
+            ".theme.css",
+            ".api.swagger",
+            ".main.sw1",
+            ".env.s",
+        ] {
             assert!(!is_noise(Path::new(path)), "{path}");
         }
     }

@@ -70,12 +70,20 @@ mod tests {
     #[test]
     fn a_lone_save_is_acted_on_after_20_ms() {
         let mut settle = Settle::default();
-        assert_eq!(settle.deadline(), None);
+        assert_eq!((settle.began(), settle.deadline()), (None, None));
         settle.note(at(100), 1);
         assert_eq!(settle.deadline(), Some(at(120)));
         assert!(!settle.settled(at(119)));
         assert!(settle.settled(at(120)));
-        assert_eq!(settle.deadline(), None);
+        assert_eq!((settle.began(), settle.deadline()), (None, None));
+    }
+
+    #[test]
+    fn a_burst_begins_with_its_first_save() {
+        let mut settle = Settle::default();
+        settle.note(at(100), 1);
+        settle.note(at(110), 1);
+        assert_eq!(settle.began(), Some(at(100)));
     }
 
     #[test]

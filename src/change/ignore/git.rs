@@ -50,10 +50,12 @@ fn escape(path: &str) -> String {
 fn split(line: &str) -> Option<(&'static str, &str)> {
     let line = line.trim_end();
     let (keeps, written) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest));
-    if written.is_empty() || line.starts_with('#') {
+    let name = written.strip_prefix('\\').unwrap_or(written).trim_end_matches('/');
+    // To git a lone slash means nothing; as a pattern for Docker it would mean everything.
+    if name.is_empty() || line.starts_with('#') {
         return None;
     }
-    Some((keeps, written.strip_prefix('\\').unwrap_or(written).trim_end_matches('/')))
+    Some((keeps, name))
 }
 
 fn pattern(line: &str, below: &Path) -> Option<String> {
@@ -62,7 +64,7 @@ fn pattern(line: &str, below: &Path) -> Option<String> {
         return Some(format!("{keeps}**/{written}"));
     }
     let anchored = written.trim_start_matches('/');
-    if below.as_os_str().is_empty() || anchored.starts_with("**/") {
+    if anchored.starts_with("**/") {
         return Some(format!("{keeps}{anchored}"));
     }
     let inside = Path::new(anchored).strip_prefix(below).ok()?;
@@ -87,8 +89,14 @@ mod tests {
 
     #[test]
     fn a_file_above_the_folder_says_what_concerns_it() {
-        let text = "dist\n/web/tmp\napi/tmp\n/web\n";
-        assert_eq!(patterns(text, Path::new("web")), ["**/dist", "tmp"]);
+        let text = "dist\n/web/tmp\napi/tmp\n/web\n**/cache\n!web/keep\n";
+        assert_eq!(patterns(text, Path::new("web")), ["**/dist", "tmp", "**/cache", "!keep"]);
+    }
+
+    #[test]
+    fn a_slash_that_names_nothing_means_nothing() {
+        let text = "/\n!/\n//\n\\\n!\n";
+        assert_eq!((patterns(text, Path::new("")), nested_patterns(text, Path::new("web"))), (Vec::new(), Vec::new()));
     }
 
     #[test]

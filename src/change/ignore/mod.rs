@@ -120,18 +120,14 @@ impl Patterns {
         self.excludes(relative)
     }
 
-    /// Whether a `!` pattern may keep something below a folder that is left out, so that a walk has to go in.
-    #[must_use]
-    pub fn may_reinclude_below(&self, directory: &str) -> bool {
-        // A pattern before the one that left the folder out loses against it for everything below.
-        let first = self.last_match(directory).map_or(0, |index| index + 1);
-        self.patterns[first..].iter().any(|pattern| pattern.keeps && pattern.reaches_below(directory))
-    }
-
-    /// Whether a walk can leave out a folder with all that is below it.
+    /// Whether a walk can leave out a folder with all that is below it: it is left out itself, and no `!` pattern may keep
+    /// something in it.
     #[must_use]
     pub fn prunes(&self, directory: &str) -> bool {
-        self.excludes(directory) && !self.may_reinclude_below(directory)
+        let excluding = self.last_match(directory).filter(|index| !self.patterns[*index].keeps);
+        let Some(excluding) = excluding else { return false };
+        // A pattern before the one that leaves the folder out loses against it for everything below.
+        !self.patterns[excluding..].iter().any(|pattern| pattern.keeps && pattern.reaches_below(directory))
     }
 
     fn from_compiled(patterns: Vec<Pattern>) -> Self {

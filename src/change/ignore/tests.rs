@@ -138,6 +138,9 @@ fn only_folders_that_no_exception_reaches_into_are_pruned() {
         (&["*", "!src"], "src", false),
         (&["*", "!src/app"], "src", false),
         (&["*", "!src/app"], "src/other", true),
+        (&["*", "!src/app"], "lib", true),
+        // The last one would change nothing about the folder, which is left out already, and so has no say below it.
+        (&["*", "!src/app", "src"], "src", false),
         (&["*", "!src/app"], "src/app", false),
         (&["*", "!**/*.rs"], "lib", false),
         (&["*", "!s*/a"], "src", false),

@@ -92,9 +92,9 @@ fn plain_python(arguments: &[String]) -> Vec<String> {
     let mut rest = arguments;
     while let [flag, after @ ..] = rest {
         match flag.as_str() {
-            "-m" => return after.to_vec(),
             "-c" => return Vec::new(),
             "-W" | "-X" => rest = after.get(1..).unwrap_or_default(),
+            // What follows `-m` is a module, called as its program is.
             flag if flag.starts_with('-') => rest = after,
             _ => break,
         }

@@ -135,9 +135,7 @@ fn compiled(name: &str) -> Option<&'static str> {
 
 fn of_file(name: &str) -> Option<Language> {
     let matches = |pattern: &str| match pattern.split_once('*') {
-        Some((front, back)) => {
-            name.len() >= front.len() + back.len() && name.starts_with(front) && name.ends_with(back)
-        }
+        Some((front, back)) => name.strip_prefix(front).is_some_and(|rest| rest.ends_with(back)),
         None => name == pattern,
     };
     INSTALLED.iter().find(|(pattern, _)| matches(pattern)).map(|(_, language)| *language)

@@ -106,7 +106,7 @@ fn from_dockerfile(service: &Service, build: &Build, context: &Path, files: &Bui
     let mut plan = Plan::new(context, files, &recipe, language, private);
     let mut notes = Vec::new();
     let sources = plan.sources(service, &mut notes);
-    if sources.is_empty() && notes.is_empty() {
+    if sources.is_empty() && notes.is_empty() && plan.rebuilt.is_empty() {
         return Err(not_last(&recipe, language));
     }
     let why = Why { language, file, reloader: reloader(&running, language, &recipe) };
@@ -149,7 +149,7 @@ fn unreadable(service: &Service, recipe: &Recipe, files: &BuildFiles) -> Result<
     let user = service.user.as_deref().or(recipe.user.as_deref()).map(|user| user.split(':').next().unwrap_or(user));
     let gives = recipe.copies.iter().any(|copy| copy.owner);
     let drops =
-        |name: &String| name.to_ascii_uppercase().trim_start_matches("CAP_").eq("ALL") || name.contains("DAC_OVERRIDE");
+        |name: &String| matches!(name.to_ascii_uppercase().as_str(), "ALL" | "DAC_OVERRIDE" | "CAP_DAC_OVERRIDE");
     let is_root = matches!(user, Some("root" | "0")) || (user.is_none() && !gives);
     let reads_all = is_root && !service.cap_drop.iter().any(drops);
     let number = if is_root { Some(0) } else { user.and_then(|user| user.parse::<u32>().ok()) };
@@ -241,7 +241,7 @@ impl<'a> Plan<'a> {
         let installed = Patterns::new_leniently(self.installed.iter().map(String::as_str)).0;
         let mut sources = Vec::new();
         for copied in &self.recipe.copies {
-            if self.all_early || (!copied.source.is_empty() && self.early.excludes(&copied.source)) {
+            if self.all_early || self.early.excludes(&copied.source) {
                 continue;
             }
             let Some(source) = self.source(copied) else {
@@ -287,6 +287,7 @@ impl<'a> Plan<'a> {
         let kind = if is_folder { Kind::Folder } else { Kind::File };
         let target = match kind {
             Kind::File if copied.into => format!("{}/{name}", copied.target.trim_end_matches('/')),
+            Kind::File if !names_file(&copied.target, name) => return None,
             _ => copied.target.clone(),
         };
         Some(Source { copied: copied.clone(), kind, target })
@@ -325,9 +326,10 @@ impl<'a> Plan<'a> {
         ]);
         let mut patterns: Vec<String> = above.filter_map(|path| below(path, top)).map(str::to_owned).collect();
         patterns.extend(language::folders(self.language).iter().map(|folder| (*folder).to_owned()));
-        let line = source.copied.line;
-        let later = all.iter().filter(|other| other.copied.line > line).map(|other| other.target.as_str());
-        let covered = self.recipe.covered.iter().filter(|(at, _)| *at > line).map(|(_, target)| target.as_str());
+        let later = all.iter().skip_while(|other| *other != source).skip(1).map(|other| other.target.as_str());
+        // A here-document is written after the files of its own line.
+        let covered = self.recipe.covered.iter().filter(|(line, _)| *line >= source.copied.line);
+        let covered = covered.map(|(_, target)| target.as_str());
         let mounts = service.mounts.iter().map(|mount| mount.target.as_str());
         let given = service.secrets.iter().chain(&service.configs).map(|given| given.target.as_str());
         let inside =
@@ -423,6 +425,13 @@ fn below<'path>(path: &'path str, folder: &str) -> Option<&'path str> {
     let rest = path.strip_prefix(folder)?;
     let rest = if folder.is_empty() { rest.trim_start_matches('/') } else { rest.strip_prefix('/')? };
     (!rest.is_empty()).then_some(rest)
+}
+
+/// Whether a target without a slash is certain to be a file: a folder of the base image may be called so, and the file
+/// would go into it.
+fn names_file(target: &str, name: &str) -> bool {
+    let (target, name) = (Path::new(target), Path::new(name));
+    target.file_name() == name.file_name() || (name.extension().is_some() && target.extension() == name.extension())
 }
 
 fn join(context: &Path, relative: &str) -> PathBuf {

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::dockerfile::instruction::{self, Command, Copy, Instruction};
 use crate::dockerfile::{self, words};
@@ -198,18 +199,21 @@ struct Walk<'a> {
     folder: Option<String>,
     /// Whether `CMD` is of the stage at hand, which an `ENTRYPOINT` of it leaves alone.
     cmd_is_own: bool,
+    /// Folders that are certain to be there.
+    folders: BTreeSet<String>,
     recipe: Recipe,
 }
 
 impl<'a> Walk<'a> {
     fn new(escape: char, build: &'a Build, globals: &'a BTreeMap<String, String>) -> Self {
-        let (arguments, recipe) = (BTreeMap::new(), Recipe::default());
-        Self { escape, build, globals, arguments, folder: None, cmd_is_own: false, recipe }
+        let (arguments, folders, recipe) = (BTreeMap::new(), BTreeSet::new(), Recipe::default());
+        Self { escape, build, globals, arguments, folder: None, cmd_is_own: false, folders, recipe }
     }
 
     fn walk(mut self, stages: &[Stage], chain: &[usize]) -> Result<Recipe, String> {
         let base = &stages[chain[0]].image;
         self.recipe.base.clone_from(base);
+        self.folders.insert("/".to_owned());
         if base == "scratch" {
             self.folder = Some("/".to_owned());
         }
@@ -243,6 +247,7 @@ impl<'a> Walk<'a> {
             Instruction::Workdir(path) => {
                 let path = self.expand(path, line)?;
                 self.folder = self.absolute(&path);
+                self.folders.extend(self.folder.clone());
             }
             Instruction::Run(run) => self.run(line, &run.mounts),
             Instruction::Copy(copy) => self.copy(line, copy)?,
@@ -285,14 +290,21 @@ impl<'a> Walk<'a> {
         let target = self.absolute(&destination).ok_or_else(|| {
             format!("the Dockerfile copies to `{destination}` in a folder of its base image (line {line})")
         })?;
-        if copy.from.is_some() || !copy.heredocs.is_empty() {
-            self.recipe.covered.push((line, target.clone()));
-        }
         if copy.from.is_some() {
+            self.recipe.covered.push((line, target));
             return Ok(());
         }
-        let into =
-            copy.sources.len() > 1 || destination == "." || destination.ends_with('/') || destination.ends_with("/.");
+        let into = copy.sources.len() + copy.heredocs.len() > 1
+            || destination.ends_with('/')
+            || destination.ends_with("/.")
+            || self.is_folder(&target);
+        if into {
+            self.folders.insert(target.clone());
+        }
+        for made in &copy.heredocs {
+            let path = if into { absolute(&target, &made.name) } else { target.clone() };
+            self.recipe.covered.push((line, path));
+        }
         // Such copies change files on the way, or leave some out.
         let changes = copy.parents || copy.chmod.is_some() || !copy.exclude.is_empty();
         for source in &copy.sources {
@@ -309,6 +321,12 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a path is certain to be a folder: the one that the instructions work in, one that something was copied into,
+    /// one above such a one.
+    fn is_folder(&self, path: &str) -> bool {
+        self.folders.iter().any(|folder| Path::new(folder).starts_with(path))
     }
 
     /// Variables take the place of arguments.

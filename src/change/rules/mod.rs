@@ -469,7 +469,7 @@ impl Change {
         for (_, inside) in &self.sync.copied {
             self.sync.deleted.remove(inside);
         }
-        self.sync.deleted = paths::without_descendants(std::mem::take(&mut self.sync.deleted));
+        self.sync.deleted = paths::without_descendants(&self.sync.deleted);
     }
 }
 

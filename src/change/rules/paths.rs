@@ -34,10 +34,7 @@ pub(super) fn in_container(target: &str, below: &Path) -> String {
 }
 
 /// The paths of a set that lie below no other of it.
-pub(super) fn without_descendants(paths: BTreeSet<String>) -> BTreeSet<String> {
-    if paths.len() < 2 {
-        return paths;
-    }
-    let lies_below_another = |path: &str| path.match_indices('/').any(|(at, _)| at > 0 && paths.contains(&path[..at]));
+pub(super) fn without_descendants(paths: &BTreeSet<String>) -> BTreeSet<String> {
+    let lies_below_another = |path: &str| path.match_indices('/').any(|(at, _)| paths.contains(&path[..at]));
     paths.iter().filter(|path| !lies_below_another(path)).cloned().collect()
 }

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{IgnoreFile, Rules, ignore_file_candidates};
+use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates};
 use crate::change::{Change, PathState};
 use crate::project::{Build, BuildContext, Hook, Mount, MountSource, Project, Service, WatchAction, WatchRule};
 
@@ -151,8 +151,11 @@ fn synced_paths_keep_their_place_below_the_target() {
 #[test]
 fn of_a_removed_folder_only_the_folder_is_deleted() {
     let a = service("a", None, vec![sync("/p/web", "/app")]);
-    let changes = affected(&rules(vec![a], ""), &["/p/web/ab"], &["/p/web/a", "/p/web/a/b", "/p/web/a/b/c"]);
-    assert_eq!(changes["a"].sync.deleted, BTreeSet::from(["/app/a".to_owned()]));
+    let rules = rules(vec![a], "");
+    let sync = |present: &[&str], gone: &[&str]| affected(&rules, present, gone)["a"].sync.clone();
+    let both = sync(&["/p/web/ab"], &["/p/web/a", "/p/web/a/b", "/p/web/a/b/c"]);
+    assert_eq!(both.deleted, BTreeSet::from(["/app/a".to_owned()]));
+    assert!(!both.is_empty() && !sync(&[], &["/p/web/a"]).is_empty() && !sync(&["/p/web/ab"], &[]).is_empty());
 }
 
 #[test]
@@ -240,7 +243,9 @@ fn gits_ignore_files_at_any_depth_mean_that_the_rules_are_made_anew() {
     let mut web = service("web", None, Vec::new());
     web.image = Some(crate::project::MACHINE_IMAGE.to_owned());
     web.working_dir = Some("/p/web".to_owned());
-    let rules = rules(vec![web], "");
+    let rules = rules(vec![web, service("built", build("/p/built", "Dockerfile"), Vec::new())], "");
+    assert!(!rules.means_reload(Path::new("/p/built/.gitignore")), "a build goes by another file");
+    assert!(!rules.means_reload(Path::new("/p/web/src/main.js")), "nothing is made from it");
     assert!(rules.means_reload(Path::new("/p/web/.gitignore")));
     assert!(rules.means_reload(Path::new("/p/web/src/deep/.gitignore")));
     assert!(!rules.means_reload(Path::new("/p/web/node_modules/tool/.gitignore")), "nobody reads it");
@@ -252,6 +257,7 @@ fn the_manifest_is_watched_and_concerns_no_service() {
     let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "");
     let manifest = Path::new("/p/compose.yaml");
     assert!(rules.roots().contains(manifest) && rules.concerns(manifest) && rules.is_manifest(manifest));
+    assert!(!rules.is_manifest(Path::new("/p/a/compose.yaml")), "only the files that were read are");
     assert!(affected(&rules, &["/p/compose.yaml"], &[]).is_empty());
 }
 
@@ -275,6 +281,45 @@ fn a_compose_file_is_hoists_own_to_read_and_a_file_of_variables_the_programs_too
 }
 
 #[test]
+fn a_path_concerns_the_project_when_a_rule_or_the_manifest_does() {
+    let rules = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "*.md\n");
+    for path in ["/p/a/main.js", "/p/a/.dockerignore", "/p/compose.yaml"] {
+        assert!(rules.concerns(Path::new(path)), "{path}");
+    }
+    for path in ["/p/README.md", "/p/a/README.md", "/p/a/main.js~"] {
+        assert!(!rules.concerns(Path::new(path)), "{path}");
+    }
+}
+
+#[test]
+fn a_service_is_at_a_path_when_it_watches_something_below_it_or_above_it() {
+    let a = service("a", None, vec![sync("/p/src/a", "/a")]);
+    let b = service("b", None, vec![sync("/p/src/b/main.js", "/b"), sync("/p/srcs", "/s")]);
+    let rules = rules(vec![a, b], "");
+    for (path, services) in [
+        ("/p", &["a", "b"][..]),
+        ("/p/src", &["a", "b"]),
+        ("/p/src/a", &["a"]),
+        ("/p/src/a/deep/a.js", &["a"]),
+        ("/p/src/b", &["b"]),
+        ("/p/srcs", &["b"]),
+        ("/p/sr", &[]),
+        ("/q", &[]),
+    ] {
+        assert_eq!(rules.services_at(Path::new(path)), services.iter().copied().collect(), "{path}");
+    }
+}
+
+#[test]
+fn a_dockerfile_in_the_manifest_is_no_file() {
+    let mut inline = build("/p/a", "Dockerfile");
+    assert_eq!(dockerfile(&inline).as_deref(), Some(Path::new("/p/a/Dockerfile")));
+    inline.dockerfile_inline = Some("FROM scratch".to_owned());
+    assert_eq!(dockerfile(&inline), None);
+    assert_eq!(definition_files(&inline), [Path::new("/p/a/.dockerignore")]);
+}
+
+#[test]
 fn what_an_image_is_built_with_rebuilds_although_it_does_not_run() {
     let with = |base: &str, context: &str| {
         let additional_contexts = [("base".to_owned(), format!("service:{base}"))].into();
@@ -294,4 +339,15 @@ fn what_an_image_is_built_with_rebuilds_although_it_does_not_run() {
     assert_eq!(changes.keys().collect::<Vec<_>>(), ["base", "root"]);
     assert!(changes.values().all(|change| change.rebuild && change.sync.is_empty()));
     assert_eq!(changes["base"].paths, [PathBuf::from("/p/base/a.js")].into());
+}
+
+#[test]
+fn rules_are_written_down_as_what_they_were_made_from() {
+    let original = rules(vec![service("a", build("/p/a", "Dockerfile"), Vec::new())], "*.md\n");
+    let text = serde_json::to_string(&original).expect("rules are plain data");
+    let read: Rules = serde_json::from_str(&text).expect("it was written by rules");
+    assert_eq!(read.origin(), original.origin());
+    assert_eq!(read.origin().services.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!((rebuilt(&read, "/p/a/a.js"), rebuilt(&read, "/p/a/a.md")), (vec!["a".to_owned()], Vec::new()));
+    assert!(read.is_manifest(Path::new("/p/compose.yaml")));
 }

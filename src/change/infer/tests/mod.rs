@@ -1,3 +1,8 @@
+//! Dockerfiles, and what is told of them as text.
+
+mod dockerfiles;
+mod running;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -198,81 +203,13 @@ fn whatever_is_not_sure_rebuilds_and_says_why() {
 }
 
 #[test]
-fn what_loads_saved_files_by_itself_is_not_restarted() {
-    let told = |command: &str, reloads: bool, base: &str| {
-        let case = case(&format!("FROM {base}\nCOPY src /s\nCMD {command}"), &[]);
-        let case = case.script("dev", "cross-env A=b next dev").script("start", "node a.js").script("w", "npm run dev");
-        let expected = if reloads { "sync src→/s" } else { "restart src→/s" };
-        assert_eq!(case.told(), expected, "{command}");
-    };
-    for command in [
-        "nodemon a.js",
-        "[\"node\", \"--enable-source-maps\", \"--watch\", \"a.js\"]",
-        "npx tsx watch a.ts",
-        "[\"npm\", \"run\", \"dev\"]",
-        "npm run w",
-        "yarn dev",
-        "pnpm run dev -- --port 80",
-        "yarn vite --host",
-        "npm run migrate && exec nuxt dev",
-        "[\"tini\", \"--\", \"astro\", \"dev\"]",
-        "webpack serve",
-        "[\"sh\", \"-e\", \"-c\", \"nodemon a.js\"]",
-    ] {
-        told(command, true, "node");
-    }
-    for command in
-        ["node a.js --watch", "npm start", "vite build", "npm run nothing", "next start", "nodemon a & node b"]
-    {
-        told(command, false, "node");
-    }
-    for command in [
-        "uvicorn a:b --reload",
-        "poetry run uvicorn a:b --reload",
-        "flask --debug run",
-        "python -u manage.py runserver 0:80",
-        "python -m uvicorn a:b --reload",
-        "FLASK_DEBUG=1 flask run",
-        "watchmedo auto-restart -- python a.py",
-    ] {
-        told(command, true, "python:3");
-    }
-    for command in [
-        "uvicorn a:b",
-        "gunicorn --reload a:b",
-        "flask run",
-        "python manage.py runserver --noreload",
-        "python a.py --reload",
-    ] {
-        told(command, false, "python:3");
-    }
-    told("bin/rails server", true, "ruby");
-    told("RAILS_ENV=production bundle exec rails s", false, "ruby");
-    told("php -S 0:80 -t /s", true, "php:8");
-}
-
-#[test]
-fn the_manifest_has_the_last_word_on_what_runs() {
-    let dockerfile = "FROM node\nCOPY src /s\nCMD node a.js";
-    assert_eq!(case(dockerfile, &[]).command(&["nodemon", "a.js"]).told(), "sync src→/s");
-    let rails = "FROM ruby\nENV RAILS_ENV=production\nCOPY src /s\nCMD rails s";
-    assert_eq!(case(rails, &[]).told(), "restart src→/s");
-    assert_eq!(case(rails, &[]).variable("RAILS_ENV", "development").told(), "sync src→/s");
-    let mut target = case("FROM node AS dev\nCOPY src /s\nCMD nodemon a\nFROM dev\nRUN x", &[]);
-    assert_eq!(target.told(), "rebuild");
-    target.build.target = Some("dev".to_owned());
-    assert_eq!(target.told(), "sync src→/s");
-    let mut argument = case("FROM node\nARG d=/x\nCOPY src $d\nCMD node a", &[]);
-    argument.build.args.insert("d".to_owned(), Some("/y".to_owned()));
-    assert_eq!(argument.told(), "restart src→/y");
-}
-
-#[test]
 fn what_a_mount_lies_over_is_not_synced() {
     let dockerfile = "FROM node\nWORKDIR /app\nCOPY src src\nCOPY public public\nCMD node a.js";
     let bound = case(dockerfile, &[]).mount("/app/src", bind());
     assert_eq!(bound.told(), "restart public→/app/public");
     assert_eq!(bound.inferred().notes, ["a bind mount lies over `/app/src`: nothing is copied to `/app/src`"]);
+    let alone = case("FROM node\nCOPY src /app/src\nCMD node a.js", &[]).mount("/app", bind());
+    assert_eq!(alone.told(), "", "the container sees every save");
     let volume = MountSource::Volume { key: "data".to_owned(), nocopy: false, subpath: None };
     let volume = case(dockerfile, &[]).mount("/app/public", volume);
     assert_eq!(volume.told(), "restart src→/app/src, rebuild [public]");
