@@ -1,9 +1,14 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod edits;
+mod endings;
 mod exchanges;
 mod gaps;
+mod output;
+mod proofs;
 mod provided;
+mod starts;
 mod timings;
 
 use std::collections::BTreeMap;
@@ -98,6 +103,34 @@ impl Run {
         self.on(Event::Changed([(path.into(), PathState::Present)].into()))
     }
 
+    fn interrupted(&mut self) -> Vec<String> {
+        self.on(Event::Interrupted { code: 130 })
+    }
+
+    fn lost(&mut self) -> Vec<String> {
+        self.on(Event::EngineLost { reason: "closed".into() })
+    }
+
+    /// The engine is asked for everything and finds what is known already.
+    fn listed(&mut self) -> Vec<String> {
+        let listing = self.state.observed().clone();
+        self.on(Event::Observed(listing))
+    }
+
+    /// All that is told about an event, and nothing of what is done.
+    fn told(&mut self, event: Event) -> Vec<String> {
+        let actions = step(&mut self.state, event, self.now);
+        let notices = actions.iter().filter_map(|action| match action {
+            Action::Tell(notice) => Some(notice),
+            _ => None,
+        });
+        notices.map(in_full).collect()
+    }
+
+    fn told_of(&mut self, container: &Container) -> Vec<String> {
+        self.told(Event::Container { id: container.id.clone(), container: Some(Box::new(container.clone())) })
+    }
+
     fn later(&mut self, millis: u64) -> Vec<String> {
         self.now += Duration::from_millis(millis);
         self.on(Event::Woken)
@@ -171,6 +204,40 @@ fn worded(action: &Action) -> Option<String> {
         }
         Action::Tell(_) => return None,
     })
+}
+
+fn in_full(notice: &Notice) -> String {
+    let of = |edit: &Option<u64>| edit.map(|edit| format!(" for edit {edit}")).unwrap_or_default();
+    let in_words = |deeds: &[Deed]| format!("{deeds:?}").to_lowercase();
+    match notice {
+        Notice::Began { operation, edit, .. } => format!("begins to {operation}{}", of(edit)),
+        Notice::Done { operation, edit, .. } => format!("done: {operation}{}", of(edit)),
+        Notice::ImageUnchanged { service, edit, .. } => format!("image of {service} unchanged{}", of(edit)),
+        Notice::Failed { operation, reason, edit, .. } => format!("failed: {operation}: {reason}{}", of(edit)),
+        Notice::Cancelled { operation } => format!("cancelled: {operation}"),
+        Notice::Healthy { service, took, .. } => format!("{service} healthy after {took:?}"),
+        Notice::Changed { edit, service, .. } => format!("edit {edit} concerns {service}"),
+        Notice::Edited { edits, service, deeds, failure, .. } => {
+            let failure = failure.as_ref().map(|failure| format!(", {failure}")).unwrap_or_default();
+            format!("edit {edits:?} of {service} done: {}{failure}", in_words(deeds))
+        }
+        Notice::Orphans { names } => format!("orphans: {names:?}"),
+        Notice::ServiceFailed { service, reason, container, .. } => format!("{service} {reason}, see {container:?}"),
+        Notice::Up { running, .. } => format!("up: {running} running"),
+        other => worded(&Action::Tell(other.clone())).unwrap_or_else(|| format!("{other:?}").to_lowercase()),
+    }
+}
+
+/// A container of `hoist run` for the service.
+fn task(run: &Run, service: &str) -> Container {
+    Container { id: "task".into(), one_off: true, ..run.container(service, ContainerState::Running) }
+}
+
+/// A container of a service that the manifest does not have.
+fn stranger(run: &Run) -> Container {
+    let any = run.project.services.keys().next().expect("there is a service").clone();
+    let (id, service) = ("stranger-1".into(), "stranger".into());
+    Container { id, service, name: "shop-stranger-1".into(), ..run.container(&any, ContainerState::Running) }
 }
 
 fn built(service: &str, identity: &str) -> Outcome {
