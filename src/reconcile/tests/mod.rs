@@ -8,6 +8,8 @@ mod gaps;
 mod output;
 mod proofs;
 mod provided;
+mod reloads;
+mod saves;
 mod starts;
 mod timings;
 
