@@ -213,3 +213,61 @@ fn waiting_is_not_over_while_there_is_something_left_to_do() {
     assert_eq!(run.became(Container { health: Health::Healthy, ..api }), ["stop probing api-1"]);
     assert_eq!(run.read("api", "others"), ["1: build image of api"]);
 }
+
+#[test]
+fn waiting_ends_when_services_are_healthy_and_jobs_that_others_need_have_completed() {
+    let until = Until::Ready { timeout: None };
+    let services = [service("seed"), service("api").checked().needs("seed", Condition::Completed)];
+    let mut run = Run::new(project(services), until);
+    let mut api = run.container("api", ContainerState::Running);
+    api.health = Health::Starting;
+    let listing = with(prepared(&run.project), [run.container("seed", ContainerState::Running), api.clone()]);
+    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
+    api.health = Health::Healthy;
+    assert_eq!(run.became(api), ["stop probing api-1"]);
+    let seed = run.container("seed", ContainerState::Exited(0));
+    assert_eq!(run.became(seed), ["seed exited with 0, again in None", "end with 0"]);
+}
+
+#[test]
+fn waiting_fails_when_a_service_exits_that_should_run() {
+    let mut run = Run::new(project([service("api")]), Until::Ready { timeout: None });
+    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Created)]);
+    assert_eq!(run.on(Event::Observed(listing)), ["1: start api-1"]);
+    let exited = run.container("api", ContainerState::Exited(0));
+    let done = run.done(1, now_a(&exited));
+    assert_eq!(done, ["api exited with 0, again in None", "api exited with code 0, needed by []", "end with 1"]);
+}
+
+#[test]
+fn waiting_gives_up_when_its_time_is_over_and_names_who_was_not_ready() {
+    let mut run = Run::new(project([service("api").checked()]), Until::Ready { timeout: Some(Duration::from_secs(2)) });
+    let mut api = run.container("api", ContainerState::Running);
+    api.health = Health::Starting;
+    let listing = with(prepared(&run.project), [api]);
+    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
+    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(2)));
+    let done = run.at(2_000).on(Event::Woken);
+    assert_eq!(done, ["timed out: [\"api\"]", "stop probing api-1", "end with 1"]);
+}
+
+#[test]
+fn the_run_ends_when_the_last_container_has_exited_and_no_save_could_bring_it_back() {
+    let (mut run, _) = Run::running(project([service("job")]));
+    let job = run.container("job", ContainerState::Exited(0));
+    assert_eq!(run.became(job), ["job exited with 0, again in None", "end with 0"]);
+}
+
+#[test]
+fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
+    let until =
+        Until::Interrupted { abort_on_exit: true, abort_on_failure: false, exit_code_from: Some("test".into()) };
+    let mut run = Run::new(project([service("db"), service("test")]), until);
+    let containers = ["db", "test"].map(|name| run.container(name, ContainerState::Running));
+    let listing = with(prepared(&run.project), containers);
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    let test = run.container("test", ContainerState::Exited(7));
+    assert_eq!(run.became(test), ["test exited with 7, again in None", "1: stop db-1"]);
+    let db = run.container("db", ContainerState::Exited(143));
+    assert_eq!(run.done(1, now_a(&db)), ["end with 7"]);
+}

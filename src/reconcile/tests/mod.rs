@@ -5,6 +5,7 @@ mod edits;
 mod endings;
 mod exchanges;
 mod gaps;
+mod interrupts;
 mod output;
 mod proofs;
 mod provided;
@@ -285,43 +286,6 @@ fn a_dependent_starts_the_moment_a_probe_passes_before_the_engine_has_noticed() 
 }
 
 #[test]
-fn waiting_ends_when_services_are_healthy_and_jobs_that_others_need_have_completed() {
-    let until = Until::Ready { timeout: None };
-    let services = [service("seed"), service("api").checked().needs("seed", Condition::Completed)];
-    let mut run = Run::new(project(services), until);
-    let mut api = run.container("api", ContainerState::Running);
-    api.health = Health::Starting;
-    let listing = with(prepared(&run.project), [run.container("seed", ContainerState::Running), api.clone()]);
-    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
-    api.health = Health::Healthy;
-    assert_eq!(run.became(api), ["stop probing api-1"]);
-    let seed = run.container("seed", ContainerState::Exited(0));
-    assert_eq!(run.became(seed), ["seed exited with 0, again in None", "end with 0"]);
-}
-
-#[test]
-fn waiting_fails_when_a_service_exits_that_should_run() {
-    let mut run = Run::new(project([service("api")]), Until::Ready { timeout: None });
-    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Created)]);
-    assert_eq!(run.on(Event::Observed(listing)), ["1: start api-1"]);
-    let exited = run.container("api", ContainerState::Exited(0));
-    let done = run.done(1, now_a(&exited));
-    assert_eq!(done, ["api exited with 0, again in None", "api exited with code 0, needed by []", "end with 1"]);
-}
-
-#[test]
-fn waiting_gives_up_when_its_time_is_over_and_names_who_was_not_ready() {
-    let mut run = Run::new(project([service("api").checked()]), Until::Ready { timeout: Some(Duration::from_secs(2)) });
-    let mut api = run.container("api", ContainerState::Running);
-    api.health = Health::Starting;
-    let listing = with(prepared(&run.project), [api]);
-    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
-    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(2)));
-    let done = run.at(2_000).on(Event::Woken);
-    assert_eq!(done, ["timed out: [\"api\"]", "stop probing api-1", "end with 1"]);
-}
-
-#[test]
 fn a_needed_service_that_fails_ends_the_start_and_says_who_needs_it() {
     let services = [service("seed"), service("api").needs("seed", Condition::Completed), service("mail")];
     let mut run = Run::new(project(services), Until::Started);
@@ -428,99 +392,6 @@ fn a_failed_build_keeps_what_runs_and_the_next_save_tries_again() {
 }
 
 #[test]
-fn ctrl_c_stops_dependents_first_a_second_one_kills_and_a_third_leaves() {
-    let services = [service("db"), service("api").needs("db", Condition::Started)];
-    let (mut run, _) = Run::running(project(services));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["kill api-1", "kill db-1"]);
-    let api = run.container("api", ContainerState::Exited(137));
-    assert_eq!(run.done(1, now_a(&api)), ["2: stop db-1"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["end with 130"]);
-}
-
-#[test]
-fn ctrl_c_ends_with_130_when_everything_has_stopped() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    let api = run.container("api", ContainerState::Exited(0));
-    assert_eq!(run.done(1, now_a(&api)), ["end with 130"]);
-}
-
-#[test]
-fn ctrl_c_during_a_build_cancels_it() {
-    let mut run = Run::new(project([service("api").built()]), attached());
-    let mut listing = prepared(&run.project);
-    listing.images.clear();
-    assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["cancel 1"]);
-    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled, parts: Vec::new() };
-    assert_eq!(run.on(cancelled), ["end with 130"]);
-}
-
-#[test]
-fn nothing_is_begun_while_the_engine_is_away_and_its_return_brings_a_new_listing() {
-    let services = [service("api").restart(RestartPolicy::Always)];
-    let (mut run, _) = Run::running(project(services));
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert!(run.on(Event::EngineLost { reason: "still closed".into() }).is_empty());
-    let stopped = with(prepared(&run.project), [run.container("api", ContainerState::Exited(255))]);
-    assert_eq!(run.on(Event::Observed(stopped.clone())), ["observe"], "what was lost twice is listed twice");
-    let done = run.on(Event::Observed(stopped));
-    assert_eq!(done, ["engine back", "api exited with 255, again in Some(1s)"]);
-    run.now = run.state.wake_at().expect("the pause ends");
-    assert_eq!(run.on(Event::Woken), ["1: start api-1"]);
-}
-
-#[test]
-fn an_interrupt_while_the_engine_is_away_waits_for_it_and_then_stops_what_runs() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    let api = run.container("api", ContainerState::Running);
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert_eq!(run.at(60_000).on(Event::Interrupted { code: 130 }), ["waits 10s for the engine"]);
-    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(70)));
-    assert!(run.at(69_000).on(Event::Woken).is_empty());
-    let listing = with(prepared(&run.project), [api]);
-    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "1: stop api-1"]);
-    let stopped = run.container("api", ContainerState::Exited(0));
-    assert_eq!(run.at(90_000).done(1, now_a(&stopped)), ["end with 130"]);
-}
-
-#[test]
-fn an_engine_that_does_not_come_back_ends_an_interrupted_run_with_the_names_of_what_it_left() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.on(Event::EngineLost { reason: "closed".into() });
-    run.on(Event::Interrupted { code: 130 });
-    assert_eq!(run.at(70_000).on(Event::Woken), ["left running: [\"api-1\"]", "end with 1"]);
-}
-
-#[test]
-fn a_second_interrupt_does_not_wait_for_an_engine_that_is_away() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.on(Event::EngineLost { reason: "closed".into() });
-    run.on(Event::Interrupted { code: 130 });
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["left running: [\"api-1\"]", "end with 130"]);
-}
-
-#[test]
-fn an_engine_that_goes_away_while_a_run_stops_is_waited_for() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert_eq!(run.failed(1, "it does not answer"), ["failed: stop api-1, still running"]);
-    let api = run.container("api", ContainerState::Exited(0));
-    let listing = with(prepared(&run.project), [api]);
-    run.on(Event::Observed(listing.clone()));
-    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "end with 130"]);
-}
-
-#[test]
-fn a_run_that_ends_by_itself_waits_ten_seconds_for_the_engine() {
-    let mut run = Run::new(project([service("api")]), Until::Started);
-    assert_eq!(run.on(Event::EngineLost { reason: "refused".into() }), ["engine lost"]);
-    assert_eq!(run.at(10_000).on(Event::Woken), ["end with 1"]);
-}
-
-#[test]
 fn a_container_killed_from_outside_is_started_again_after_a_pause_that_grows() {
     let services = [service("api").restart(RestartPolicy::Always)];
     let (mut run, _) = Run::running(project(services));
@@ -542,27 +413,6 @@ fn a_container_without_a_restart_policy_stays_down_until_a_save() {
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged", "2: start api-1"]);
-}
-
-#[test]
-fn the_run_ends_when_the_last_container_has_exited_and_no_save_could_bring_it_back() {
-    let (mut run, _) = Run::running(project([service("job")]));
-    let job = run.container("job", ContainerState::Exited(0));
-    assert_eq!(run.became(job), ["job exited with 0, again in None", "end with 0"]);
-}
-
-#[test]
-fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
-    let until =
-        Until::Interrupted { abort_on_exit: true, abort_on_failure: false, exit_code_from: Some("test".into()) };
-    let mut run = Run::new(project([service("db"), service("test")]), until);
-    let containers = ["db", "test"].map(|name| run.container(name, ContainerState::Running));
-    let listing = with(prepared(&run.project), containers);
-    assert!(run.on(Event::Observed(listing)).is_empty());
-    let test = run.container("test", ContainerState::Exited(7));
-    assert_eq!(run.became(test), ["test exited with 7, again in None", "1: stop db-1"]);
-    let db = run.container("db", ContainerState::Exited(143));
-    assert_eq!(run.done(1, now_a(&db)), ["end with 7"]);
 }
 
 #[test]
@@ -624,67 +474,6 @@ fn a_save_is_a_new_try_for_what_has_used_up_its_retries() {
     run.saved("/shop/job/main.js");
     assert_eq!(run.settled_anew("job"), ["1: build image of job"]);
     assert_eq!(run.done(1, built("job", "identity of job")), ["image of job unchanged", "2: start job-1"]);
-}
-
-#[test]
-fn a_saved_manifest_recreates_what_changed_starts_what_is_new_and_removes_what_is_gone() {
-    let (mut run, _) = Run::running(project([service("api"), service("db"), service("old")]));
-    assert!(run.at(100).saved("/shop/compose.yaml").is_empty(), "an editor may not be done yet");
-    assert_eq!(run.settled(), ["reload"]);
-    let told = run.on(reloaded([service("api").checked(), service("db"), service("new")]));
-    assert_eq!(told, [r#"changed ["api"], added ["new"], removed ["old"]"#, "observe"]);
-    let mut listing = prepared(&project([service("api"), service("db"), service("new")]));
-    listing.containers = run.state.observed().containers.clone();
-    let done = run.on(Event::Observed(listing));
-    assert_eq!(done, ["1: remove old-1", "2: create api-1", "3: create new-1"]);
-}
-
-#[test]
-fn a_saved_manifest_that_says_the_same_does_nothing() {
-    let (mut run, _) = Run::running(project([service("api"), service("db")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    let told = run.on(reloaded([service("api"), service("db")]));
-    assert_eq!(told, ["changed [], added [], removed []", "observe"]);
-    let listing = run.state.observed().clone();
-    assert!(run.on(Event::Observed(listing)).is_empty());
-}
-
-#[test]
-fn a_manifest_that_does_not_load_leaves_everything_as_it_is_and_the_next_save_counts() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    assert!(run.on(Event::Reloaded(None)).is_empty());
-    run.at(200).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-}
-
-#[test]
-fn a_manifest_that_is_saved_while_it_is_read_is_read_once_more() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    run.at(200).saved("/shop/compose.yaml");
-    assert!(run.settled().is_empty(), "one reading at a time");
-    run.at(300).saved("/shop/compose.yaml");
-    assert!(run.settled().is_empty());
-    assert_eq!(run.on(reloaded([service("api").checked()])), ["reload"], "what was read is old");
-    let told = run.on(reloaded([service("api").checked()]));
-    assert_eq!(told, [r#"changed ["api"], added [], removed []"#, "observe"]);
-}
-
-#[test]
-fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
-    let (mut run, _) = Run::running(project([service("api").built()]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    let mut other = service("api").built();
-    other.build.as_mut().expect("it is built").target = Some("dev".into());
-    run.on(reloaded([other]));
-    let listing = run.state.observed().clone();
-    let done = run.on(Event::Observed(listing));
-    assert_eq!(done, ["1: build image of api"]);
 }
 
 #[test]

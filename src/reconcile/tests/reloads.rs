@@ -71,3 +71,64 @@ fn a_model_is_asked_for_again_only_when_it_is_another() {
     run.on(event(of("ai/large")));
     assert_eq!(run.listed(), ["4: prepare model llm"]);
 }
+
+#[test]
+fn a_saved_manifest_recreates_what_changed_starts_what_is_new_and_removes_what_is_gone() {
+    let (mut run, _) = Run::running(project([service("api"), service("db"), service("old")]));
+    assert!(run.at(100).saved("/shop/compose.yaml").is_empty(), "an editor may not be done yet");
+    assert_eq!(run.settled(), ["reload"]);
+    let told = run.on(reloaded([service("api").checked(), service("db"), service("new")]));
+    assert_eq!(told, [r#"changed ["api"], added ["new"], removed ["old"]"#, "observe"]);
+    let mut listing = prepared(&project([service("api"), service("db"), service("new")]));
+    listing.containers = run.state.observed().containers.clone();
+    let done = run.on(Event::Observed(listing));
+    assert_eq!(done, ["1: remove old-1", "2: create api-1", "3: create new-1"]);
+}
+
+#[test]
+fn a_saved_manifest_that_says_the_same_does_nothing() {
+    let (mut run, _) = Run::running(project([service("api"), service("db")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    let told = run.on(reloaded([service("api"), service("db")]));
+    assert_eq!(told, ["changed [], added [], removed []", "observe"]);
+    let listing = run.state.observed().clone();
+    assert!(run.on(Event::Observed(listing)).is_empty());
+}
+
+#[test]
+fn a_manifest_that_does_not_load_leaves_everything_as_it_is_and_the_next_save_counts() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    assert!(run.on(Event::Reloaded(None)).is_empty());
+    run.at(200).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+}
+
+#[test]
+fn a_manifest_that_is_saved_while_it_is_read_is_read_once_more() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    run.at(200).saved("/shop/compose.yaml");
+    assert!(run.settled().is_empty(), "one reading at a time");
+    run.at(300).saved("/shop/compose.yaml");
+    assert!(run.settled().is_empty());
+    assert_eq!(run.on(reloaded([service("api").checked()])), ["reload"], "what was read is old");
+    let told = run.on(reloaded([service("api").checked()]));
+    assert_eq!(told, [r#"changed ["api"], added [], removed []"#, "observe"]);
+}
+
+#[test]
+fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.at(100).saved("/shop/compose.yaml");
+    assert_eq!(run.settled(), ["reload"]);
+    let mut other = service("api").built();
+    other.build.as_mut().expect("it is built").target = Some("dev".into());
+    run.on(reloaded([other]));
+    let listing = run.state.observed().clone();
+    let done = run.on(Event::Observed(listing));
+    assert_eq!(done, ["1: build image of api"]);
+}
