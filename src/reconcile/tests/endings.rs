@@ -271,3 +271,27 @@ fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
     let db = run.container("db", ContainerState::Exited(143));
     assert_eq!(run.done(1, now_a(&db)), ["end with 7"]);
 }
+
+#[test]
+fn a_start_that_fails_in_part_goes_on_only_where_a_save_can_mend_it_and_nobody_asked_for_an_end() {
+    let goes_on = |until: Until, is_watching: bool| {
+        let mut run = Run::new(project([service("api").built(), service("db")]), until);
+        if !is_watching {
+            run.state.rules = None;
+        }
+        let mut listing = with(prepared(&run.project), [run.container("db", ContainerState::Running)]);
+        listing.images.remove("shop-api");
+        assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
+        run.failed(1, "no compiler");
+        !run.listed().contains(&"2: stop db-1".to_owned())
+    };
+    let asked = |abort_on_exit, abort_on_failure, code: Option<&str>| {
+        let exit_code_from = code.map(str::to_owned);
+        Until::Interrupted { abort_on_exit, abort_on_failure, exit_code_from }
+    };
+    assert!(goes_on(attached(), true));
+    assert!(!goes_on(attached(), false));
+    assert!(!goes_on(asked(true, false, None), true));
+    assert!(!goes_on(asked(false, true, None), true));
+    assert!(!goes_on(asked(false, false, Some("db")), true));
+}

@@ -224,3 +224,22 @@ fn a_save_before_a_version_can_be_taken_back_is_a_new_try() {
     assert_eq!(run.done(5, gone_back(&old)), ["api exited with code 1, taken back, running"]);
     assert_eq!(run.done(4, built("api", "newest")), ["6: create api-1"]);
 }
+
+#[test]
+fn nothing_is_remembered_of_a_version_that_has_been_taken_back_or_has_its_place() {
+    let is_forgotten = |run: &Run| {
+        let facts = &run.state.facts;
+        run.state.trials.is_empty() && facts.proven.is_empty() && facts.rejected.is_empty()
+    };
+    let (mut run, new) = on_trial(service("api").built());
+    run.became(Container { state: ContainerState::Exited(1), ..new });
+    assert!(!is_forgotten(&run), "it is being taken back");
+    let old = run.container("api", ContainerState::Running);
+    run.done(4, gone_back(&old));
+    assert!(is_forgotten(&run));
+    let (mut run, new) = on_trial(service("api").built());
+    assert_eq!(run.later(1_000), ["4: keep api-1"]);
+    assert!(!is_forgotten(&run), "it is being kept");
+    run.done(4, now_a(&new));
+    assert!(is_forgotten(&run));
+}

@@ -132,3 +132,13 @@ fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
     let done = run.on(Event::Observed(listing));
     assert_eq!(done, ["1: build image of api"]);
 }
+
+#[test]
+fn the_files_of_a_service_that_comes_back_are_read_even_when_their_last_save_was_never_built() {
+    let (mut run, _) = Run::running(project([service("api").built(), service("db")]));
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled(), ["read api"]);
+    run.on(reloaded([service("db")]));
+    let done = run.on(reloaded([service("api").built(), service("db")]));
+    assert!(done.contains(&"read api".to_owned()), "{done:?}");
+}

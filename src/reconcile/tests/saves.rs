@@ -192,3 +192,25 @@ fn a_save_ends_the_pause_before_a_restart_and_the_next_one_is_short_again() {
     assert_eq!(run.later(1_000), ["5: start db-1"], "the other one's pause goes on");
     assert_eq!(run.on(exited("api")), ["api exited with 0, again in Some(1s)"]);
 }
+
+#[test]
+fn a_save_of_what_is_not_in_the_run_leads_to_nothing_unless_an_image_is_made_with_it() {
+    let mut api = service("api").built();
+    let build = api.build.as_mut().expect("it is built");
+    build.additional_contexts.insert("base".into(), "service:base".into());
+    let mut base = service("base").built();
+    base.watch = vec![
+        WatchRule::new("/shop/base/src".into(), sync()),
+        WatchRule::new("/shop/base/Dockerfile".into(), WatchAction::Rebuild),
+    ];
+    let project = project([api, base, service("web").built()]);
+    let services = ["api".to_owned()].into();
+    let mut run =
+        Run::towards(project.clone(), Goal::Up(crate::plan::goal::Up { services, ..up(&project, attached()) }));
+    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
+    assert!(run.on(Event::Observed(listing)).is_empty());
+    for (path, then) in [("web/main.js", None), ("base/src/main.js", None), ("base/Dockerfile", Some("read base"))] {
+        run.saved(&format!("/shop/{path}"));
+        assert_eq!(run.settled(), then.into_iter().collect::<Vec<_>>(), "{path}");
+    }
+}
