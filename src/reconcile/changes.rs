@@ -73,7 +73,7 @@ impl State {
         }
         if change.sync.is_empty() {
             if change.restart {
-                let own = self.observed.containers.values().filter(|it| it.service == service && !it.one_off);
+                let own = self.observed.containers.values().filter(|it| it.service == service);
                 self.facts.restarts.extend(own.map(|container| container.id.clone()));
             }
             return;

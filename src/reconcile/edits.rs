@@ -10,7 +10,7 @@ use super::event::{Action, Part, Parts};
 use super::notice::Notice;
 use super::{InFlight, State};
 use crate::plan::observed::Container;
-use crate::plan::operation::{Hold, Operation};
+use crate::plan::operation::Operation;
 use crate::plan::{Entry, Plan, replicas_of};
 
 /// What saved files have led to for one service, until it is at rest again.
@@ -172,10 +172,7 @@ impl State {
             operation.service() == Some(service) && !matches!(operation, Operation::Promote { .. })
         };
         let is_under_way = self.in_flight.values().any(|flight| matters(&flight.operation));
-        let is_left = |entry: &&Entry| {
-            let has_failed = entry.holds.iter().any(Hold::is_failure) || entry.is_stuck(plan);
-            matters(&entry.operation) && !has_failed
-        };
+        let is_left = |entry: &&Entry| matters(&entry.operation) && !entry.is_stuck(plan);
         !is_under_way && plan.entries.iter().find(is_left).is_none() && !self.is_becoming_healthy(service)
     }
 

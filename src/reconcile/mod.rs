@@ -532,7 +532,8 @@ impl State {
 
     /// Passes on the output of every container of the run that runs, once for each of its starts.
     fn follow(&mut self, actions: &mut Vec<Action>) {
-        if !self.follow || self.phase == Phase::Over {
+        // An engine that is away has nothing to pass on; asked for output, it would only fail, and not be asked again.
+        if !self.follow || self.phase == Phase::Over || self.lost_since.is_some() {
             return;
         }
         let scope = self.scope();
@@ -596,7 +597,7 @@ impl State {
         let running = self.observed.containers.values().filter(|container| container.state.is_running());
         self.heard = running.map(|container| (container.id.clone(), container.started_at)).collect();
         let containers = self.observed.containers.values();
-        let in_scope = containers.filter(|container| scope.contains(&container.service) && !container.one_off);
+        let in_scope = containers.filter(|container| scope.contains(&container.service));
         self.facts.restarts.retain(|id| self.observed.containers.get(id).is_some_and(|it| it.state.is_running()));
         self.facts.pending = in_scope.filter(is_wanted).map(|container| container.id.clone()).collect();
         let names: Vec<String> = orphans(self.situation()).map(|container| container.name.clone()).collect();

@@ -142,9 +142,8 @@ impl State {
 
     /// Containers of services that come into the run are started as they are at its beginning.
     fn start_what_is_new(&mut self, added: &[String]) {
-        let stopped = self.observed.containers.values().filter(|container| {
-            added.contains(&container.service) && !container.one_off && !container.state.is_running()
-        });
+        let containers = self.observed.containers.values();
+        let stopped = containers.filter(|it| added.contains(&it.service) && !it.state.is_running());
         self.facts.pending.extend(stopped.map(|container| container.id.clone()));
     }
 }

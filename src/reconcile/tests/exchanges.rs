@@ -6,7 +6,7 @@ use crate::plan::spec::label;
 use crate::project::UpdateOrder;
 
 /// The container that is to take the place of `api-1`, or of another number.
-fn replacement(run: &Run, id: &str, number: u32, state: ContainerState) -> Container {
+pub(super) fn replacement(run: &Run, id: &str, number: u32, state: ContainerState) -> Container {
     let mut new = container(&run.project, "api", number, state);
     new.id = id.into();
     new.image_id = "sha256:newer".into();
@@ -17,7 +17,7 @@ fn replacement(run: &Run, id: &str, number: u32, state: ContainerState) -> Conta
 }
 
 /// A service whose image is built anew until its replacement has been made.
-fn with_a_replacement(api: Service) -> Run {
+pub(super) fn with_a_replacement(api: Service) -> Run {
     let (mut run, _) = Run::running(project([api]));
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
@@ -25,12 +25,12 @@ fn with_a_replacement(api: Service) -> Run {
     run
 }
 
-fn gone_back(container: &Container) -> Outcome {
+pub(super) fn gone_back(container: &Container) -> Outcome {
     Outcome::Reverted { container: Box::new(container.clone()), output: vec!["last words".into()] }
 }
 
 /// `sync+restart` of everything below its folder.
-fn synced(name: &str) -> Service {
+pub(super) fn synced(name: &str) -> Service {
     let mut service = service(name);
     let action = WatchAction::SyncRestart { target: "/app".into() };
     service.watch = vec![WatchRule::new(format!("/shop/{name}").into(), action)];

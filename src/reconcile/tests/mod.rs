@@ -1,9 +1,17 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod edits;
+mod endings;
 mod exchanges;
 mod gaps;
+mod interrupts;
+mod output;
+mod proofs;
 mod provided;
+mod reloads;
+mod saves;
+mod starts;
 mod timings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -99,6 +107,34 @@ impl Run {
         self.on(Event::Changed([(path.into(), PathState::Present)].into()))
     }
 
+    fn interrupted(&mut self) -> Vec<String> {
+        self.on(Event::Interrupted { code: 130 })
+    }
+
+    fn lost(&mut self) -> Vec<String> {
+        self.on(Event::EngineLost { reason: "closed".into() })
+    }
+
+    /// The engine is asked for everything and finds what is known already.
+    fn listed(&mut self) -> Vec<String> {
+        let listing = self.state.observed().clone();
+        self.on(Event::Observed(listing))
+    }
+
+    /// All that is told about an event, and nothing of what is done.
+    fn told(&mut self, event: Event) -> Vec<String> {
+        let actions = step(&mut self.state, event, self.now);
+        let notices = actions.iter().filter_map(|action| match action {
+            Action::Tell(notice) => Some(notice),
+            _ => None,
+        });
+        notices.map(in_full).collect()
+    }
+
+    fn told_of(&mut self, container: &Container) -> Vec<String> {
+        self.told(Event::Container { id: container.id.clone(), container: Some(Box::new(container.clone())) })
+    }
+
     fn later(&mut self, millis: u64) -> Vec<String> {
         self.now += Duration::from_millis(millis);
         self.on(Event::Woken)
@@ -174,6 +210,40 @@ fn worded(action: &Action) -> Option<String> {
     })
 }
 
+fn in_full(notice: &Notice) -> String {
+    let of = |edit: &Option<u64>| edit.map(|edit| format!(" for edit {edit}")).unwrap_or_default();
+    let in_words = |deeds: &[Deed]| format!("{deeds:?}").to_lowercase();
+    match notice {
+        Notice::Began { operation, edit, .. } => format!("begins to {operation}{}", of(edit)),
+        Notice::Done { operation, edit, .. } => format!("done: {operation}{}", of(edit)),
+        Notice::ImageUnchanged { service, edit, .. } => format!("image of {service} unchanged{}", of(edit)),
+        Notice::Failed { operation, reason, edit, .. } => format!("failed: {operation}: {reason}{}", of(edit)),
+        Notice::Cancelled { operation } => format!("cancelled: {operation}"),
+        Notice::Healthy { service, took, .. } => format!("{service} healthy after {took:?}"),
+        Notice::Changed { edit, service, .. } => format!("edit {edit} concerns {service}"),
+        Notice::Edited { edits, service, deeds, failure, .. } => {
+            let failure = failure.as_ref().map(|failure| format!(", {failure}")).unwrap_or_default();
+            format!("edit {edits:?} of {service} done: {}{failure}", in_words(deeds))
+        }
+        Notice::Orphans { names } => format!("orphans: {names:?}"),
+        Notice::ServiceFailed { service, reason, container, .. } => format!("{service} {reason}, see {container:?}"),
+        Notice::Up { running, .. } => format!("up: {running} running"),
+        other => worded(&Action::Tell(other.clone())).unwrap_or_else(|| format!("{other:?}").to_lowercase()),
+    }
+}
+
+/// A container of `hoist run` for the service.
+fn task(run: &Run, service: &str) -> Container {
+    Container { id: "task".into(), one_off: true, ..run.container(service, ContainerState::Running) }
+}
+
+/// A container of a service that the manifest does not have.
+fn stranger(run: &Run) -> Container {
+    let any = run.project.services.keys().next().expect("there is a service").clone();
+    let (id, service) = ("stranger-1".into(), "stranger".into());
+    Container { id, service, name: "shop-stranger-1".into(), ..run.container(&any, ContainerState::Running) }
+}
+
 fn built(service: &str, identity: &str) -> Outcome {
     Outcome::Image(Image { id: format!("sha256:{identity}"), identity: identity.into(), ..image(service) })
 }
@@ -214,43 +284,6 @@ fn a_dependent_starts_the_moment_a_probe_passes_before_the_engine_has_noticed() 
     assert_eq!(run.on(Event::Observed(listing)), ["probe db-1"]);
     let done = run.on(Event::ProbePassed { container: "db-1".into() });
     assert_eq!(done, ["1: start api-1", "stop probing db-1"]);
-}
-
-#[test]
-fn waiting_ends_when_services_are_healthy_and_jobs_that_others_need_have_completed() {
-    let until = Until::Ready { timeout: None };
-    let services = [service("seed"), service("api").checked().needs("seed", Condition::Completed)];
-    let mut run = Run::new(project(services), until);
-    let mut api = run.container("api", ContainerState::Running);
-    api.health = Health::Starting;
-    let listing = with(prepared(&run.project), [run.container("seed", ContainerState::Running), api.clone()]);
-    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
-    api.health = Health::Healthy;
-    assert_eq!(run.became(api), ["stop probing api-1"]);
-    let seed = run.container("seed", ContainerState::Exited(0));
-    assert_eq!(run.became(seed), ["seed exited with 0, again in None", "end with 0"]);
-}
-
-#[test]
-fn waiting_fails_when_a_service_exits_that_should_run() {
-    let mut run = Run::new(project([service("api")]), Until::Ready { timeout: None });
-    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Created)]);
-    assert_eq!(run.on(Event::Observed(listing)), ["1: start api-1"]);
-    let exited = run.container("api", ContainerState::Exited(0));
-    let done = run.done(1, now_a(&exited));
-    assert_eq!(done, ["api exited with 0, again in None", "api exited with code 0, needed by []", "end with 1"]);
-}
-
-#[test]
-fn waiting_gives_up_when_its_time_is_over_and_names_who_was_not_ready() {
-    let mut run = Run::new(project([service("api").checked()]), Until::Ready { timeout: Some(Duration::from_secs(2)) });
-    let mut api = run.container("api", ContainerState::Running);
-    api.health = Health::Starting;
-    let listing = with(prepared(&run.project), [api]);
-    assert_eq!(run.on(Event::Observed(listing)), ["probe api-1"]);
-    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(2)));
-    let done = run.at(2_000).on(Event::Woken);
-    assert_eq!(done, ["timed out: [\"api\"]", "stop probing api-1", "end with 1"]);
 }
 
 #[test]
@@ -360,99 +393,6 @@ fn a_failed_build_keeps_what_runs_and_the_next_save_tries_again() {
 }
 
 #[test]
-fn ctrl_c_stops_dependents_first_a_second_one_kills_and_a_third_leaves() {
-    let services = [service("db"), service("api").needs("db", Condition::Started)];
-    let (mut run, _) = Run::running(project(services));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["kill api-1", "kill db-1"]);
-    let api = run.container("api", ContainerState::Exited(137));
-    assert_eq!(run.done(1, now_a(&api)), ["2: stop db-1"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["end with 130"]);
-}
-
-#[test]
-fn ctrl_c_ends_with_130_when_everything_has_stopped() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    let api = run.container("api", ContainerState::Exited(0));
-    assert_eq!(run.done(1, now_a(&api)), ["end with 130"]);
-}
-
-#[test]
-fn ctrl_c_during_a_build_cancels_it() {
-    let mut run = Run::new(project([service("api").built()]), attached());
-    let mut listing = prepared(&run.project);
-    listing.images.clear();
-    assert_eq!(run.on(Event::Observed(listing)), ["1: build image of api"]);
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["cancel 1"]);
-    let cancelled = Event::Answered { ticket: Ticket(1), answer: Answer::Cancelled, parts: Vec::new() };
-    assert_eq!(run.on(cancelled), ["end with 130"]);
-}
-
-#[test]
-fn nothing_is_begun_while_the_engine_is_away_and_its_return_brings_a_new_listing() {
-    let services = [service("api").restart(RestartPolicy::Always)];
-    let (mut run, _) = Run::running(project(services));
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert!(run.on(Event::EngineLost { reason: "still closed".into() }).is_empty());
-    let stopped = with(prepared(&run.project), [run.container("api", ContainerState::Exited(255))]);
-    assert_eq!(run.on(Event::Observed(stopped.clone())), ["observe"], "what was lost twice is listed twice");
-    let done = run.on(Event::Observed(stopped));
-    assert_eq!(done, ["engine back", "api exited with 255, again in Some(1s)"]);
-    run.now = run.state.wake_at().expect("the pause ends");
-    assert_eq!(run.on(Event::Woken), ["1: start api-1"]);
-}
-
-#[test]
-fn an_interrupt_while_the_engine_is_away_waits_for_it_and_then_stops_what_runs() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    let api = run.container("api", ContainerState::Running);
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert_eq!(run.at(60_000).on(Event::Interrupted { code: 130 }), ["waits 10s for the engine"]);
-    assert_eq!(run.state.wake_at(), Some(Duration::from_secs(70)));
-    assert!(run.at(69_000).on(Event::Woken).is_empty());
-    let listing = with(prepared(&run.project), [api]);
-    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "1: stop api-1"]);
-    let stopped = run.container("api", ContainerState::Exited(0));
-    assert_eq!(run.at(90_000).done(1, now_a(&stopped)), ["end with 130"]);
-}
-
-#[test]
-fn an_engine_that_does_not_come_back_ends_an_interrupted_run_with_the_names_of_what_it_left() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.on(Event::EngineLost { reason: "closed".into() });
-    run.on(Event::Interrupted { code: 130 });
-    assert_eq!(run.at(70_000).on(Event::Woken), ["left running: [\"api-1\"]", "end with 1"]);
-}
-
-#[test]
-fn a_second_interrupt_does_not_wait_for_an_engine_that_is_away() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.on(Event::EngineLost { reason: "closed".into() });
-    run.on(Event::Interrupted { code: 130 });
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["left running: [\"api-1\"]", "end with 130"]);
-}
-
-#[test]
-fn an_engine_that_goes_away_while_a_run_stops_is_waited_for() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    assert_eq!(run.on(Event::Interrupted { code: 130 }), ["1: stop api-1"]);
-    assert_eq!(run.on(Event::EngineLost { reason: "closed".into() }), ["engine lost", "observe"]);
-    assert_eq!(run.failed(1, "it does not answer"), ["failed: stop api-1, still running"]);
-    let api = run.container("api", ContainerState::Exited(0));
-    let listing = with(prepared(&run.project), [api]);
-    run.on(Event::Observed(listing.clone()));
-    assert_eq!(run.on(Event::Observed(listing)), ["engine back", "end with 130"]);
-}
-
-#[test]
-fn a_run_that_ends_by_itself_waits_ten_seconds_for_the_engine() {
-    let mut run = Run::new(project([service("api")]), Until::Started);
-    assert_eq!(run.on(Event::EngineLost { reason: "refused".into() }), ["engine lost"]);
-    assert_eq!(run.at(10_000).on(Event::Woken), ["end with 1"]);
-}
-
-#[test]
 fn a_container_killed_from_outside_is_started_again_after_a_pause_that_grows() {
     let services = [service("api").restart(RestartPolicy::Always)];
     let (mut run, _) = Run::running(project(services));
@@ -474,27 +414,6 @@ fn a_container_without_a_restart_policy_stays_down_until_a_save() {
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled_anew("api"), ["1: build image of api"]);
     assert_eq!(run.done(1, built("api", "identity of api")), ["image of api unchanged", "2: start api-1"]);
-}
-
-#[test]
-fn the_run_ends_when_the_last_container_has_exited_and_no_save_could_bring_it_back() {
-    let (mut run, _) = Run::running(project([service("job")]));
-    let job = run.container("job", ContainerState::Exited(0));
-    assert_eq!(run.became(job), ["job exited with 0, again in None", "end with 0"]);
-}
-
-#[test]
-fn abort_on_container_exit_stops_the_rest_and_exit_code_from_gives_the_code() {
-    let until =
-        Until::Interrupted { abort_on_exit: true, abort_on_failure: false, exit_code_from: Some("test".into()) };
-    let mut run = Run::new(project([service("db"), service("test")]), until);
-    let containers = ["db", "test"].map(|name| run.container(name, ContainerState::Running));
-    let listing = with(prepared(&run.project), containers);
-    assert!(run.on(Event::Observed(listing)).is_empty());
-    let test = run.container("test", ContainerState::Exited(7));
-    assert_eq!(run.became(test), ["test exited with 7, again in None", "1: stop db-1"]);
-    let db = run.container("db", ContainerState::Exited(143));
-    assert_eq!(run.done(1, now_a(&db)), ["end with 7"]);
 }
 
 #[test]
@@ -556,67 +475,6 @@ fn a_save_is_a_new_try_for_what_has_used_up_its_retries() {
     run.saved("/shop/job/main.js");
     assert_eq!(run.settled_anew("job"), ["1: build image of job"]);
     assert_eq!(run.done(1, built("job", "identity of job")), ["image of job unchanged", "2: start job-1"]);
-}
-
-#[test]
-fn a_saved_manifest_recreates_what_changed_starts_what_is_new_and_removes_what_is_gone() {
-    let (mut run, _) = Run::running(project([service("api"), service("db"), service("old")]));
-    assert!(run.at(100).saved("/shop/compose.yaml").is_empty(), "an editor may not be done yet");
-    assert_eq!(run.settled(), ["reload"]);
-    let told = run.on(reloaded([service("api").checked(), service("db"), service("new")]));
-    assert_eq!(told, [r#"changed ["api"], added ["new"], removed ["old"]"#, "observe"]);
-    let mut listing = prepared(&project([service("api"), service("db"), service("new")]));
-    listing.containers = run.state.observed().containers.clone();
-    let done = run.on(Event::Observed(listing));
-    assert_eq!(done, ["1: remove old-1", "2: create api-1", "3: create new-1"]);
-}
-
-#[test]
-fn a_saved_manifest_that_says_the_same_does_nothing() {
-    let (mut run, _) = Run::running(project([service("api"), service("db")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    let told = run.on(reloaded([service("api"), service("db")]));
-    assert_eq!(told, ["changed [], added [], removed []", "observe"]);
-    let listing = run.state.observed().clone();
-    assert!(run.on(Event::Observed(listing)).is_empty());
-}
-
-#[test]
-fn a_manifest_that_does_not_load_leaves_everything_as_it_is_and_the_next_save_counts() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    assert!(run.on(Event::Reloaded(None)).is_empty());
-    run.at(200).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-}
-
-#[test]
-fn a_manifest_that_is_saved_while_it_is_read_is_read_once_more() {
-    let (mut run, _) = Run::running(project([service("api")]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    run.at(200).saved("/shop/compose.yaml");
-    assert!(run.settled().is_empty(), "one reading at a time");
-    run.at(300).saved("/shop/compose.yaml");
-    assert!(run.settled().is_empty());
-    assert_eq!(run.on(reloaded([service("api").checked()])), ["reload"], "what was read is old");
-    let told = run.on(reloaded([service("api").checked()]));
-    assert_eq!(told, [r#"changed ["api"], added [], removed []"#, "observe"]);
-}
-
-#[test]
-fn a_service_that_is_built_otherwise_is_built_anew_at_once() {
-    let (mut run, _) = Run::running(project([service("api").built()]));
-    run.at(100).saved("/shop/compose.yaml");
-    assert_eq!(run.settled(), ["reload"]);
-    let mut other = service("api").built();
-    other.build.as_mut().expect("it is built").target = Some("dev".into());
-    run.on(reloaded([other]));
-    let listing = run.state.observed().clone();
-    let done = run.on(Event::Observed(listing));
-    assert_eq!(done, ["1: build image of api"]);
 }
 
 #[test]
