@@ -1,0 +1,158 @@
+//! Plans as text: what is there, what is asked for, what is left to do.
+
+mod conditions;
+mod exchange;
+mod images;
+mod teardown;
+
+use super::fixtures::{ServiceExt as _, container, goal_up, image, prepared, project, service, up, with};
+use super::goal::{BuildPolicy, Down, Goal, RemoveImages, Until};
+use super::observed::{ContainerState, Health, Observed};
+use super::operation::Subject;
+use super::spec::label;
+use super::{Facts, Situation, plan};
+use crate::graph::Graph;
+use crate::project::{Condition, Project, RestartPolicy, Service};
+
+fn text(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts) -> String {
+    let graph = Graph::new(project).expect("the tests' projects have no cycles");
+    plan(Situation { project, graph: &graph, goal, observed, facts }).to_string()
+}
+
+#[track_caller]
+fn assert_up(project: &Project, observed: &Observed, expected: &str) {
+    let facts = Facts::new(project);
+    assert_plan(project, &goal_up(project), observed, &facts, expected);
+}
+
+#[track_caller]
+fn assert_plan(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts, expected: &str) {
+    let expected: String = expected.lines().map(|line| format!("{}\n", line.trim())).filter(|it| it != "\n").collect();
+    similar(&text(project, goal, observed, facts), &expected);
+}
+
+#[track_caller]
+fn similar(actual: &str, expected: &str) {
+    assert!(actual == expected, "the plan is\n{actual}\ninstead of\n{expected}");
+}
+
+fn running(project: &Project) -> Observed {
+    let containers = project.services.values().map(|service| {
+        let mut made = container(project, &service.name, 1, ContainerState::Running);
+        made.health = if service.healthcheck.is_some() { Health::Healthy } else { Health::None };
+        made
+    });
+    with(prepared(project), containers)
+}
+
+#[test]
+fn a_first_up_makes_the_network_and_images_then_containers_then_starts_by_condition() {
+    let project = project([service("db").checked(), service("api").built().needs("db", Condition::Healthy)]);
+    assert_up(
+        &project,
+        &Observed::default(),
+        "create network default (does not exist)
+         pull image of db (does not exist)
+         create db-1 (does not exist): waits for image `db:1`, waits for network `default`
+         start db-1 (does not exist): waits for its container
+         build image of api (does not exist)
+         create api-1 (does not exist): waits for image `shop-api`, waits for network `default`
+         start api-1 (does not exist): waits for `db` to be healthy, waits for its container",
+    );
+}
+
+#[test]
+fn nothing_is_left_to_do_when_everything_runs_as_asked() {
+    let project = project([service("db").checked(), service("api").needs("db", Condition::Healthy)]);
+    assert_up(&project, &running(&project), "");
+}
+
+#[test]
+fn containers_of_an_earlier_run_are_started_again_in_order() {
+    let project = project([service("db").checked(), service("api").needs("db", Condition::Healthy)]);
+    let stopped = |name| container(&project, name, 1, ContainerState::Exited(0));
+    let observed = with(prepared(&project), [stopped("db"), stopped("api")]);
+    let facts = Facts { pending: ["db-1".into(), "api-1".into()].into(), ..Facts::new(&project) };
+    assert_plan(
+        &project,
+        &goal_up(&project),
+        &observed,
+        &facts,
+        "start db-1 (is not running)
+         start api-1 (is not running): waits for `db` to be healthy",
+    );
+}
+
+#[test]
+fn a_container_that_exits_is_started_again_only_when_its_policy_says_so() {
+    let project = project([
+        service("always").restart(RestartPolicy::Always),
+        service("failing").restart(RestartPolicy::OnFailure { max_retries: None }),
+        service("done").restart(RestartPolicy::OnFailure { max_retries: None }),
+        service("once"),
+    ]);
+    let exited = |name, code| container(&project, name, 1, ContainerState::Exited(code));
+    let containers = [exited("always", 0), exited("failing", 1), exited("done", 0), exited("once", 1)];
+    let facts = Facts { back_off: [("failing".into(), 1)].into(), ..Facts::new(&project) };
+    assert_plan(
+        &project,
+        &goal_up(&project),
+        &with(prepared(&project), containers),
+        &facts,
+        "start always-1 (exited with code 0)
+         start failing-1 (exited with code 1): is tried again shortly",
+    );
+}
+
+#[test]
+fn replicas_are_added_at_free_numbers_and_removed_from_the_highest() {
+    let more = project([service("api").times(3)]);
+    let observed = with(prepared(&more), [container(&more, "api", 2, ContainerState::Running)]);
+    assert_up(
+        &more,
+        &observed,
+        "create api-1 (does not exist)
+         start api-1 (does not exist): waits for its container
+         create api-3 (does not exist)
+         start api-3 (does not exist): waits for its container",
+    );
+    let fewer = project([service("api")]);
+    let both = [1, 2].map(|number| container(&fewer, "api", number, ContainerState::Running));
+    assert_up(&fewer, &with(prepared(&fewer), both), "remove api-2 (more replicas than wanted)");
+}
+
+#[test]
+fn orphans_are_removed_only_when_asked() {
+    let before = project([service("api"), service("old")]);
+    let observed = running(&before);
+    let after = project([service("api")]);
+    assert_up(&after, &observed, "");
+    let mut up = up(&after, Until::Started);
+    up.remove_orphans = true;
+    let expected = "remove old-1 (not in the manifest)";
+    assert_plan(&after, &Goal::Up(up), &observed, &Facts::new(&after), expected);
+}
+
+#[test]
+fn an_external_network_that_is_not_there_is_a_failure_that_says_how_to_make_it() {
+    let mut project = project([service("api")]);
+    project.networks.get_mut("default").expect("it has one").external = true;
+    let mut observed = prepared(&project);
+    observed.networks.clear();
+    let plan = text(&project, &goal_up(&project), &observed, &Facts::new(&project));
+    assert!(plan.contains("external network `shop_default` does not exist; create it with"), "{plan}");
+}
+
+#[test]
+fn nothing_is_done_twice_at_once_to_the_same_thing() {
+    let project = project([service("api")]);
+    let facts = Facts { busy: [Subject::Replica("api".into(), 1)].into(), ..Facts::new(&project) };
+    assert_plan(
+        &project,
+        &goal_up(&project),
+        &prepared(&project),
+        &facts,
+        "create api-1 (does not exist): waits for an operation under way
+         start api-1 (does not exist): waits for its container, waits for an operation under way",
+    );
+}

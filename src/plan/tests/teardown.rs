@@ -1,0 +1,97 @@
+//! What stops, what is removed, and in which order.
+
+use super::*;
+
+#[test]
+fn what_runs_is_stopped_dependents_first() {
+    let project = project([
+        service("db"),
+        service("api").needs("db", Condition::Started),
+        service("web").needs("api", Condition::Started),
+    ]);
+    let goal = Goal::Stop { services: project.services.keys().cloned().collect(), grace: None };
+    assert_plan(
+        &project,
+        &goal,
+        &running(&project),
+        &Facts::new(&project),
+        "stop api-1 (stopping): waits for `web` to stop
+         stop db-1 (stopping): waits for `api` to stop
+         stop web-1 (stopping)",
+    );
+}
+
+#[test]
+fn a_service_whose_dependent_is_just_starting_is_not_stopped_before_it() {
+    let project = project([service("db"), service("api").needs("db", Condition::Started)]);
+    let containers =
+        [container(&project, "db", 1, ContainerState::Running), container(&project, "api", 1, ContainerState::Created)];
+    let api = Subject::Replica("api".into(), 1);
+    let facts = Facts { busy: [api.clone()].into(), starting: [api].into(), ..Facts::new(&project) };
+    let goal = Goal::Stop { services: project.services.keys().cloned().collect(), grace: None };
+    assert_plan(
+        &project,
+        &goal,
+        &with(prepared(&project), containers),
+        &facts,
+        "stop api-1 (stopping): waits for an operation under way
+         stop db-1 (stopping): waits for `api` to stop",
+    );
+}
+
+fn down() -> Down {
+    Down {
+        services: std::collections::BTreeSet::new(),
+        volumes: false,
+        images: RemoveImages::None,
+        remove_orphans: false,
+        grace: None,
+    }
+}
+
+#[test]
+fn down_stops_dependents_first_and_the_network_goes_when_nothing_runs_in_it() {
+    let project = project([service("db"), service("api").needs("db", Condition::Started)]);
+    assert_plan(
+        &project,
+        &Goal::Down(down()),
+        &running(&project),
+        &Facts::new(&project),
+        "stop api-1 (stopping)
+         stop db-1 (stopping): waits for `api` to stop
+         remove network shop_default (asked for): waits for the containers that use it",
+    );
+    let api = container(&project, "api", 1, ContainerState::Exited(0));
+    let db = container(&project, "db", 1, ContainerState::Exited(0));
+    let stopped = with(prepared(&project), [api, db]);
+    let facts = Facts { stopping: [Subject::Replica("db".into(), 1)].into(), ..Facts::new(&project) };
+    assert_plan(
+        &project,
+        &Goal::Down(down()),
+        &stopped,
+        &facts,
+        "remove api-1 (asked for)
+         remove db-1 (asked for)
+         remove network shop_default (asked for): waits for the containers that use it",
+    );
+    assert_plan(
+        &project,
+        &Goal::Down(down()),
+        &stopped,
+        &Facts::new(&project),
+        "remove api-1 (asked for)
+         remove db-1 (asked for)
+         remove network shop_default (asked for)",
+    );
+    let expected = "remove network shop_default (asked for)";
+    assert_plan(&project, &Goal::Down(down()), &prepared(&project), &Facts::new(&project), expected);
+}
+
+#[test]
+fn down_of_one_service_leaves_the_network() {
+    let project = project([service("db"), service("api")]);
+    let goal = Goal::Down(Down { services: ["db".into()].into(), ..down() });
+    assert_plan(&project, &goal, &running(&project), &Facts::new(&project), "stop db-1 (stopping)");
+    let stopped = with(prepared(&project), [container(&project, "db", 1, ContainerState::Exited(0))]);
+    assert_plan(&project, &goal, &stopped, &Facts::new(&project), "remove db-1 (asked for)");
+}
