@@ -1,6 +1,7 @@
 //! What is built, tagged and pulled, and what waits for it.
 
 use super::*;
+use crate::project::{MACHINE_IMAGE, PullPolicy};
 
 #[test]
 fn an_image_that_differs_replaces_the_container_and_one_that_is_the_same_does_not() {
@@ -124,4 +125,84 @@ fn an_image_of_several_services_is_built_once_and_not_pulled() {
         "{planned}"
     );
     assert!(planned.contains("create cron-1 (does not exist): waits for image `app:1`"), "{planned}");
+}
+
+#[test]
+fn without_building_an_image_that_is_there_is_taken_as_it_is() {
+    let shop = project([service("api").built()]);
+    let goal = Goal::Up(Up { build: BuildPolicy::Never, ..up(&shop, Until::Started) });
+    let facts = Facts { generations: [("api".into(), 1)].into(), ..Facts::new(&shop) };
+    assert_plan(&shop, &goal, &running(&shop), &facts, "");
+}
+
+/// A service that is built with the images of others.
+fn built_with(name: &str, bases: &[&str]) -> Service {
+    let mut service = service(name).built();
+    let build = service.build.as_mut().expect("it is built");
+    build.additional_contexts = bases.iter().map(|base| ((*base).into(), format!("service:{base}"))).collect();
+    service
+}
+
+#[test]
+fn an_image_is_built_after_those_that_it_is_built_with_and_theirs() {
+    let shop = project([built_with("api", &["base"]), built_with("base", &["root"]), service("root").built()]);
+    let planned = text(&shop, &goal_up(&shop), &Observed::default(), &Facts::new(&shop));
+    let images: Vec<&str> = planned.lines().filter(|line| line.contains(" image of ")).collect();
+    let expected = [
+        "build image of root (does not exist)",
+        "build image of base (does not exist): waits for image `shop-root`",
+        "build image of api (does not exist): waits for image `shop-base`",
+    ];
+    assert_eq!(images, expected, "{planned}");
+}
+
+#[test]
+fn images_that_are_to_be_built_with_each_other_are_a_failure_that_says_so() {
+    let shop = project([built_with("api", &["base"]), built_with("base", &["root"]), built_with("root", &["base"])]);
+    let planned = text(&shop, &goal_up(&shop), &Observed::default(), &Facts::new(&shop));
+    let expected = "build image of api (does not exist): failed: the image of `base` is to be built with itself\n";
+    assert!(planned.contains(expected), "{planned}");
+}
+
+#[test]
+fn an_image_that_is_there_is_pulled_again_once_a_run_when_its_policy_asks_for_it() {
+    let day = std::time::Duration::from_secs(86_400);
+    let nanos = 86_400_000_000_000_u64;
+    let on_machine = Service { image: Some(MACHINE_IMAGE.into()), ..service("api") };
+    let cases = [
+        ("missing", service("api"), PullPolicy::Missing, 0, false),
+        ("never", service("api"), PullPolicy::Never, 0, false),
+        ("always", service("api"), PullPolicy::Always, 5 * nanos, true),
+        ("always, on the machine's files", on_machine, PullPolicy::Always, 0, false),
+        ("daily, an older one", service("api"), PullPolicy::Every(day), 3 * nanos, true),
+        ("daily, one of a day ago", service("api"), PullPolicy::Every(day), 4 * nanos, true),
+        ("daily, a newer one", service("api"), PullPolicy::Every(day), 4 * nanos + 1, false),
+        ("daily, one of the future", service("api"), PullPolicy::Every(day), 9 * nanos, false),
+    ];
+    for (what, service, pull_policy, tagged_at, is_pulled) in cases {
+        let shop = project([Service { pull_policy, ..service }]);
+        let mut observed = running(&shop);
+        observed.images.values_mut().for_each(|image| image.tagged_at = tagged_at);
+        let mut facts = Facts { began: 5 * nanos, ..Facts::new(&shop) };
+        let expected = if is_pulled { "pull image of api (its `pull_policy` asks for it)\n" } else { "" };
+        assert_eq!(text(&shop, &goal_up(&shop), &observed, &facts), expected, "{what}");
+        facts.pulled.insert("api".into());
+        assert_eq!(text(&shop, &goal_up(&shop), &observed, &facts), "", "{what}, after it was");
+    }
+}
+
+#[test]
+fn an_image_that_may_not_be_pulled_fails_those_that_need_it_with_the_reason() {
+    let shop = project([
+        Service { pull_policy: PullPolicy::Never, ..service("db") },
+        service("api").needs("db", Condition::Started),
+    ]);
+    let mut observed = prepared(&shop);
+    observed.images.remove("db:1");
+    let planned = text(&shop, &goal_up(&shop), &observed, &Facts::new(&shop));
+    let reason = "image `db:1` does not exist and `pull_policy: never` forbids pulling it";
+    assert!(
+        planned.contains(&format!("start api-1 (does not exist): dependency `db` cannot start: {reason}")),
+        "{planned}"
+    );
 }

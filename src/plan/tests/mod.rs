@@ -1,18 +1,24 @@
 //! Plans as text: what is there, what is asked for, what is left to do.
 
+mod commands;
 mod conditions;
+mod copies;
 mod exchange;
 mod images;
+mod spec;
 mod teardown;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::fixtures::{ServiceExt as _, container, goal_up, image, prepared, project, service, up, with};
-use super::goal::{BuildPolicy, Down, Goal, RemoveImages, Until};
-use super::observed::{ContainerState, Health, Observed};
-use super::operation::Subject;
+use super::goal::{BuildPolicy, Down, Goal, RemoveImages, Until, Up};
+use super::observed::{Container, ContainerState, Health, Observed, ObservedVolume};
+use super::operation::{Keep, Operation, Subject};
 use super::spec::label;
-use super::{Facts, Situation, plan};
+use super::{Facts, PendingSync, Situation, plan};
+use crate::change::SyncFiles;
 use crate::graph::Graph;
-use crate::project::{Condition, Project, RestartPolicy, Service};
+use crate::project::{Condition, Hook, Mount, MountSource, Project, RestartPolicy, Service, Volume};
 
 fn text(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts) -> String {
     let graph = Graph::new(project).expect("the tests' projects have no cycles");
@@ -43,6 +49,12 @@ fn running(project: &Project) -> Observed {
         made
     });
     with(prepared(project), containers)
+}
+
+/// Files of a service that are waiting to be copied to where it has them.
+fn pending(names: &[&str]) -> PendingSync {
+    let copied = names.iter().map(|name| (format!("/shop/{name}").into(), format!("/app/{name}"))).collect();
+    PendingSync { files: SyncFiles { copied, ..SyncFiles::default() }, ..PendingSync::default() }
 }
 
 #[test]
@@ -155,4 +167,35 @@ fn nothing_is_done_twice_at_once_to_the_same_thing() {
         "create api-1 (does not exist): waits for an operation under way
          start api-1 (does not exist): waits for its container, waits for an operation under way",
     );
+}
+
+#[test]
+fn the_volumes_that_services_use_are_made_before_their_containers() {
+    let volume = |name: &str| Volume { name: name.into(), ..Volume::default() };
+    let source = MountSource::Volume { key: "data".into(), nocopy: false, subpath: None };
+    let mount = Mount { target: "/data".into(), read_only: false, source };
+    let mut project = project([Service { mounts: vec![mount], ..service("db") }]);
+    project.volumes = [("data".into(), volume("shop_data")), ("unused".into(), volume("shop_unused"))].into();
+    let mut observed = prepared(&project);
+    assert_up(
+        &project,
+        &observed,
+        "create volume data (does not exist)
+         create db-1 (does not exist): waits for volume `data`
+         start db-1 (does not exist): waits for its container",
+    );
+    observed.volumes.insert("shop_data".into(), ObservedVolume::default());
+    assert_up(
+        &project,
+        &observed,
+        "create db-1 (does not exist)
+         start db-1 (does not exist): waits for its container",
+    );
+}
+
+#[test]
+fn states_are_called_what_docker_calls_them() {
+    use ContainerState::{Created, Dead, Exited, Paused, Removing, Restarting, Running};
+    let words = [Created, Running, Paused, Restarting, Removing, Exited(1), Dead].map(ContainerState::as_str);
+    assert_eq!(words, ["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
 }

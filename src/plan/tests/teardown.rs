@@ -95,3 +95,54 @@ fn down_of_one_service_leaves_the_network() {
     let stopped = with(prepared(&project), [container(&project, "db", 1, ContainerState::Exited(0))]);
     assert_plan(&project, &goal, &stopped, &Facts::new(&project), "remove db-1 (asked for)");
 }
+
+#[test]
+fn stop_leaves_other_services_and_containers_of_run_alone() {
+    let shop = project([service("db"), service("api")]);
+    let job = |id: &str, of: &str| {
+        let made = container(&shop, of, 1, ContainerState::Running);
+        Container { id: id.into(), one_off: true, ..made }
+    };
+    let observed = with(running(&shop), [job("job", "db"), job("other", "api")]);
+    let goal = Goal::Stop { services: ["db".into()].into(), grace: None };
+    assert_plan(&shop, &goal, &observed, &Facts::new(&shop), "stop db-1 (stopping)");
+}
+
+#[test]
+fn down_removes_the_projects_volumes_only_when_asked_and_of_all_services() {
+    let mut shop = project([service("db")]);
+    let volume = |name: &str, external| Volume { name: name.into(), external, ..Volume::default() };
+    shop.volumes = [
+        ("data".into(), volume("shop_data", false)),
+        ("never-made".into(), volume("shop_never-made", false)),
+        ("outside".into(), volume("outside", true)),
+    ]
+    .into();
+    let mut observed = Observed::default();
+    observed.volumes = ["shop_data", "outside", "unrelated"].map(|it| (it.into(), ObservedVolume::default())).into();
+    let all = Down { volumes: true, ..down() };
+    let one = Down { services: ["db".into()].into(), ..all.clone() };
+    for (down, expected) in [(down(), ""), (one, ""), (all, "remove volume shop_data (asked for)")] {
+        assert_plan(&shop, &Goal::Down(down), &observed, &Facts::new(&shop), expected);
+    }
+}
+
+#[test]
+fn down_removes_the_images_that_it_is_asked_to() {
+    let mut shop = project([service("db"), service("api").built(), service("never-built").built()]);
+    shop.disabled.insert("debug".into(), service("debug").built());
+    let mut observed = Observed::default();
+    observed.images = ["db:1", "shop-api", "shop-debug", "unrelated"].map(|it| (it.into(), image(it))).into();
+    let of = |images, services: &[&str]| {
+        let services = services.iter().map(|name| (*name).into()).collect();
+        let goal = Goal::Down(Down { images, services, ..down() });
+        text(&shop, &goal, &observed, &Facts::new(&shop))
+    };
+    let removed =
+        |names: &[&str]| names.iter().map(|it| format!("remove image {it} (asked for)\n")).collect::<String>();
+    assert_eq!(of(RemoveImages::None, &[]), "");
+    assert_eq!(of(RemoveImages::Local, &[]), removed(&["shop-api", "shop-debug"]));
+    assert_eq!(of(RemoveImages::All, &[]), removed(&["db:1", "shop-api", "shop-debug"]));
+    assert_eq!(of(RemoveImages::All, &["db"]), removed(&["db:1"]));
+    assert_eq!(of(RemoveImages::Local, &["db"]), "");
+}
