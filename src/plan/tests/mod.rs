@@ -6,6 +6,7 @@ mod copies;
 mod exchange;
 mod images;
 mod spec;
+mod stuck;
 mod teardown;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,7 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod dead_ends;
 mod exchanges;
 mod gaps;
 mod provided;
