@@ -55,8 +55,8 @@ impl<'a> Planner<'a> {
     /// What holds up the builds that are made with an image whose entries begin at `first`.
     fn hold_of_dependents(&self, service: &Service, hold: Hold, first: usize) -> Hold {
         let failed = self.situation.facts.failures.get(&Subject::Image(service.name.clone())).cloned();
-        let held = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
-        match failed.or_else(held) {
+        let foreseen = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
+        match failed.or_else(foreseen) {
             Some(reason) => {
                 Hold::DependencyFailed { service: service.name.clone(), reason: format!("cannot be built: {reason}") }
             }

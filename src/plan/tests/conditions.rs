@@ -103,7 +103,7 @@ fn a_dependency_that_its_policy_brings_back_is_waited_for_until_its_retries_are_
 #[test]
 fn a_healthcheck_of_the_manifest_is_waited_for_even_before_the_engine_reports_it() {
     let inherited = Healthcheck { start_period: Some(std::time::Duration::from_secs(1)), ..Healthcheck::default() };
-    let cases = [
+    let cases = vec![
         (service("db").checked(), Health::None, "waits"),
         (service("db"), Health::None, "has no healthcheck"),
         (Service { healthcheck: Some(inherited), ..service("db") }, Health::None, "has no healthcheck"),
@@ -122,11 +122,11 @@ fn a_healthcheck_of_the_manifest_is_waited_for_even_before_the_engine_reports_it
 
 #[test]
 fn every_replica_that_is_wanted_has_to_meet_a_condition_and_more_of_them_do_no_harm() {
+    use ContainerState::{Created, Running};
     let containers = |states: &[ContainerState]| -> Vec<Container> {
         let db = project([service("db")]);
         (1..).zip(states).map(|(number, state)| container(&db, "db", number, *state)).collect()
     };
-    use ContainerState::{Created, Running};
     let cases: [(u32, &[ContainerState], &str); 5] = [
         (2, &[Running], "waits"),
         (2, &[Running, Running], "met"),

@@ -119,7 +119,7 @@ fn a_new_version_runs_beside_the_old_one_only_where_nothing_speaks_against_it() 
     };
     let mapped = Device { source: "/dev/fuse".into(), target: "/dev/fuse".into(), permissions: "rwm".into() };
     let elsewhere = VolumesFrom { source: VolumesSource::Container("store".into()), read_only: None };
-    let cases = [
+    let cases = vec![
         ("others call it", "start", server()),
         ("it publishes some port", "start", Service { ports: vec![port(Published::Ephemeral)], ..service("api") }),
         ("it publishes one port", "replace", Service { ports: vec![port(Published::Port(80))], ..server() }),

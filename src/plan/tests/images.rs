@@ -166,10 +166,10 @@ fn images_that_are_to_be_built_with_each_other_are_a_failure_that_says_so() {
 
 #[test]
 fn an_image_that_is_there_is_pulled_again_once_a_run_when_its_policy_asks_for_it() {
-    let day = std::time::Duration::from_secs(86_400);
+    let day = std::time::Duration::from_hours(24);
     let nanos = 86_400_000_000_000_u64;
     let on_machine = Service { image: Some(MACHINE_IMAGE.into()), ..service("api") };
-    let cases = [
+    let cases = vec![
         ("missing", service("api"), PullPolicy::Missing, 0, false),
         ("never", service("api"), PullPolicy::Never, 0, false),
         ("always", service("api"), PullPolicy::Always, 5 * nanos, true),

@@ -118,8 +118,8 @@ fn down_removes_the_projects_volumes_only_when_asked_and_of_all_services() {
         ("outside".into(), volume("outside", true)),
     ]
     .into();
-    let mut observed = Observed::default();
-    observed.volumes = ["shop_data", "outside", "unrelated"].map(|it| (it.into(), ObservedVolume::default())).into();
+    let volumes = ["shop_data", "outside", "unrelated"].map(|it| (it.into(), ObservedVolume::default())).into();
+    let observed = Observed { volumes, ..Observed::default() };
     let all = Down { volumes: true, ..down() };
     let one = Down { services: ["db".into()].into(), ..all.clone() };
     for (down, expected) in [(down(), ""), (one, ""), (all, "remove volume shop_data (asked for)")] {
@@ -131,15 +131,17 @@ fn down_removes_the_projects_volumes_only_when_asked_and_of_all_services() {
 fn down_removes_the_images_that_it_is_asked_to() {
     let mut shop = project([service("db"), service("api").built(), service("never-built").built()]);
     shop.disabled.insert("debug".into(), service("debug").built());
-    let mut observed = Observed::default();
-    observed.images = ["db:1", "shop-api", "shop-debug", "unrelated"].map(|it| (it.into(), image(it))).into();
+    let images = ["db:1", "shop-api", "shop-debug", "unrelated"].map(|it| (it.into(), image(it))).into();
+    let observed = Observed { images, ..Observed::default() };
     let of = |images, services: &[&str]| {
         let services = services.iter().map(|name| (*name).into()).collect();
-        let goal = Goal::Down(Down { images, services, ..down() });
+        let goal = Goal::Down(Down { services, images, ..down() });
         text(&shop, &goal, &observed, &Facts::new(&shop))
     };
-    let removed =
-        |names: &[&str]| names.iter().map(|it| format!("remove image {it} (asked for)\n")).collect::<String>();
+    let removed = |names: &[&str]| {
+        let lines: Vec<String> = names.iter().map(|it| format!("remove image {it} (asked for)\n")).collect();
+        lines.concat()
+    };
     assert_eq!(of(RemoveImages::None, &[]), "");
     assert_eq!(of(RemoveImages::Local, &[]), removed(&["shop-api", "shop-debug"]));
     assert_eq!(of(RemoveImages::All, &[]), removed(&["db:1", "shop-api", "shop-debug"]));
