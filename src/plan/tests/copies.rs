@@ -134,3 +134,42 @@ fn a_wish_of_either_of_two_saves_is_a_wish_of_both() {
         assert_eq!((compares.restart, compares.compare), (false, older || newer));
     }
 }
+
+#[test]
+fn a_container_that_does_not_run_gets_its_files_before_it_is_started() {
+    let shop = project([service("api")]);
+    let observed = with(prepared(&shop), [container(&shop, "api", 1, ContainerState::Created)]);
+    let facts = Facts { syncs: [("api".into(), pending(&["a.js"]))].into(), ..Facts::new(&shop) };
+    assert_plan(
+        &shop,
+        &goal_up(&shop),
+        &observed,
+        &facts,
+        "start api-1 (is not running): waits for its files to be copied
+         sync 1 file to api (sources changed)",
+    );
+    let facts = Facts { busy: [Subject::Files("api".into())].into(), ..Facts::new(&shop) };
+    let expected = "start api-1 (is not running): waits for its files to be copied";
+    assert_plan(&shop, &goal_up(&shop), &observed, &facts, expected);
+}
+
+#[test]
+fn files_are_not_copied_while_something_is_done_to_a_container_of_the_service() {
+    let shop = project([service("api"), service("web")]);
+    let syncs: BTreeMap<_, _> = [("api".into(), pending(&["a.js"]))].into();
+    for (busy, expected) in [
+        ("api", "sync 1 file to api (sources changed): waits for an operation under way"),
+        ("web", "sync 1 file to api (sources changed)"),
+    ] {
+        let busy = [Subject::Replica(busy.into(), 1)].into();
+        let facts = Facts { syncs: syncs.clone(), busy, ..Facts::new(&shop) };
+        assert_plan(&shop, &goal_up(&shop), &running(&shop), &facts, expected);
+    }
+}
+
+#[test]
+fn the_files_of_an_initial_sync_may_be_there_already() {
+    let files = pending(&["a.js"]).files;
+    let expected = PendingSync { compare: true, ..pending(&["a.js"]) };
+    assert_eq!(PendingSync::initial(files), expected);
+}

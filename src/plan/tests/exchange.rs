@@ -3,8 +3,8 @@
 use super::*;
 use crate::plan::replicas_of;
 use crate::project::{
-    Device, DeviceRequest, Devices, MACHINE_IMAGE, NetworkAttachment, Networking, Port, Protocol, Published,
-    UpdateOrder, VolumesFrom, VolumesSource,
+    Device, DeviceRequest, Devices, MACHINE_IMAGE, NetworkAttachment, Networking, UpdateOrder, VolumesFrom,
+    VolumesSource,
 };
 
 #[test]
@@ -252,4 +252,52 @@ fn of_containers_that_do_not_replace_one_another_the_newest_holds_the_number() {
     assert_eq!(parts(&[("old", 1, None), ("new", 2, Some("gone"))]), r#"new, None, ["old"]"#);
     assert_eq!(parts(&[("old", 1, Some("gone")), ("new", 2, None)]), r#"new, None, ["old"]"#);
     assert_eq!(parts(&[("b", 1, None), ("a", 1, None)]), r#"b, None, ["a"]"#);
+}
+
+#[test]
+fn replicas_are_exchanged_one_after_the_other_and_not_at_all_once_one_has_failed() {
+    let before = project([service("api").times(3)]);
+    let after = project([Service { user: Some("1000".into()), ..service("api").times(3) }]);
+    let old = [1, 2, 3].map(|number| container(&before, "api", number, ContainerState::Running));
+    let observed = with(prepared(&after), old);
+    let created = |observed: &Observed, facts: &Facts| {
+        let planned = text(&after, &goal_up(&after), observed, facts);
+        planned.lines().filter(|line| line.starts_with("create")).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        created(&observed, &Facts::new(&after)),
+        "create api-1 (configuration changed)\n\
+         create api-2 (configuration changed): waits for `api-1` to be replaced\n\
+         create api-3 (configuration changed): waits for `api-1` to be replaced, waits for `api-2` to be replaced"
+    );
+    let failures = [(Subject::Replica("api".into(), 2), "exited".into())].into();
+    assert_eq!(
+        created(&observed, &Facts { failures, ..Facts::new(&after) }),
+        "create api-1 (configuration changed): failed: api-2: exited\n\
+         create api-2 (configuration changed): failed: exited, waits for `api-1` to be replaced\n\
+         create api-3 (configuration changed): failed: api-2: exited, waits for `api-1` to be replaced"
+    );
+    let mut new = container(&after, "api", 3, ContainerState::Running);
+    (new.id, new.replaces, new.created_at) = ("new".into(), Some("api-3".into()), 5);
+    assert_eq!(
+        created(&with(observed, [new]), &Facts::new(&after)),
+        "create api-1 (configuration changed): waits for `api-3` to be replaced\n\
+         create api-2 (configuration changed): waits for `api-1` to be replaced, waits for `api-3` to be replaced"
+    );
+}
+
+#[test]
+fn what_a_cut_off_exchange_left_is_removed_unless_it_is_what_serves() {
+    let shop = project([service("api")]);
+    let of = |id: &str, created_at, state| Container { id: id.into(), created_at, ..container(&shop, "api", 1, state) };
+    let newest = || of("new", 5, ContainerState::Created);
+    let left = with(prepared(&shop), [of("left", 1, ContainerState::Exited(0)), newest()]);
+    assert_up(
+        &shop,
+        &left,
+        "remove api-1 (an earlier exchange was cut short)
+         start api-1 (is not running)",
+    );
+    let serving = with(prepared(&shop), [of("left", 1, ContainerState::Running), newest()]);
+    assert_up(&shop, &serving, "start api-1 (is not running)");
 }

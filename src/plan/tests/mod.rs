@@ -13,13 +13,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixtures::{ServiceExt as _, container, goal_up, image, prepared, project, service, up, with};
 use super::goal::{BuildPolicy, Down, Goal, RemoveImages, Until, Up};
-use super::observed::{Container, ContainerState, Health, Observed, ObservedVolume};
+use super::observed::{Container, ContainerState, Health, Observed, ObservedVolume, PublishedPort};
 use super::operation::{Keep, Operation, Subject};
 use super::spec::label;
 use super::{Facts, PendingSync, Situation, plan};
 use crate::change::SyncFiles;
 use crate::graph::Graph;
-use crate::project::{Condition, Hook, Mount, MountSource, Project, RestartPolicy, Service, Volume};
+use crate::project::{
+    Condition, Hook, ModelUse, Mount, MountSource, Port, Project, Protocol, Published, RestartPolicy, Service, Volume,
+};
 
 fn text(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts) -> String {
     let graph = Graph::new(project).expect("the tests' projects have no cycles");
@@ -199,4 +201,58 @@ fn states_are_called_what_docker_calls_them() {
     use ContainerState::{Created, Dead, Exited, Paused, Removing, Restarting, Running};
     let words = [Created, Running, Paused, Restarting, Removing, Exited(1), Dead].map(ContainerState::as_str);
     assert_eq!(words, ["created", "running", "paused", "restarting", "removing", "exited", "dead"]);
+}
+
+#[test]
+fn what_a_saved_manifest_takes_out_is_removed_and_frees_its_port_first() {
+    let before = project([service("api"), service("old")]);
+    let port = Port {
+        target: 80,
+        published: Published::Port(80),
+        host_ip: None,
+        protocol: Protocol::Tcp,
+        name: None,
+        app_protocol: None,
+    };
+    let after = project([service("api"), Service { ports: vec![port], ..service("new") }]);
+    let mut observed = running(&before);
+    observed.images.extend(prepared(&after).images);
+    let published = PublishedPort { host_ip: "0.0.0.0".into(), host_port: 80, target: 80, protocol: "tcp".into() };
+    observed.containers.get_mut("old-1").expect("it runs").ports = vec![published];
+    let job = Container { id: "job".into(), one_off: true, ..container(&before, "old", 1, ContainerState::Running) };
+    let facts = Facts { dropped: ["old".into()].into(), ..Facts::new(&after) };
+    assert_plan(
+        &after,
+        &goal_up(&after),
+        &with(observed, [job]),
+        &facts,
+        "remove old-1 (not in the manifest)
+         create new-1 (does not exist)
+         start new-1 (does not exist): waits for its container, waits for `shop-old-1` to be removed",
+    );
+}
+
+#[test]
+fn models_are_made_ready_once_before_the_containers_that_are_told_of_them() {
+    let variables = || ModelUse { endpoint_variable: "LLM_URL".into(), model_variable: "LLM_MODEL".into() };
+    let shop = project([Service { models: [("llm".into(), variables())].into(), ..service("api") }]);
+    let mut facts = Facts::new(&shop);
+    assert_plan(
+        &shop,
+        &goal_up(&shop),
+        &prepared(&shop),
+        &facts,
+        "prepare model llm (asked for)
+         create api-1 (does not exist): waits for model `llm`
+         start api-1 (does not exist): waits for its container",
+    );
+    facts.provided.models.insert("llm".into(), "http://models".into());
+    assert_plan(
+        &shop,
+        &goal_up(&shop),
+        &prepared(&shop),
+        &facts,
+        "create api-1 (does not exist)
+         start api-1 (does not exist): waits for its container",
+    );
 }

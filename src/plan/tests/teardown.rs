@@ -1,6 +1,7 @@
 //! What stops, what is removed, and in which order.
 
 use super::*;
+use crate::project::Provider;
 
 #[test]
 fn what_runs_is_stopped_dependents_first() {
@@ -147,4 +148,30 @@ fn down_removes_the_images_that_it_is_asked_to() {
     assert_eq!(of(RemoveImages::All, &[]), removed(&["db:1", "shop-api", "shop-debug"]));
     assert_eq!(of(RemoveImages::All, &["db"]), removed(&["db:1"]));
     assert_eq!(of(RemoveImages::Local, &["db"]), "");
+}
+
+#[test]
+fn what_a_provider_provides_is_withdrawn_after_those_that_use_it_and_only_when_it_is_meant() {
+    let provider = Provider { program: "cloud".into(), options: BTreeMap::new() };
+    let db = Service { provider: Some(provider), image: None, ..service("db") };
+    let shop = project([db, service("api").needs("db", Condition::Started)]);
+    let api = || container(&shop, "api", 1, ContainerState::Running);
+    let none = Observed::default();
+    let of = |services: &[&str]| {
+        Goal::Down(Down { services: services.iter().map(|name| (*name).into()).collect(), ..down() })
+    };
+    let mut facts = Facts::new(&shop);
+    assert_plan(&shop, &of(&[]), &none, &facts, "withdraw db (asked for)");
+    assert_plan(&shop, &of(&["db"]), &none, &facts, "withdraw db (asked for)");
+    assert_plan(&shop, &of(&["api"]), &none, &facts, "");
+    assert_plan(
+        &shop,
+        &of(&[]),
+        &with(Observed::default(), [api()]),
+        &facts,
+        "stop api-1 (stopping)
+         withdraw db (asked for): waits for `api` to stop",
+    );
+    facts.withdrawn.insert("db".into());
+    assert_plan(&shop, &of(&[]), &none, &facts, "");
 }
