@@ -53,3 +53,15 @@ fn restart_restarts_every_container_once_dependencies_first() {
     facts.pending.clear();
     assert_plan(&shop, &goal, &running(&shop), &facts, "");
 }
+
+#[test]
+fn start_is_content_with_the_replicas_that_there_are_but_not_without_any() {
+    let shop = project([service("db").times(2), service("api").needs("db", Condition::Started)]);
+    let goal = Goal::Start { services: all(&shop) };
+    let facts = Facts { pending: ["api-1".into()].into(), ..Facts::new(&shop) };
+    let alone = with(prepared(&shop), [container(&shop, "api", 1, ContainerState::Created)]);
+    let expected = "start api-1 (is not running): dependency `db` has no container";
+    assert_plan(&shop, &goal, &alone, &facts, expected);
+    let one = with(alone, [container(&shop, "db", 1, ContainerState::Running)]);
+    assert_plan(&shop, &goal, &one, &facts, "start api-1 (is not running)");
+}

@@ -179,6 +179,10 @@ fn a_dependency_that_is_not_in_the_run_or_is_wanted_no_times_is_not_waited_for()
     assert_plan(&shop, &Goal::Up(alone), &observed, &Facts::new(&shop), "start api-1 (is not running)");
     let none = project([service("db").times(0), service("api").needs("db", Condition::Started)]);
     assert_up(&none, &observed, "start api-1 (is not running)");
+    let one_too_many = with(observed, [container(&none, "db", 1, ContainerState::Running)]);
+    let expected = "remove db-1 (more replicas than wanted)
+                    start api-1 (is not running)";
+    assert_up(&none, &one_too_many, expected);
 }
 
 #[test]
@@ -255,6 +259,22 @@ fn what_a_provider_provides_is_there_once_it_is_provided() {
     facts.provided.services.insert("db".into(), Variables::default());
     let observed = with(prepared(&shop), [api]);
     assert_plan(&shop, &goal_up(&shop), &observed, &facts, "start api-1 (is not running)");
+}
+
+#[test]
+fn a_provider_is_waited_for_although_it_has_no_containers() {
+    let shop = project([provided("db").times(0), service("api").needs("db", Condition::Started)]);
+    let api = container(&shop, "api", 1, ContainerState::Created);
+    let planned = text(&shop, &goal_up(&shop), &with(prepared(&shop), [api]), &Facts::new(&shop));
+    // What it is to be told is not known yet, so that it is not even known to be the container that is wanted.
+    assert_eq!(planned, "provide db (asked for)\n");
+    assert_up(
+        &shop,
+        &prepared(&shop),
+        "provide db (asked for)
+         create api-1 (does not exist): waits for `db` to start
+         start api-1 (does not exist): waits for `db` to start, waits for its container",
+    );
 }
 
 #[test]

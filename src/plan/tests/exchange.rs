@@ -68,6 +68,12 @@ fn a_replacement_left_with_its_temporary_name_is_renamed() {
     replacement.replaces = Some("gone".into());
     let observed = with(prepared(&project), [replacement]);
     assert_up(&project, &observed, "rename api-1 (an earlier exchange was cut short)");
+    // Neither one that has its name nor one that another tool named so is renamed.
+    let renamed = Container { replaces: Some("gone".into()), ..container(&project, "api", 1, ContainerState::Running) };
+    let foreign = Container { name: "shop_api_1".into(), ..container(&project, "api", 1, ContainerState::Running) };
+    for container in [renamed, foreign] {
+        assert_up(&project, &with(prepared(&project), [container]), "");
+    }
 }
 
 /// What is done once the container is made that takes the place of one of this service: `start` beside it, or `replace`.

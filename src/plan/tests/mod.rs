@@ -219,7 +219,7 @@ fn what_a_saved_manifest_takes_out_is_removed_and_frees_its_port_first() {
     observed.images.extend(prepared(&after).images);
     let published = PublishedPort { host_ip: "0.0.0.0".into(), host_port: 80, target: 80, protocol: "tcp".into() };
     observed.containers.get_mut("old-1").expect("it runs").ports = vec![published];
-    let job = Container { id: "job".into(), one_off: true, ..container(&before, "old", 1, ContainerState::Running) };
+    let job = Container { id: "job".into(), one_off: true, ..container(&before, "old", 7, ContainerState::Running) };
     let facts = Facts { dropped: ["old".into()].into(), ..Facts::new(&after) };
     assert_plan(
         &after,
