@@ -1,5 +1,6 @@
 //! Whether a dependency has reached the state that a start waits for.
 
+use super::goal::Goal;
 use super::observed::{Container, ContainerState, Health};
 use super::{Situation, replicas_of};
 use crate::project::{Condition, HealthTest, RestartPolicy, Service};
@@ -18,8 +19,12 @@ pub(crate) enum Standing {
 /// How the containers of a service that nothing more is planned for stand towards a condition.
 pub(crate) fn standing(situation: Situation<'_>, service: &Service, condition: Condition) -> Standing {
     let replicas = replicas_of(situation.observed, &service.name);
-    if (replicas.len() as u64) < u64::from(service.replicas) {
-        return Standing::Waiting;
+    match situation.goal {
+        // It makes none: those that there are have to do.
+        Goal::Start { .. } if replicas.is_empty() => return Standing::Failed("has no container".into()),
+        Goal::Start { .. } => {}
+        _ if (replicas.len() as u64) < u64::from(service.replicas) => return Standing::Waiting,
+        _ => {}
     }
     let mut all = Standing::Met;
     for replica in replicas.values() {

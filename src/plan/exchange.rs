@@ -59,9 +59,7 @@ impl<'a> Planner<'a> {
             ContainerState::Created | ContainerState::Exited(_) => {
                 let mut holds = self.start_holds(service);
                 holds.extend(self.files_hold(service));
-                if !image.settled {
-                    holds.push(image.hold());
-                }
+                holds.extend(image.hold.clone());
                 if !holds.is_empty() && facts.fallbacks.contains(&old.id) && !old.state.is_running() {
                     let (service, container) = (service.name.clone(), old.id.clone());
                     self.push(Operation::Start { service, number, container }, Cause::NotRunning, Vec::new());

@@ -12,16 +12,9 @@ use crate::project::{Build, PullPolicy, Service};
 
 /// What is to be known of a service's image before its containers are planned.
 pub(super) struct ImageOutlook<'a> {
-    pub(super) reference: String,
     pub(super) available: Option<&'a Image>,
-    /// It is there and nothing newer is being made.
-    pub(super) settled: bool,
-}
-
-impl ImageOutlook<'_> {
-    pub(super) fn hold(&self) -> Hold {
-        Hold::Image { image: self.reference.clone() }
-    }
+    /// What those wait for that are made from it; nothing when it is there and nothing newer is being made.
+    pub(super) hold: Option<Hold>,
 }
 
 impl<'a> Planner<'a> {
@@ -32,9 +25,8 @@ impl<'a> Planner<'a> {
         let available = self.situation.observed.images.get(&reference);
         if let Some(builder) = self.builder(service, &reference) {
             let hold = self.planned_image(builder, up);
-            let settled = hold.is_none();
-            self.images.insert(&service.name, hold);
-            return ImageOutlook { reference, available, settled };
+            self.images.insert(&service.name, hold.clone());
+            return ImageOutlook { available, hold };
         }
         let cause = match (&service.build, available) {
             (Some(_), _) if up.build != BuildPolicy::Never => self.build_cause(service, up, available),
@@ -42,9 +34,10 @@ impl<'a> Planner<'a> {
             (_, None) => Some(Cause::Missing),
             (Some(_), Some(_)) => None,
         };
-        let settled = cause.is_none();
+        let outlook =
+            ImageOutlook { available, hold: cause.as_ref().map(|_| Hold::Image { image: reference.clone() }) };
         if self.images.contains_key(service.name.as_str()) {
-            return ImageOutlook { reference, available, settled };
+            return outlook;
         }
         let first = self.entries.len();
         if let Some(cause) = cause {
@@ -54,20 +47,20 @@ impl<'a> Planner<'a> {
                 self.build(service, up, &reference, cause, bases);
             }
         }
-        let hold = (!settled).then(|| self.hold_of_dependents(service, &reference, first));
+        let hold = outlook.hold.clone().map(|hold| self.hold_of_dependents(service, hold, first));
         self.images.insert(&service.name, hold);
-        ImageOutlook { reference, available, settled }
+        outlook
     }
 
     /// What holds up the builds that are made with an image whose entries begin at `first`.
-    fn hold_of_dependents(&self, service: &Service, reference: &str, first: usize) -> Hold {
+    fn hold_of_dependents(&self, service: &Service, hold: Hold, first: usize) -> Hold {
         let failed = self.situation.facts.failures.get(&Subject::Image(service.name.clone())).cloned();
-        let held = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
-        match failed.or_else(held) {
+        let foreseen = || self.entries[first..].iter().flat_map(|entry| &entry.holds).find_map(Hold::failure);
+        match failed.or_else(foreseen) {
             Some(reason) => {
                 Hold::DependencyFailed { service: service.name.clone(), reason: format!("cannot be built: {reason}") }
             }
-            None => Hold::Image { image: reference.to_owned() },
+            None => hold,
         }
     }
 

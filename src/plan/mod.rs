@@ -209,17 +209,20 @@ impl Plan {
 }
 
 impl Entry {
-    /// Whether this entry waits for something that failed, by itself or through an entry of its own service that does.
+    /// Whether this entry waits for something that failed, by itself or through another entry that does.
     #[must_use]
     pub(crate) fn is_stuck(&self, plan: &Plan) -> bool {
         let failed = |entry: &Self| entry.holds.iter().any(Hold::is_failure);
-        failed(self)
-            || self.holds.iter().any(|hold| matches!(hold, Hold::Image { .. } | Hold::Container))
-                && plan.entries.iter().any(|other| {
-                    other.operation.service().is_some()
-                        && other.operation.service() == self.operation.service()
-                        && failed(other)
-                })
+        let service = self.operation.service();
+        let through_another = |hold: &Hold| match hold {
+            Hold::Image { .. } | Hold::Container | Hold::Order { .. } => {
+                plan.entries.iter().any(|other| other.operation.service() == service && failed(other))
+            }
+            // A chain of those that stop one after the other ends at one that can be stopped or at one that could not.
+            Hold::Dependent { .. } | Hold::InUse => plan.entries.iter().any(failed),
+            _ => false,
+        };
+        failed(self) || self.holds.iter().any(through_another)
     }
 }
 

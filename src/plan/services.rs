@@ -48,13 +48,14 @@ pub(super) fn start(situation: Situation<'_>, services: &BTreeSet<String>) -> Ve
 pub(super) fn restart(situation: Situation<'_>, services: &BTreeSet<String>) -> Vec<Entry> {
     let mut planner = Planner::new(situation, services);
     for service in planner.ordered_services() {
-        let holds: Vec<Hold> = situation
-            .graph
-            .dependencies(&service.name)
-            .into_iter()
-            .filter(|dependency| planner.outlook.get(*dependency).is_some_and(|outlook| outlook.unsettled))
-            .map(|dependency| Hold::Order { subject: dependency.to_owned() })
-            .collect();
+        let hold = |dependency: &str| match planner.outlook.get(dependency)? {
+            Outlook { failed: Some(reason), .. } => {
+                Some(Hold::DependencyFailed { service: dependency.to_owned(), reason: reason.clone() })
+            }
+            Outlook { unsettled: true, .. } => Some(Hold::Order { subject: dependency.to_owned() }),
+            Outlook { .. } => None,
+        };
+        let holds: Vec<Hold> = situation.graph.dependencies(&service.name).into_iter().filter_map(hold).collect();
         let first = planner.entries.len();
         for (number, replica) in replicas_of(situation.observed, &service.name) {
             let container = &replica.current.id;
@@ -307,9 +308,7 @@ impl<'a> Planner<'a> {
     ) {
         let mut holds = self.start_holds(service);
         holds.extend(self.files_hold(service));
-        if !image.settled {
-            holds.push(image.hold());
-        }
+        holds.extend(image.hold.clone());
         self.push(start_operation(service, number, container), cause, holds);
     }
 
@@ -324,9 +323,7 @@ impl<'a> Planner<'a> {
     ) {
         let mut holds = self.network_and_volume_holds(service);
         holds.extend(self.provision_holds(service));
-        if !image.settled {
-            holds.push(image.hold());
-        }
+        holds.extend(image.hold.clone());
         if replaces.is_some() {
             holds.extend(self.turn_holds(service, number));
         }
@@ -364,7 +361,7 @@ impl<'a> Planner<'a> {
         if containers.is_empty() {
             return;
         }
-        let holds = if image.settled { Vec::new() } else { vec![image.hold()] };
+        let holds = image.hold.clone().into_iter().collect();
         let keep = match pending.restart {
             false => Keep::Nothing,
             true if containers.iter().any(|id| self.situation.facts.unproven_syncs.contains(id)) => Keep::More,
@@ -467,15 +464,27 @@ impl<'a> Planner<'a> {
         let Situation { project, observed, .. } = self.situation;
         let networks = network_keys(service)
             .filter(|key| project.networks.get(*key).is_some_and(|it| !observed.networks.contains_key(&it.name)))
-            .map(|key| Hold::Network { key: key.clone() });
+            .map(|key| self.hold_of_made(&Subject::Network(key.clone()), Hold::Network { key: key.clone() }));
         let volumes = volume_keys(service)
             .filter(|key| project.volumes.get(*key).is_some_and(|it| !observed.volumes.contains_key(&it.name)))
-            .map(|key| Hold::Volume { key: key.clone() });
+            .map(|key| self.hold_of_made(&Subject::Volume(key.clone()), Hold::Volume { key: key.clone() }));
         let companions = service
             .companions()
             .filter(|name| replicas_of(observed, name).is_empty())
             .map(|name| Hold::Order { subject: format!("`{name}` to be created") });
         networks.chain(volumes).chain(companions).collect()
+    }
+
+    /// What keeps back those that need something that is to be made first, which may have turned out to be impossible.
+    fn hold_of_made(&self, subject: &Subject, hold: Hold) -> Hold {
+        let making = self.entries.iter().find(|entry| entry.operation.target() == *subject);
+        making.and_then(|entry| self.failure_of(entry)).map_or(hold, |reason| Hold::Failed { reason })
+    }
+
+    /// Why an entry cannot be done, if it cannot.
+    fn failure_of(&self, entry: &Entry) -> Option<String> {
+        let failure = self.situation.facts.failures.get(&entry.operation.target()).cloned();
+        failure.or_else(|| entry.holds.iter().find_map(Hold::failure))
     }
 
     /// The dependency with `restart: true` that has a container made after this one was started.
@@ -494,17 +503,13 @@ impl<'a> Planner<'a> {
 
     /// Notes what the entries since `first` mean for those that depend on the service.
     fn look_out(&mut self, service: &'a Service, first: usize) {
-        let facts = self.situation.facts;
         let own = &self.entries[first..];
         let runs = replicas_of(self.situation.observed, &service.name)
             .values()
             .filter(|replica| replica.serving().state.is_running())
             .count();
         let enough = runs >= service.replicas as usize;
-        let failed = own.iter().find_map(|entry| {
-            let failure = facts.failures.get(&entry.operation.target()).cloned();
-            failure.or_else(|| entry.holds.iter().find_map(Hold::failure))
-        });
+        let failed = own.iter().find_map(|entry| self.failure_of(entry));
         let outlook = match failed {
             Some(reason) if !enough => Outlook { unsettled: true, failed: Some(format!("cannot start: {reason}")) },
             // What runs goes on as it was; those that wait for it get that.

@@ -1,6 +1,7 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod dead_ends;
 mod edits;
 mod endings;
 mod exchanges;
