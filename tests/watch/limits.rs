@@ -38,8 +38,8 @@ async fn with_few_watches() {
     let warnings = watch.take_warnings();
     let [warning @ WatchError::TooManyFolders { services, .. }] = &warnings[..] else { panic!("{warnings:?}") };
     assert_eq!(services.iter().collect::<Vec<_>>(), ["app"]);
-    assert!(warning.to_string().contains("fs.inotify.max_user_watches"), "{warning}");
-    assert!(warning.hint().unwrap().contains("sudo sysctl fs.inotify.max_user_watches="), "{warning:?}");
+    assert!(warning.to_string().contains("`user.max_inotify_watches` of 4"), "{warning}");
+    assert!(warning.hint().unwrap().contains("sudo sysctl user.max_inotify_watches="), "{warning:?}");
     watch.learn().await.unwrap();
     let saved = folder.path().canonicalize().unwrap().join("app/9/saved");
     fs::write(&saved, "").unwrap();
