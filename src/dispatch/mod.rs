@@ -136,7 +136,8 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         followers: TaskTracker::new(),
         cancel: CancellationToken::new(),
     };
-    Ok(dispatcher.run(first, inbox, signals, watch).await)
+    // Too much for the stack of whoever waits for it.
+    Ok(Box::pin(dispatcher.run(first, inbox, signals, watch)).await)
 }
 
 fn grace(goal: &Goal) -> Option<Duration> {

@@ -26,7 +26,7 @@ const PROGRESS: usize = 256;
 /// A command in a container that takes longer than this is told of.
 const LONG_HOOK: Duration = Duration::from_secs(10);
 /// And this much later it is not waited for any more.
-const LONGEST_HOOK: Duration = Duration::from_secs(600);
+const LONGEST_HOOK: Duration = Duration::from_mins(10);
 
 /// One operation and all that it needs.
 pub(super) struct Job<E> {

@@ -88,10 +88,11 @@ pub(super) async fn reload(manifest: Option<Manifest>, before: Arc<Project>, has
         Err(report) => return ManifestRead { outcome: Err(report), files: read.files },
     };
     let rules = read_rules(Arc::clone(&project), read.files.clone()).await;
-    let build = |project: &Project, name: &str| project.any_service(name).and_then(|it| spec::build(project, it));
-    let is_new = |name: &&String| !before.services.contains_key(*name) || build(&before, name) != build(&project, name);
-    let built = with_bases(&project, &services);
-    let inputs = digests(&project, built.iter().filter(is_new), &hashes).await;
+    let spec_of = |project: &Project, name: &str| project.any_service(name).and_then(|it| spec::build(project, it));
+    let is_new =
+        |name: &&String| !before.services.contains_key(*name) || spec_of(&before, name) != spec_of(&project, name);
+    let with_bases = with_bases(&project, &services);
+    let inputs = digests(&project, with_bases.iter().filter(is_new), &hashes).await;
     let mut initial_syncs = initial_syncs(Arc::clone(&rules)).await;
     initial_syncs.retain(|name, _| !before.services.contains_key(name));
     let reloaded = Reloaded { project, services, rules, inputs, initial_syncs };

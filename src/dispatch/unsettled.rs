@@ -22,11 +22,11 @@ impl Unsettled {
         let (mut changed, mut undone) = (BTreeMap::new(), BTreeSet::new());
         for (path, Told { state, was, is }) in told {
             let was = *self.0.entry(path.clone()).or_insert(was);
-            if !was.is_same(is) {
-                changed.insert(path, state);
-            } else {
+            if was.is_same(is) {
                 self.0.remove(&path);
                 undone.insert(path);
+            } else {
+                changed.insert(path, state);
             }
         }
         (changed, undone)

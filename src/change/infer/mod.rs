@@ -381,7 +381,7 @@ impl<'a> Plan<'a> {
             include.iter().any(|path| path.split('/').any(|part| part == name))
         };
         let ignore = installed.filter(|folder| !is_meant(folder)).map(|folder| (*folder).to_owned()).collect();
-        let rule = WatchRule { include, ignore, ..WatchRule::new(self.context.to_owned(), WatchAction::Rebuild) };
+        let rule = WatchRule { ignore, include, ..WatchRule::new(self.context.to_owned(), WatchAction::Rebuild) };
         Reasoned { rule, files, why }
     }
 

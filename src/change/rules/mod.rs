@@ -328,7 +328,7 @@ impl Rules {
             self.add(rule);
         }
         for root in how {
-            self.add(rebuild(service, root, None, binds));
+            self.add(rebuild(service, &root, None, binds));
         }
     }
 
@@ -339,10 +339,10 @@ impl Rules {
         let binds = Arc::default();
         let folders = std::iter::once(context.folder.clone()).chain(build.folders());
         for root in folders.collect::<Vec<_>>() {
-            self.add(rebuild(service, root, Some(&context), &binds));
+            self.add(rebuild(service, &root, Some(&context), &binds));
         }
         for root in definition_files(build) {
-            self.add(rebuild(service, root, None, &binds));
+            self.add(rebuild(service, &root, None, &binds));
         }
     }
 
@@ -367,10 +367,10 @@ impl Rules {
 }
 
 /// The rule that a file or folder rebuilds, whatever of it is saved.
-fn rebuild(service: &Service, root: PathBuf, context: Option<&Arc<Context>>, binds: &Arc<Vec<Bind>>) -> Rule {
+fn rebuild(service: &Service, root: &Path, context: Option<&Arc<Context>>, binds: &Arc<Vec<Bind>>) -> Rule {
     Rule {
         service: service.name.clone(),
-        root: clean(&root),
+        root: clean(root),
         action: WatchAction::Rebuild,
         initial: false,
         ignore: Patterns::default(),
