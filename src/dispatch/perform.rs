@@ -23,9 +23,11 @@ use crate::ui::{Line, Message};
 
 /// How much news of a build may wait to be printed.
 const PROGRESS: usize = 256;
+/// The commands that are run after files were copied.
+pub(super) const SYNC: &str = "sync";
 /// A command in a container that takes longer than this is told of.
 const LONG_HOOK: Duration = Duration::from_secs(10);
-/// And this much later it is not waited for any more.
+/// And of one after files were copied, for which later saves wait, this much later nobody waits any more.
 const LONGEST_HOOK: Duration = Duration::from_mins(10);
 
 /// One operation and all that it needs.
@@ -329,7 +331,10 @@ impl<E: Engine> Job<E> {
             let after = LONG_HOOK.as_secs();
             self.warn(format!("`{service}`: {} still runs after {after} s; what comes next waits for it", told()))
                 .await;
-            timeout(LONGEST_HOOK, &mut ended).await.ok()
+            match kind {
+                SYNC => timeout(LONGEST_HOOK, &mut ended).await.ok(),
+                _ => Some(ended.await),
+            }
         };
         let ended = self.cancel.run_until_cancelled(waits).await.ok_or(EngineError::Cancelled)?;
         let minutes = LONGEST_HOOK.as_secs() / 60;

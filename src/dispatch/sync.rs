@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tar::{Archive, Builder};
 
-use super::perform::{Job, refused};
+use super::perform::{Job, SYNC, refused};
 use crate::change::SyncFiles;
 use crate::engine::{Engine, EngineError};
 use crate::plan::observed::ContainerId;
@@ -142,7 +142,7 @@ impl<E: Engine> Job<E> {
         self.empty(id, paths).await?;
         let service = self.operation.service().unwrap_or_default();
         let left = paths.join("`, `");
-        self.warn(format!("`{service}`: `{left}` is empty instead of gone until its next build: {error}")).await;
+        self.warn(format!("`{service}`: `{left}` is empty instead of gone: {error}")).await;
         Ok(())
     }
 
@@ -220,7 +220,7 @@ impl<E: Engine> Job<E> {
     }
 
     async fn run_in(&self, container: &str, hook: &Hook) -> Result<(), EngineError> {
-        self.exec("sync", container, hook).await?.checked(hook)
+        self.exec(SYNC, container, hook).await?.checked(hook)
     }
 }
 

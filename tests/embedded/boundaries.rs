@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::process::{Command, Stdio};
 
-use crate::support::Daemon;
+use crate::support::{Daemon, eventually};
 
 /// The image of all containers here.
 const BUSYBOX: &str = "busybox";
@@ -326,8 +326,11 @@ fn a_link_in_a_container_leads_nowhere_outside_when_files_are_copied() {
     let (secret, target) = (folder.path().join("secret"), folder.path().join("written"));
     fs::write(&secret, "of the machine").expect("write a file");
     fs::create_dir(&target).expect("create a folder");
-    let script = format!("ln -s {} /to-file; ln -s {} /to-folder; sleep 1000", secret.display(), target.display());
+    let script =
+        format!("ln -s {} /to-file; ln -s {} /to-folder; echo linked; sleep 1000", secret.display(), target.display());
     daemon.docker(&["run", "-d", "--name", "links", BUSYBOX, "sh", "-c", &script]).ok();
+    // The client copies a link as one when it is not there yet while the client looks at it.
+    eventually("the links are there", || daemon.docker(&["logs", "links"]).ok().contains("linked").then_some(()));
     let out = folder.path().join("out");
     daemon.docker(&["cp", "-L", "links:/to-file", out.to_str().expect("text")]);
     assert!(!fs::read_to_string(&out).unwrap_or_default().contains("of the machine"));

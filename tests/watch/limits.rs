@@ -31,7 +31,7 @@ fn beyond_the_systems_limit_that_is_named_and_saves_are_noticed_by_looking() {
 async fn with_few_watches() {
     let folder = folder(|top: &Path| {
         for number in 0..10 {
-            fs::create_dir_all(top.join(format!("app/{number}"))).unwrap();
+            fs::create_dir_all(top.join(number.to_string())).unwrap();
         }
     });
     let watch = Watch::start(rules(folder.path()), Hashes::default()).await.unwrap();
