@@ -13,7 +13,7 @@ use super::output::print;
 use super::{session, up};
 use crate::change::infer::{self, Reasoned};
 use crate::change::rules::definition_files;
-use crate::project::{BuildContext, Project, Service, WatchAction, WatchRule};
+use crate::project::{BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
 use crate::watch::{read_build_files, read_ignore_files};
 
 /// Bring services up and act on saved files, as `up` does; or say what a save leads to
@@ -87,7 +87,7 @@ fn without_inference(service: &Service) -> Option<(Vec<Reasoned>, Vec<String>)> 
     }
     if !service.watch.is_empty() {
         let rules = service.watch.iter().map(|rule| reasoned(rule.clone(), "written in `develop.watch`"));
-        return Some((rules.collect(), Vec::new()));
+        return Some((rules.collect(), already_bound(service)));
     }
     if service.is_on_machine() {
         let path = service.working_dir.as_deref()?.into();
@@ -99,6 +99,22 @@ fn without_inference(service: &Service) -> Option<(Vec<Reasoned>, Vec<String>)> 
         Some(build) if matches!(build.context, BuildContext::Remote(_)) => nothing("is not built from a folder here"),
         Some(_) => None,
     }
+}
+
+/// What rules would copy and a bind mount shows in the container already.
+fn already_bound(service: &Service) -> Vec<String> {
+    let is_bound = |rule: &WatchRule, target: &str| {
+        service.mounts.iter().any(|mount| match &mount.source {
+            MountSource::Bind { path, .. } => {
+                let below = rule.path.strip_prefix(path);
+                below.is_ok_and(|below| Path::new(&mount.target).join(below) == Path::new(target))
+            }
+            _ => false,
+        })
+    };
+    let targets = service.watch.iter().filter_map(|rule| Some((rule, target(&rule.action)?)));
+    let bound = targets.filter(|(rule, target)| is_bound(rule, target));
+    bound.map(|(_, target)| format!("`{target}` is a bind mount of the same files: nothing is copied to it")).collect()
 }
 
 fn inferred(service: &Service, files: Option<&infer::BuildFiles>) -> (Vec<Reasoned>, Vec<String>) {
@@ -205,4 +221,37 @@ fn rule_json(Reasoned { rule, why, .. }: &Reasoned) -> Value {
         value["target"] = json!(target);
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::already_bound;
+    use crate::project::{Mount, MountSource, Service, WatchAction, WatchRule};
+
+    #[test]
+    fn of_written_rules_those_are_named_whose_files_a_bind_mount_shows_already() {
+        let source = MountSource::Bind {
+            path: "/p/web".into(),
+            create_host_path: true,
+            propagation: None,
+            selinux: None,
+            recursion: None,
+        };
+        let rule = |path: &str, target: &str| {
+            WatchRule::new(path.into(), WatchAction::SyncRestart { target: target.to_owned() })
+        };
+        let service = Service {
+            mounts: vec![Mount { target: "/app".into(), read_only: false, source }],
+            watch: vec![
+                rule("/p/web", "/app"),
+                rule("/p/web/src", "/app/src"),
+                rule("/p/web/src", "/elsewhere"),
+                rule("/p/other", "/app"),
+                WatchRule::new("/p/web".into(), WatchAction::Rebuild),
+            ],
+            ..Service::default()
+        };
+        let same = "is a bind mount of the same files: nothing is copied to it";
+        assert_eq!(already_bound(&service), [format!("`/app` {same}"), format!("`/app/src` {same}")]);
+    }
 }
