@@ -126,8 +126,10 @@ impl State {
         if self.is_ending() {
             return;
         }
-        let stop =
-            self.is_attached().then(|| Goal::Stop { services: self.scope(), grace: self.up().and_then(|up| up.grace) });
+        // What was taken out of the manifest just now may still run.
+        let services = || self.scope().into_iter().chain(self.facts.dropped.iter().cloned()).collect();
+        let grace = self.up().and_then(|up| up.grace);
+        let stop = self.is_attached().then(|| Goal::Stop { services: services(), grace });
         if stop.is_some() {
             actions.push(Action::Tell(Notice::Stopping));
             // What could not be started must not be kept from being stopped.

@@ -217,3 +217,18 @@ fn what_was_under_way_when_a_file_was_saved_is_no_part_of_its_edit() {
     let parts = told.expect("the new container has seen the file");
     assert!(parts.iter().all(|(part, _)| *part != Part::Stop), "{parts:?}");
 }
+
+#[test]
+fn an_end_also_stops_what_was_taken_out_of_the_manifest_and_still_runs() {
+    let (mut run, _) = Run::running(project([service("web"), service("db")]));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    run.on(reloaded([service("web")]));
+    run.on(Event::Interrupted { code: 130 });
+    let listing = run.state.observed().clone();
+    run.on(Event::Observed(listing.clone()));
+    let done = run.on(Event::Observed(listing));
+    assert!(done.is_empty() || done.iter().any(|line| line.contains("stop")), "{done:?}");
+    let planned = run.state.plan().to_string();
+    assert!(planned.contains("stop db-1") && planned.contains("stop web-1"), "{planned}");
+}
