@@ -12,8 +12,8 @@ use super::global::Global;
 use super::output::print;
 use super::{session, up};
 use crate::change::infer::{self, Reasoned};
-use crate::change::rules::definition_files;
-use crate::project::{BuildContext, MountSource, Project, Service, WatchAction, WatchRule};
+use crate::change::rules::{definition_files, is_bound};
+use crate::project::{BuildContext, Project, Service, WatchAction, WatchRule};
 use crate::watch::{read_build_files, read_ignore_files};
 
 /// Bring services up and act on saved files, as `up` does; or say what a save leads to
@@ -103,17 +103,8 @@ fn without_inference(service: &Service) -> Option<(Vec<Reasoned>, Vec<String>)> 
 
 /// What rules would copy and a bind mount shows in the container already.
 fn already_bound(service: &Service) -> Vec<String> {
-    let is_bound = |rule: &WatchRule, target: &str| {
-        service.mounts.iter().any(|mount| match &mount.source {
-            MountSource::Bind { path, .. } => {
-                let below = rule.path.strip_prefix(path);
-                below.is_ok_and(|below| Path::new(&mount.target).join(below) == Path::new(target))
-            }
-            _ => false,
-        })
-    };
     let targets = service.watch.iter().filter_map(|rule| Some((rule, target(&rule.action)?)));
-    let bound = targets.filter(|(rule, target)| is_bound(rule, target));
+    let bound = targets.filter(|(rule, target)| is_bound(service, &rule.path, target));
     bound.map(|(_, target)| format!("`{target}` is a bind mount of the same files: nothing is copied to it")).collect()
 }
 

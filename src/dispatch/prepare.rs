@@ -91,7 +91,7 @@ pub(super) async fn reload(manifest: Option<Manifest>, before: Arc<Project>, has
     let spec_of = |project: &Project, name: &str| project.any_service(name).and_then(|it| spec::build(project, it));
     let is_new =
         |name: &&String| !before.services.contains_key(*name) || spec_of(&before, name) != spec_of(&project, name);
-    let with_bases = with_bases(&project, &services);
+    let with_bases = project.with_bases(&services);
     let inputs = digests(&project, with_bases.iter().filter(is_new), &hashes).await;
     let mut initial_syncs = initial_syncs(Arc::clone(&rules)).await;
     initial_syncs.retain(|name, _| !before.services.contains_key(name));
@@ -114,17 +114,11 @@ async fn inputs(project: &Project, goal: &Goal, hashes: &Hashes) -> BTreeMap<Str
     if up.build == BuildPolicy::Never {
         return BTreeMap::new();
     }
-    let digests = digests(project, &with_bases(project, &up.services), hashes).await;
+    let digests = digests(project, &project.with_bases(&up.services), hashes).await;
     let hashes = hashes.clone();
     // Something to write is there only when files had to be read, which took longer.
     tokio::task::spawn_blocking(move || hashes.keep()).await.ok();
     digests
-}
-
-/// Services and those whose images theirs are built with, which need not be in the run.
-fn with_bases(project: &Project, services: &BTreeSet<String>) -> BTreeSet<String> {
-    let bases = services.iter().filter_map(|name| project.services.get(name)).flat_map(|it| project.bases_of(it));
-    bases.map(|base| base.name.clone()).chain(services.iter().cloned()).collect()
 }
 
 /// The digest of what one service is built from; `None` when that cannot be read.

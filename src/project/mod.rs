@@ -15,7 +15,7 @@ pub mod provided;
 mod storage;
 pub mod syntax;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -96,6 +96,18 @@ impl Project {
             }
         }
         bases
+    }
+
+    /// Services and those whose images theirs are built with, which need not be among them.
+    #[must_use]
+    pub fn with_bases<'a>(&self, services: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
+        let mut all = BTreeSet::new();
+        for name in services {
+            let bases = self.services.get(name).map(|service| self.bases_of(service)).unwrap_or_default();
+            all.extend(bases.into_iter().map(|base| base.name.clone()));
+            all.insert(name.clone());
+        }
+        all
     }
 
     /// The name of a service's container with this number, counted from 1.

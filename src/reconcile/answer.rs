@@ -142,9 +142,8 @@ impl State {
                 self.facts.built.insert(service.clone(), *generation);
                 self.facts.built_otherwise.remove(service);
                 let copied = self.before_build.remove(service).and_then(|copied| self.not_built(service, copied));
-                if let Some(mut copied) = copied {
-                    copied.add_newer(self.since_build.remove(service).unwrap_or_default());
-                    self.since_build.insert(service.clone(), copied);
+                if let Some(copied) = copied {
+                    self.keep_for_new_containers(service, copied);
                 }
                 self.build_what_is_made_with(service, &image);
                 self.insert_image(service, image);
@@ -378,11 +377,16 @@ impl State {
     /// The image is still the one before, and lacks what was copied since that was built.
     fn note_not_built(&mut self, operation: &Operation) {
         if let Operation::Build { service, .. } = operation
-            && let Some(mut copied) = self.before_build.remove(service)
+            && let Some(copied) = self.before_build.remove(service)
         {
-            copied.add_newer(self.since_build.remove(service).unwrap_or_default());
-            self.since_build.insert(service.clone(), copied);
+            self.keep_for_new_containers(service, copied);
         }
+    }
+
+    /// The image lacks what was copied before its build, too.
+    fn keep_for_new_containers(&mut self, service: &str, mut copied: PendingSync) {
+        copied.add_newer(self.since_build.remove(service).unwrap_or_default());
+        self.since_build.insert(service.to_owned(), copied);
     }
 
     /// A container on trial that cannot even be started has failed it, which is told when it has been taken back.

@@ -41,13 +41,11 @@ impl State {
             self.ask_for_reload(actions);
         }
         let scope = self.scope();
-        let of_scope = scope.iter().filter_map(|name| self.project.services.get(name));
-        let bases = of_scope.flat_map(|service| self.project.bases_of(service)).map(|base| base.name.clone());
-        let bases: BTreeSet<String> = bases.collect();
+        let with_bases = self.project.with_bases(&scope);
         let edit = self.next_edit;
         for (service, change) in rules.affected(&paths) {
             // Of those that only lend their image nothing runs that files could be copied into.
-            if scope.contains(&service) || change.rebuild && bases.contains(&service) {
+            if scope.contains(&service) || change.rebuild && with_bases.contains(&service) {
                 self.next_edit = edit + 1;
                 let paths = change.paths.clone();
                 self.note_edit(edit, &service, paths.clone(), saved, now);

@@ -163,7 +163,7 @@ impl State {
             self.tell_root_failures(plan, actions);
             if self.goes_on_without_what_failed() {
                 self.phase = Phase::Up;
-                self.tell_up(now, not_up(plan), actions);
+                self.tell_up(plan, now, actions);
             } else {
                 self.finish(1, actions);
             }
@@ -171,7 +171,7 @@ impl State {
         }
         match self.up().map(|up| up.until.clone()) {
             None | Some(Until::Started) if plan.entries.is_empty() => {
-                self.tell_up(now, Vec::new(), actions);
+                self.tell_up(plan, now, actions);
                 self.finish(0, actions);
             }
             Some(Until::Ready { .. }) => self.conclude_ready(plan, now, actions),
@@ -230,7 +230,7 @@ impl State {
                 self.finish(1, actions);
             }
             Readiness::Ready if plan.entries.is_empty() => {
-                self.tell_up(now, Vec::new(), actions);
+                self.tell_up(plan, now, actions);
                 self.finish(0, actions);
             }
             Readiness::Ready | Readiness::Waiting(_) => self.time_out(now, actions),
@@ -252,7 +252,7 @@ impl State {
     fn conclude_attached(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
         if self.phase == Phase::Starting && plan.entries.is_empty() {
             self.phase = Phase::Up;
-            self.tell_up(now, Vec::new(), actions);
+            self.tell_up(plan, now, actions);
         }
         if self.phase == Phase::Up && plan.entries.is_empty() && self.has_all_exited() {
             self.finish(0, actions);
@@ -286,7 +286,7 @@ impl State {
         exited.unwrap_or(code)
     }
 
-    fn tell_up(&mut self, now: Duration, without: Vec<String>, actions: &mut Vec<Action>) {
+    fn tell_up(&mut self, plan: &Plan, now: Duration, actions: &mut Vec<Action>) {
         if self.up().is_none() {
             return;
         }
@@ -298,7 +298,12 @@ impl State {
             timings.note(actions, now);
             timings.path(&self.project)
         });
-        actions.push(Action::Tell(Notice::Up { running, took: now, path: path.unwrap_or_default(), without }));
+        actions.push(Action::Tell(Notice::Up {
+            running,
+            took: now,
+            path: path.unwrap_or_default(),
+            without: not_up(plan),
+        }));
     }
 
     /// Names the services at the root of what cannot come up, and those that need them.

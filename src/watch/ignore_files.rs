@@ -17,8 +17,8 @@ const DEEPEST: usize = 64;
 /// cannot be read counts as absent.
 #[must_use]
 pub fn read_ignore_files(project: &Project) -> BTreeMap<String, IgnoreFile> {
-    let bases = project.services.values().flat_map(|service| project.bases_of(service));
-    let found = project.services.values().chain(bases).filter_map(|service| {
+    let all = project.with_bases(project.services.keys());
+    let found = all.iter().filter_map(|name| project.any_service(name)).filter_map(|service| {
         if service.is_on_machine() {
             return Some((service.name.clone(), of_git(Path::new(service.working_dir.as_deref()?))));
         }

@@ -443,12 +443,8 @@ impl Rule {
     fn sync(&self, path: &Path, state: PathState, target: &str, change: &mut Change) {
         let Ok(below) = path.strip_prefix(&self.root) else { return };
         let inside = in_container(target, below);
-        let is_bound = self
-            .binds
-            .iter()
-            .any(|bind| path.strip_prefix(&bind.source).is_ok_and(|below| in_container(&bind.target, below) == inside));
         match state {
-            _ if is_bound => {}
+            _ if is_shown(&self.binds, path, &inside) => {}
             PathState::Present | PathState::Folder => {
                 change.sync.copied.insert((path.to_owned(), inside));
             }
@@ -475,6 +471,18 @@ impl Change {
 
 fn is_initial(rule: &WatchRule) -> bool {
     rule.initial_sync && matches!(rule.action, WatchAction::Sync { .. } | WatchAction::SyncRestart { .. })
+}
+
+/// Whether a bind mount shows what would be copied from a path of the host to a path of the container there already.
+#[must_use]
+pub fn is_bound(service: &Service, path: &Path, target: &str) -> bool {
+    is_shown(&binds(service), &clean(path), &in_container(target, Path::new("")))
+}
+
+fn is_shown(binds: &[Bind], path: &Path, inside: &str) -> bool {
+    let shows =
+        |bind: &Bind| path.strip_prefix(&bind.source).is_ok_and(|below| in_container(&bind.target, below) == inside);
+    binds.iter().any(shows)
 }
 
 fn binds(service: &Service) -> Vec<Bind> {

@@ -48,8 +48,8 @@ pub(super) struct Context {
 }
 
 /// BLAKE3, in hexadecimal, of everything that a build's result depends on: paths, modes, contents and link targets of
-/// the files that would be sent but those put aside, the Dockerfile, arguments and target. Never times or absolute paths. Files whose hashes
-/// are known are not read.
+/// the files that would be sent but those put aside, the Dockerfile, arguments and target. Never times or absolute paths.
+/// Files whose hashes are known are not read.
 pub async fn inputs_digest(spec: &BuildSpec, hashes: &Hashes) -> Result<String, EngineError> {
     let (spec, hashes) = (spec.clone(), hashes.clone());
     let cancel = CancellationToken::new();

@@ -168,7 +168,9 @@ impl<'context, W: Write> Packer<'context, W> {
         self.write_pending()?;
         let counted = self.aside.contains(path).then(|| self.hash.clone());
         let written = self.leaf(path, relative, &metadata);
-        self.hash = counted.unwrap_or_else(|| std::mem::take(&mut self.hash));
+        if let Some(counted) = counted {
+            self.hash = counted;
+        }
         written
     }
 

@@ -144,12 +144,7 @@ fn what_was_gone_has_been_made_and_started() {
 
 #[test]
 fn files_that_are_as_they_were_end_an_edit_when_they_are_read() {
-    let mut run = Run::new(project([service("api").built()]), attached());
-    let mut labelled = image("api");
-    labelled.labels.insert(crate::plan::spec::label::INPUTS.into(), "as built".into());
-    let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
-    listing.images.insert("shop-api".into(), labelled);
-    run.on(Event::Observed(listing));
+    let mut run = Run::built_from("as built");
     run.saved("/shop/api/main.js");
     run.settled();
     let read = Event::InputsRead { service: "api".into(), generation: 1, digest: Some("as built".into()) };

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::plan::observed::Abilities;
-use crate::plan::spec::label;
 use crate::project::UpdateOrder;
 
 /// The container that is to take the place of `api-1`, or of another number.
@@ -286,12 +285,7 @@ fn what_was_copied_since_the_image_was_built_is_copied_into_a_new_container_too(
 
 #[test]
 fn files_that_are_as_they_were_when_the_image_was_built_build_nothing() {
-    let mut run = Run::new(project([service("api").built()]), attached());
-    let mut labelled = image("api");
-    labelled.labels.insert(label::INPUTS.into(), "as built".into());
-    let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
-    listing.images.insert("shop-api".into(), labelled);
-    run.on(Event::Observed(listing));
+    let mut run = Run::built_from("as built");
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled(), ["read api"]);
     assert!(run.read("api", "as built").is_empty());

@@ -1,5 +1,6 @@
 //! What must not be lost between runs, builds and edits of the manifest.
 
+use super::exchanges::replacement;
 use super::*;
 use crate::change::SyncFiles;
 
@@ -82,8 +83,7 @@ fn files_from_outside_the_build_outlive_it() {
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
     assert_eq!(run.done(2, built("api", "newer")), ["3: create api-1"]);
-    let mut new = run.container("api", ContainerState::Created);
-    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    let new = replacement(&run, "new", 1, ContainerState::Created);
     assert_eq!(run.done(3, now_a(&new)), ["4: sync 1 file to api"]);
 }
 
@@ -130,8 +130,7 @@ fn an_end_that_is_asked_for_while_a_version_is_taken_back_stops_the_one_that_ser
     run.saved("/shop/api/main.js");
     run.settled_anew("api");
     run.done(1, built("api", "newer"));
-    let mut new = run.container("api", ContainerState::Created);
-    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    let mut new = replacement(&run, "new", 1, ContainerState::Created);
     run.done(2, now_a(&new));
     new.state = ContainerState::Running;
     run.done(3, now_a(&new));

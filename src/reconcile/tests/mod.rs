@@ -28,6 +28,7 @@ use crate::change::rules::Rules;
 use crate::plan::fixtures::{ServiceExt as _, container, image, prepared, project, service, up, with};
 use crate::plan::goal::{Goal, Until};
 use crate::plan::observed::{Container, ContainerState, Health, Image, Observed};
+use crate::plan::spec::label;
 use crate::project::{Condition, Project, RestartPolicy, Service, WatchAction, WatchRule};
 
 struct Run {
@@ -75,6 +76,15 @@ impl Run {
         let listing = with(prepared(&run.project), containers);
         let done = run.on(Event::Observed(listing));
         (run, done)
+    }
+
+    /// A service `api` that is built, whose image was built from files of this digest, and that runs.
+    fn built_from(inputs: &str) -> Self {
+        let mut run = Self::new(project([service("api").built()]), attached());
+        let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
+        listing.images.insert("shop-api".into(), image_from(inputs));
+        run.on(Event::Observed(listing));
+        run
     }
 
     fn container(&self, service: &str, state: ContainerState) -> Container {
@@ -243,6 +253,13 @@ fn stranger(run: &Run) -> Container {
     let any = run.project.services.keys().next().expect("there is a service").clone();
     let (id, service) = ("stranger-1".into(), "stranger".into());
     Container { id, service, name: "shop-stranger-1".into(), ..run.container(&any, ContainerState::Running) }
+}
+
+/// The image of `api`, built from files of this digest.
+fn image_from(inputs: &str) -> Image {
+    let mut labelled = image("api");
+    labelled.labels.insert(label::INPUTS.into(), inputs.into());
+    labelled
 }
 
 fn built(service: &str, identity: &str) -> Outcome {

@@ -1,6 +1,6 @@
 //! What saved files lead to when something else happens between, and what they never lead to.
 
-use super::exchanges::synced;
+use super::exchanges::{replacement, synced};
 use super::*;
 
 fn watching(name: &str, rules: impl IntoIterator<Item = (&'static str, WatchAction)>) -> Service {
@@ -105,8 +105,7 @@ fn what_was_copied_before_a_build_is_in_its_image_and_is_not_copied_again() {
     run.saved("/shop/api/package.json");
     assert_eq!(run.settled_anew("api"), ["2: build image of api"]);
     assert_eq!(run.done(2, built("api", "newer")), ["3: create api-1"]);
-    let mut new = run.container("api", ContainerState::Created);
-    (new.id, new.image_id, new.replaces) = ("new".into(), "sha256:newer".into(), Some("api-1".into()));
+    let new = replacement(&run, "new", 1, ContainerState::Created);
     assert_eq!(run.done(3, now_a(&new)), ["4: replace api-1"]);
 }
 
@@ -121,9 +120,7 @@ fn what_was_copied_before_a_build_that_failed_is_copied_into_new_containers_of_t
     run.failed(2, "exit code 1");
     run.listed();
     // It is as it was before, so that nothing has to be built.
-    let mut labelled = image("api");
-    labelled.labels.insert(crate::plan::spec::label::INPUTS.into(), "as built".into());
-    run.state.observed.images.insert("shop-api".into(), labelled);
+    run.state.observed.images.insert("shop-api".into(), image_from("as built"));
     run.saved("/shop/api/package.json");
     assert_eq!(run.settled(), ["read api"]);
     assert!(run.read("api", "as built").is_empty());
@@ -143,12 +140,7 @@ fn files_that_cannot_be_read_are_built_for_the_build_to_say_why() {
 
 #[test]
 fn a_reading_that_newer_saves_have_overtaken_counts_for_nothing() {
-    let mut run = Run::new(project([service("api").built()]), attached());
-    let mut labelled = image("api");
-    labelled.labels.insert(crate::plan::spec::label::INPUTS.into(), "as built".into());
-    let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
-    listing.images.insert("shop-api".into(), labelled);
-    run.on(Event::Observed(listing));
+    let mut run = Run::built_from("as built");
     run.saved("/shop/api/main.js");
     assert_eq!(run.settled(), ["read api"]);
     run.saved("/shop/api/main.js");
