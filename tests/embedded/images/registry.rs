@@ -372,15 +372,32 @@ async fn a_registry_that_wants_a_password_gets_the_one_that_was_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_push_that_is_cut_is_sent_again() {
+async fn a_push_that_is_cut_anywhere_is_sent_again() {
     let registry = Registry::start();
-    let way = Breaking::before(&registry, 1, 600);
-    let home = Home::new().await;
-    let name = format!("{}/web:1", way.address);
-    home.import(&name, &[("large", &noise(2_000_000))]).await;
-    home.images.push(&name, None, news().0).await.expect("it is sent again");
-    let other = Home::new().await;
-    other.images.pull(&name, None, None, news().0).await.expect("it is there");
+    // Each answer of a push once: they are between 150 and 500 bytes long.
+    for after in (1..=2401).step_by(300) {
+        let way = Breaking::before(&registry, 1, after);
+        let home = Home::new().await;
+        let name = format!("{}/web-{after}:1", way.address);
+        home.import(&name, &[("large", &noise(200_000 + after))]).await;
+        home.images.push(&name, None, news().0).await.unwrap_or_else(|error| panic!("cut after {after}: {error:?}"));
+        assert!(way.connections.load(Ordering::SeqCst) >= 2, "the connection was cut after {after} bytes");
+        let other = Home::new().await;
+        other.images.pull(&name, None, None, news().0).await.expect("it is there");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_whose_small_answers_are_cut_asks_for_them_again() {
+    let (registry, id) = stocked().await;
+    for after in (1..=1201).step_by(200) {
+        let way = Breaking::before(&registry, 1, after);
+        let home = Home::new().await;
+        let name = format!("{}/web:1", way.address);
+        let pulled = home.images.pull(&name, None, None, news().0).await;
+        assert_eq!(pulled.unwrap_or_else(|error| panic!("cut after {after}: {error:?}")).id, id);
+        assert!(way.connections.load(Ordering::SeqCst) >= 2, "the connection was cut after {after} bytes");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

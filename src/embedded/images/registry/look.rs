@@ -8,7 +8,7 @@ use super::super::super::error::Error;
 use super::super::archive::{Manifest, Platform};
 use super::super::reference::Reference;
 use super::super::{Document, Images};
-use super::{Session, refused, within};
+use super::{Session, refused, ask};
 
 /// What Docker's own registry is called in the configuration of clients.
 const HUB: &str = "index.docker.io";
@@ -24,8 +24,8 @@ impl Images {
         let name = Reference::parse(&format!("{registry}/{ANYTHING}"))?.or_latest();
         // A registry that gives tokens gives none to a stranger who says that he is somebody.
         let session = Session::open(&name, Some(credentials), RegistryOperation::Pull).await?;
-        let asked = session.client.list_tags(&session.remote, &session.auth, Some(1), None);
-        match within(&name, asked).await? {
+        let asked = || session.client.list_tags(&session.remote, &session.auth, Some(1), None);
+        match ask(&name, asked).await? {
             Err(error) if is_refusal(&error) => {
                 Err(Error::Forbidden(format!("{registry} refused the user name or the password")))
             }

@@ -23,6 +23,10 @@ const CONNECT: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a small answer may take in all.
 const SMALL_ANSWER: Duration = Duration::from_mins(1);
+/// How often a registry is asked for something before it is given up.
+const TRIES: u32 = 4;
+/// The first pause between two tries; each next one is twice as long.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Letters of what a registry says of an error that are passed on.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -74,8 +78,8 @@ impl Session {
             _ => RegistryAuth::Anonymous,
         };
         let session = Self { client, remote: remote(name), auth, name: name.clone() };
-        let asked = session.client.auth(&session.remote, &session.auth, operation);
-        within(&session.name, asked).await?.map_err(|error| refused(&error, name, operation))?;
+        let asked = || session.client.auth(&session.remote, &session.auth, operation);
+        ask(&session.name, asked).await?.map_err(|error| refused(&error, name, operation))?;
         Ok(session)
     }
 }
@@ -98,8 +102,23 @@ fn is_near(registry: &str) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// A small answer, or an error when it does not come in time.
-async fn within<T>(name: &Reference, answer: impl Future<Output = T>) -> Result<T, Error> {
+/// A small answer, asked for again when its connection is lost; an error when it does not come in time.
+async fn ask<T, F>(name: &Reference, asked: impl Fn() -> F) -> Result<Result<T, OciDistributionError>, Error>
+where
+    F: Future<Output = Result<T, OciDistributionError>>,
+{
+    let answer = async {
+        for tries in 0..TRIES - 1 {
+            match asked().await {
+                Err(OciDistributionError::RequestError(error)) if is_cut(&error) => {
+                    tracing::debug!("the registry {} is asked again: {}", name.registry, chain(&error));
+                    tokio::time::sleep(pause(tries)).await;
+                }
+                answer => return answer,
+            }
+        }
+        asked().await
+    };
     tokio::time::timeout(SMALL_ANSWER, answer).await.map_err(|_| {
         let seconds = SMALL_ANSWER.as_secs();
         Error::Failed(format!("the registry {} did not answer within {seconds} seconds", name.registry))
@@ -158,6 +177,16 @@ fn refused(error: &OciDistributionError, name: &Reference, operation: RegistryOp
         }
         other => Error::Failed(format!("the registry {registry} cannot be used: {}", shortened(&other.to_string()))),
     }
+}
+
+/// Whether a request went out and its answer did not come whole.
+fn is_cut(error: &reqwest::Error) -> bool {
+    (error.is_request() || error.is_body()) && !error.is_connect() && error.status().is_none()
+}
+
+/// The pause after so many tries that failed.
+fn pause(tries: u32) -> Duration {
+    PAUSE * 2_u32.pow(tries)
 }
 
 /// Whether it may go better the next time.

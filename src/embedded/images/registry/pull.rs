@@ -16,7 +16,7 @@ use super::super::reference::{Reference, is_digest};
 use super::super::store::{LARGEST_DOCUMENT, Store};
 use super::super::{Document, Image, Images, Layer, News, platform, tell};
 use super::download::{Reporter, check};
-use super::{Session, refused, remote, within};
+use super::{Session, refused, remote, ask};
 
 /// Layers of a pull that are fetched at the same time.
 const DOWNLOADS: usize = 3;
@@ -150,9 +150,9 @@ impl Session {
     /// A manifest's bytes and their digest.
     pub(super) async fn manifest(&self, name: &Reference) -> Result<(bytes::Bytes, String), Error> {
         let remote = remote(name);
-        let asked = self.client.pull_manifest_raw(&remote, &self.auth, &ACCEPTED);
+        let asked = || self.client.pull_manifest_raw(&remote, &self.auth, &ACCEPTED);
         let (bytes, _) =
-            within(name, asked).await?.map_err(|error| refused(&error, &self.name, RegistryOperation::Pull))?;
+            ask(name, asked).await?.map_err(|error| refused(&error, &self.name, RegistryOperation::Pull))?;
         if bytes.len() as u64 > LARGEST_DOCUMENT {
             let name = name.familiar();
             return Err(Error::Failed(format!("the manifest of {name} is larger than {LARGEST_DOCUMENT} bytes")));

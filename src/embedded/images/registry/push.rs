@@ -8,6 +8,7 @@ use bollard_stubs::models::AuthConfig;
 use bytes::Bytes;
 use chrono::Utc;
 use futures_util::TryStreamExt as _;
+use http::HeaderValue;
 use oci_client::errors::OciDistributionError;
 use oci_client::{Reference as Remote, RegistryOperation};
 use tokio::sync::{Semaphore, mpsc};
@@ -23,14 +24,10 @@ use super::super::reference::Reference;
 use super::super::store::Store;
 use super::super::{Image, Images, Layer, MACHINE, News, must_be_here, tell};
 use super::download::Reporter;
-use super::{Session, may_pass, refused, within};
+use super::{Session, TRIES, ask, may_pass, pause, refused};
 
 /// Layers of a push that are sent at the same time.
 const UPLOADS: usize = 3;
-/// How often a blob is sent before it is given up.
-const TRIES: u32 = 4;
-/// The first pause between two tries; each next one is twice as long.
-const PAUSE: Duration = Duration::from_millis(200);
 /// Bytes that are sent at once.
 const PIECE: usize = 256 << 10;
 
@@ -170,9 +167,9 @@ impl Session {
         }
         for other in others {
             let from = super::remote(other);
-            let asked = self.client.mount_blob(&self.remote, &from, &digest);
+            let asked = || self.client.mount_blob(&self.remote, &from, &digest);
             // A registry need not know how; then it is sent.
-            if within(&self.name, asked).await?.is_ok() && self.has(&descriptor).await? {
+            if ask(&self.name, asked).await?.is_ok() && self.has(&descriptor).await? {
                 news.state(&format!("Mounted from {}", other.repository)).await;
                 return Ok(descriptor);
             }
@@ -183,8 +180,8 @@ impl Session {
     }
 
     async fn has(&self, descriptor: &Descriptor) -> Result<bool, Error> {
-        let asked = self.client.blob_exists(&self.remote, &descriptor.digest);
-        match within(&self.name, asked).await? {
+        let asked = || self.client.blob_exists(&self.remote, &descriptor.digest);
+        match ask(&self.name, asked).await? {
             Ok(there) => Ok(there),
             Err(error) if may_pass(&error) && !matches!(error, OciDistributionError::RequestError(_)) => Ok(false),
             // Who may write need not be able to look; what is wrong otherwise shows when it is sent.
@@ -222,7 +219,7 @@ impl Session {
                 Ok(_) => return Ok(()),
                 Err(error) if may_pass(&error) && tries + 1 < TRIES => {
                     tries += 1;
-                    tokio::time::sleep(PAUSE * 2_u32.pow(tries - 1)).await;
+                    tokio::time::sleep(pause(tries - 1)).await;
                 }
                 Err(error) => return Err(refused(&error, &self.name, RegistryOperation::Push)),
             }
@@ -230,10 +227,10 @@ impl Session {
     }
 
     async fn send_manifest(&self, bytes: Vec<u8>, media_type: &str) -> Result<(), Error> {
-        let kind = media_type.parse().map_err(|_| Error::Failed("the image has a manifest of a bad type".into()))?;
+        let kind: HeaderValue = media_type.parse().map_err(|_| Error::Failed("the image has a manifest of a bad type".into()))?;
         let remote: &Remote = &self.remote;
-        let asked = self.client.push_manifest_raw(remote, bytes, kind);
-        within(&self.name, asked).await?.map_err(|error| refused(&error, &self.name, RegistryOperation::Push))?;
+        let asked = || self.client.push_manifest_raw(remote, bytes.clone(), kind.clone());
+        ask(&self.name, asked).await?.map_err(|error| refused(&error, &self.name, RegistryOperation::Push))?;
         Ok(())
     }
 }
