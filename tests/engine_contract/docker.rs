@@ -26,7 +26,7 @@ const FOREVER: &str = "sleep 1000";
 
 impl World<Docker> {
     /// What a command prints in a container.
-    async fn prints(&self, id: &str, line: &str) -> String {
+    pub(crate) async fn prints(&self, id: &str, line: &str) -> String {
         let hook = Hook { command: ["sh", "-c", line].map(str::to_owned).to_vec(), ..Default::default() };
         let outcome = self.engine.exec(id, &hook).await.expect("an outcome");
         assert_eq!(outcome.code, 0, "{line}: {}", outcome.output);

@@ -9,6 +9,7 @@ mod contract;
 mod docker;
 mod memory;
 mod registry;
+mod shell;
 mod world;
 
 /// Runs every function of the contract on the engine of maps and on the real one.

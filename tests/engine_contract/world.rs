@@ -24,7 +24,10 @@ use tokio_util::sync::CancellationToken;
 /// How long anything may take before a test gives up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// The programs that containers of tests need.
-const PROGRAMS: [&str; 9] = ["sh", "rm", "sleep", "cat", "env", "ls", "nc", "stty", "wc"];
+const PROGRAMS: [&str; 16] = [
+    "sh", "rm", "sleep", "cat", "env", "ls", "nc", "stty", "wc", "tar", "dd", "base64", "stat", "find", "sort",
+    "readlink",
+];
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 

@@ -1,5 +1,5 @@
 //! The Docker Engine API over bollard: any engine that serves it, from API 1.41 on. Carries out what it is told, asks
-//! what it is asked, and keeps no state of its own.
+//! what it is asked, and keeps no state of its own but the shells that make it faster.
 
 mod build;
 mod container;
@@ -15,6 +15,7 @@ pub(super) mod ping;
 mod progress;
 mod pull;
 mod push;
+mod shell;
 mod stream;
 
 use std::collections::HashMap;
@@ -27,7 +28,9 @@ use std::time::Duration;
 use bollard::models::{Ipam as ApiIpam, IpamConfig, NetworkCreateRequest, VolumeCreateRequest};
 use bollard::query_parameters::{RemoveImageOptions, RemoveVolumeOptions, TagImageOptions};
 use bytes::Bytes;
-use futures_util::stream::BoxStream;
+use futures_util::StreamExt as _;
+use futures_util::future::ready;
+use futures_util::stream::{BoxStream, once};
 use tokio::sync::{OnceCell, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +46,7 @@ use crate::project::{Hook, Ipam};
 use error::{from_bollard, is_not_found, status_of};
 pub use interactive::{Attached, ExecOptions};
 pub(super) use ping::Greeting;
+use shell::Shells;
 
 /// How long an answer may take to begin that waits for something outside the engine: a container's end, a build.
 const PATIENCE: Duration = Duration::from_hours(30 * 24);
@@ -60,6 +64,7 @@ pub struct Docker {
     credentials: Credentials,
     /// What is known of the files that are built from.
     hashes: Hashes,
+    shells: Shells,
 }
 
 /// What is known of an engine since it was found.
@@ -122,6 +127,7 @@ impl Docker {
             abilities: Arc::default(),
             credentials,
             hashes: Hashes::default(),
+            shells: Shells::default(),
         }
     }
 
@@ -298,7 +304,9 @@ impl Engine for Docker {
     }
 
     async fn start_container(&self, id: &str) -> Result<Container, EngineError> {
-        self.start(id).await
+        let started = self.start(id).await?;
+        self.reopen_shell(id);
+        Ok(started)
     }
 
     async fn stop_container(&self, id: &str, grace: Option<Duration>) -> Result<Option<Container>, EngineError> {
@@ -306,7 +314,9 @@ impl Engine for Docker {
     }
 
     async fn restart_container(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
-        self.restart(id, grace).await
+        let started = self.restart(id, grace).await?;
+        self.reopen_shell(id);
+        Ok(started)
     }
 
     async fn kill_container(&self, id: &str, signal: &str) -> Result<(), EngineError> {
@@ -314,6 +324,7 @@ impl Engine for Docker {
     }
 
     async fn remove_container(&self, id: &str, volumes: bool) -> Result<(), EngineError> {
+        self.shells.forget(id);
         self.remove(id, volumes).await
     }
 
@@ -330,14 +341,35 @@ impl Engine for Docker {
     }
 
     fn download(&self, id: &str, path: &str) -> BoxStream<'static, Result<Bytes, EngineError>> {
-        self.download_tar(id, path)
+        let (engine, id, path) = (self.clone(), id.to_owned(), path.to_owned());
+        let found = async move {
+            match engine.pack_in_shell(&id, &path).await {
+                Some(tar) if tar.is_empty() => {
+                    let message = format!("there is no `{path}` in the container");
+                    once(ready(Err(EngineError::NotFound { message }))).boxed()
+                }
+                Some(tar) => once(ready(Ok(tar))).boxed(),
+                None => engine.download_tar(&id, &path),
+            }
+        };
+        once(found).flatten().boxed()
     }
 
     async fn upload(&self, id: &str, folder: &str, tar: Bytes) -> Result<(), EngineError> {
-        self.upload_tar(id, folder, tar).await
+        if folder == "/" && self.unpack_in_shell(id, &tar).await.is_some() {
+            return Ok(());
+        }
+        self.upload_tar(id, folder, tar).await?;
+        self.expect_files(id);
+        Ok(())
     }
 
     async fn remove_files(&self, id: &str, paths: &[String]) -> Result<(), EngineError> {
-        self.remove_paths(id, paths).await
+        if self.remove_in_shell(id, paths).await.is_some() {
+            return Ok(());
+        }
+        self.remove_paths(id, paths).await?;
+        self.expect_files(id);
+        Ok(())
     }
 }

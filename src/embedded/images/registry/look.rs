@@ -8,7 +8,7 @@ use super::super::super::error::Error;
 use super::super::archive::{Manifest, Platform};
 use super::super::reference::Reference;
 use super::super::{Document, Images};
-use super::{Session, refused, ask};
+use super::{Session, ask, refused};
 
 /// What Docker's own registry is called in the configuration of clients.
 const HUB: &str = "index.docker.io";

@@ -16,7 +16,7 @@ use super::super::reference::{Reference, is_digest};
 use super::super::store::{LARGEST_DOCUMENT, Store};
 use super::super::{Document, Image, Images, Layer, News, platform, tell};
 use super::download::{Reporter, check};
-use super::{Session, refused, remote, ask};
+use super::{Session, ask, refused, remote};
 
 /// Layers of a pull that are fetched at the same time.
 const DOWNLOADS: usize = 3;

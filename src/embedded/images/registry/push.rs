@@ -227,7 +227,8 @@ impl Session {
     }
 
     async fn send_manifest(&self, bytes: Vec<u8>, media_type: &str) -> Result<(), Error> {
-        let kind: HeaderValue = media_type.parse().map_err(|_| Error::Failed("the image has a manifest of a bad type".into()))?;
+        let kind: HeaderValue =
+            media_type.parse().map_err(|_| Error::Failed("the image has a manifest of a bad type".into()))?;
         let remote: &Remote = &self.remote;
         let asked = || self.client.push_manifest_raw(remote, bytes.clone(), kind.clone());
         ask(&self.name, asked).await?.map_err(|error| refused(&error, &self.name, RegistryOperation::Push))?;
