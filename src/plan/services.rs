@@ -70,6 +70,9 @@ pub(super) fn restart(situation: Situation<'_>, services: &BTreeSet<String>) -> 
     planner.entries
 }
 
+/// So many files are kept of a sync that no restart follows: to fetch them takes longer than to copy them.
+const MOST_KEPT: usize = 64;
+
 /// What is known of a service once its own entries are planned.
 #[derive(Debug, Default)]
 struct Outlook {
@@ -362,7 +365,8 @@ impl<'a> Planner<'a> {
             return;
         }
         let holds = image.hold.clone().into_iter().collect();
-        let keep = match pending.restart {
+        let size = pending.files.copied.len() + pending.files.deleted.len();
+        let keep = match pending.restart || !pending.compare && size <= MOST_KEPT {
             false => Keep::Nothing,
             true if containers.iter().any(|id| self.situation.facts.unproven_syncs.contains(id)) => Keep::More,
             true => Keep::Anew,

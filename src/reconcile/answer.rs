@@ -7,7 +7,7 @@ use super::event::{Action, Answer, Failure, Outcome, Parts, Ticket};
 use super::notice::Notice;
 use super::{InFlight, Listing, State};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Image, ObservedNetwork, ObservedVolume};
-use crate::plan::operation::{Operation, Subject};
+use crate::plan::operation::{Keep, Operation, Subject};
 use crate::plan::{Facts, PendingSync, replicas_of, spec};
 use crate::project::Build;
 
@@ -75,14 +75,18 @@ impl State {
         actions.push(Action::Tell(notice));
         self.apply(flight, outcome, now, actions);
         if let Some(pending) = &flight.sync
-            && pending.restart
-            && let Operation::Sync { containers, .. } = operation
+            && let Operation::Sync { containers, keep, .. } = operation
+            && *keep != Keep::Nothing
         {
             // One that is gone meanwhile is restarted by nobody.
             let there = |id: &&ContainerId| self.observed.containers.contains_key(*id);
             let containers: Vec<ContainerId> = containers.iter().filter(there).cloned().collect();
-            self.note_synced(&containers, pending);
-            self.facts.restarts.extend(containers);
+            if pending.restart {
+                self.note_synced(&containers, pending);
+                self.facts.restarts.extend(containers);
+            } else {
+                self.try_while_running(containers, pending, now);
+            }
         }
         if let Some((container, code)) = exit
             && !self.is_ending()

@@ -37,12 +37,15 @@ impl State {
         let paths = std::mem::take(&mut self.changes);
         let saved = std::mem::take(&mut self.settle).began().unwrap_or(now);
         let Some(rules) = self.rules.clone() else { return };
-        if paths.keys().any(|path| rules.is_manifest(path)) {
+        let edit = self.next_edit;
+        let manifests: BTreeSet<_> = paths.keys().filter(|path| rules.is_manifest(path)).cloned().collect();
+        if !manifests.is_empty() {
+            self.next_edit = edit + 1;
+            self.note_manifest_edit(edit, manifests, saved, now);
             self.ask_for_reload(actions);
         }
         let scope = self.scope();
         let with_bases = self.project.with_bases(&scope);
-        let edit = self.next_edit;
         for (service, change) in rules.affected(&paths) {
             // Of those that only lend their image nothing runs that files could be copied into.
             if scope.contains(&service) || change.rebuild && with_bases.contains(&service) {

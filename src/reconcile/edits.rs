@@ -26,6 +26,17 @@ pub(super) struct Edit {
     failure: Option<String>,
 }
 
+/// A save of the manifest that is being read: which services it concerns is known then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ManifestEdit {
+    ids: Vec<u64>,
+    paths: BTreeSet<PathBuf>,
+    /// When the first file was saved.
+    saved: Duration,
+    /// When the last burst was over.
+    settled: Duration,
+}
+
 /// Something that was done because of an edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,6 +86,33 @@ impl State {
         edit.ids.push(id);
         edit.paths.extend(paths);
         edit.add(Part::Settle, now.saturating_sub(saved));
+    }
+
+    /// A burst that the manifest was in has settled.
+    pub(super) fn note_manifest_edit(&mut self, id: u64, paths: BTreeSet<PathBuf>, saved: Duration, now: Duration) {
+        let new = ManifestEdit { ids: Vec::new(), paths: BTreeSet::new(), saved, settled: now };
+        let edit = self.manifest_edit.get_or_insert(new);
+        edit.ids.push(id);
+        edit.paths.extend(paths);
+        edit.settled = now;
+    }
+
+    /// The manifest was read, and asks for something else of these services; returns the numbers of its edits.
+    pub(super) fn spread_manifest_edit<'a>(
+        &mut self,
+        services: impl IntoIterator<Item = &'a String>,
+        now: Duration,
+    ) -> Vec<u64> {
+        let Some(ManifestEdit { ids, paths, saved, settled }) = self.manifest_edit.take() else { return Vec::new() };
+        for service in services {
+            for id in &ids {
+                self.note_edit(*id, service, paths.clone(), saved, settled);
+            }
+            if let Some(edit) = self.edits.get_mut(service) {
+                edit.add(Part::Read, now.saturating_sub(settled));
+            }
+        }
+        ids
     }
 
     /// The number of the last edit that a service has not come to rest from.

@@ -92,6 +92,7 @@ pub struct State {
     changes: BTreeMap<PathBuf, PathState>,
     settle: Settle,
     reload: reload::Reload,
+    manifest_edit: Option<edits::ManifestEdit>,
     probes: BTreeSet<ContainerId>,
     followed: BTreeMap<ContainerId, u64>,
     /// The starts whose first lines are not this run's to show: before it began, or shown already.
@@ -195,6 +196,7 @@ impl State {
             changes: BTreeMap::new(),
             settle: Settle::default(),
             reload: reload::Reload::default(),
+            manifest_edit: None,
             probes: BTreeSet::new(),
             followed: BTreeMap::new(),
             heard: BTreeMap::new(),
@@ -377,7 +379,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
         Event::EngineLost { reason } => state.lose_engine(reason, now, &mut actions),
         Event::Reconnected => state.ask_for_listing(&mut actions),
         Event::RulesRead(rules) => state.rules = Some(rules),
-        Event::Reloaded(reloaded) => state.take_reloaded(reloaded.map(|it| *it), &mut actions),
+        Event::Reloaded(reloaded) => state.take_reloaded(reloaded.map(|it| *it), now, &mut actions),
         Event::Woken => {}
     }
     state.pass_deadlines(now, &mut actions);

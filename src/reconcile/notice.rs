@@ -140,6 +140,9 @@ pub enum Notice {
     },
     /// The manifest was read anew.
     Reloaded {
+        /// The numbers of the edits that are in it.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        edits: Vec<u64>,
         /// The services whose configuration is another.
         changed: Vec<String>,
         /// The services that were not there before.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::{Action, Reloaded};
 use super::notice::Notice;
@@ -56,7 +57,7 @@ impl State {
         }
     }
 
-    pub(super) fn take_reloaded(&mut self, reloaded: Option<Reloaded>, actions: &mut Vec<Action>) {
+    pub(super) fn take_reloaded(&mut self, reloaded: Option<Reloaded>, now: Duration, actions: &mut Vec<Action>) {
         let was = std::mem::take(&mut self.reload);
         if self.is_ending() {
             return;
@@ -67,12 +68,13 @@ impl State {
         // Services that depend on each other in a circle are an error of the manifest, so one that loads has a graph.
         let Some((reloaded, graph)) = reloaded.and_then(|it| Graph::new(&it.project).ok().map(|graph| (it, graph)))
         else {
+            self.manifest_edit = None;
             return;
         };
-        self.take_project(reloaded, graph, actions);
+        self.take_project(reloaded, graph, now, actions);
     }
 
-    fn take_project(&mut self, reloaded: Reloaded, graph: Graph, actions: &mut Vec<Action>) {
+    fn take_project(&mut self, reloaded: Reloaded, graph: Graph, at: Duration, actions: &mut Vec<Action>) {
         let Reloaded { project, services, rules, inputs, initial_syncs } = reloaded;
         let Goal::Up(up) = &mut self.goal else { return };
         let before = std::mem::replace(&mut up.services, services);
@@ -103,7 +105,8 @@ impl State {
         self.facts.failures.clear();
         self.facts.exhausted.clear();
         let Difference { changed, added, removed } = difference;
-        actions.push(Action::Tell(Notice::Reloaded { changed, added, removed }));
+        let edits = self.spread_manifest_edit(changed.iter().chain(&added), at);
+        actions.push(Action::Tell(Notice::Reloaded { edits, changed, added, removed }));
         // Networks, volumes and images that nobody has asked about so far.
         self.ask_for_listing(actions);
     }

@@ -2,7 +2,8 @@
 //!
 //! A replacement that is healthy, or alive for a moment where nothing measures health, takes its place for good. One that
 //! exits or is unhealthy goes, and the container before it serves again. A container that was restarted for files that
-//! were copied into it gets the files before them back.
+//! were copied into it gets the files before them back; so does one that exits right after files were copied into it while
+//! it ran.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,12 +18,17 @@ use crate::plan::{PendingSync, replicas_of};
 /// So long a container has to stay alive where nothing measures its health.
 const ALIVE: Duration = Duration::from_secs(1);
 
+/// What exits later than so long after its start exits for something new.
+const SETTLED: Duration = Duration::from_secs(10);
+
 /// What a container is to prove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Trial {
     /// When being alive is enough.
     pub(super) until: Duration,
     proof: Proof,
+    /// An exit may still be for the files before: then the container is started again with these.
+    again: bool,
 }
 
 /// What a container proves itself by.
@@ -30,6 +36,8 @@ pub(super) struct Trial {
 enum Proof {
     Health,
     Life,
+    /// It ran before, so that being healthy is no news.
+    Staying,
 }
 
 /// How a trial stands.
@@ -57,6 +65,10 @@ impl State {
             match verdict {
                 Verdict::Pending => {}
                 Verdict::Passed => self.accept(&id),
+                Verdict::Failed(_) if self.trials.get(&id).is_some_and(|trial| trial.again) => {
+                    self.trials.remove(&id);
+                    self.facts.restarts.insert(id);
+                }
                 Verdict::Failed(reason) => self.reject(&id, reason),
             }
         }
@@ -67,7 +79,7 @@ impl State {
         let is_decided_by_time = |(id, trial): &(&ContainerId, &Trial)| {
             let container = self.observed.containers.get(*id);
             let waits = container.is_some_and(|it| it.state == ContainerState::Running && !self.is_busy(it));
-            trial.proof == Proof::Life && waits
+            trial.proof != Proof::Health && waits
         };
         self.trials.iter().filter(is_decided_by_time).map(|(_, trial)| trial.until).min()
     }
@@ -86,7 +98,7 @@ impl State {
             }
         }
         for (id, proof) in found {
-            self.trials.entry(id).or_insert(Trial { until: now + ALIVE, proof });
+            self.trials.entry(id).or_insert(Trial { until: now + ALIVE, proof, again: false });
         }
     }
 
@@ -101,7 +113,7 @@ impl State {
         for id in failed {
             self.facts.proven.remove(&id);
             if let Some(container) = self.observed.containers.get(&id) {
-                let trial = Trial { until: Duration::MAX, proof: self.proof_of(container) };
+                let trial = Trial { until: Duration::MAX, proof: self.proof_of(container), again: false };
                 self.trials.insert(id, trial);
             }
         }
@@ -128,7 +140,29 @@ impl State {
         if self.synced.contains_key(id)
             && let Some(container) = self.observed.containers.get(id)
         {
-            self.trials.insert(id.to_owned(), Trial { until: now + ALIVE, proof: self.proof_of(container) });
+            let proof = self.proof_of(container);
+            self.trials.insert(id.to_owned(), Trial { until: now + ALIVE, proof, again: false });
+        }
+    }
+
+    /// Files were copied into containers, whose programs are to take them up by themselves.
+    pub(super) fn try_while_running(&mut self, ids: Vec<ContainerId>, batch: &PendingSync, now: Duration) {
+        for id in ids {
+            let runs = self.observed.containers.get(&id).is_some_and(|it| it.state.is_running());
+            // What is to be restarted, or to take another's place, has a trial of its own.
+            if !runs || self.facts.restarts.contains(&id) || self.is_replacement(&id) {
+                continue;
+            }
+            self.note_synced(std::slice::from_ref(&id), batch);
+            let until = now + ALIVE;
+            match self.trials.get_mut(&id) {
+                Some(trial) => (trial.until, trial.again) = (until, true),
+                None => {
+                    // What has just started may yet exit for what it was started with.
+                    let again = self.started.get(&id).is_some_and(|started| now < *started + SETTLED);
+                    self.trials.insert(id, Trial { until, proof: Proof::Staying, again });
+                }
+            }
         }
     }
 
@@ -150,7 +184,8 @@ impl State {
 
     /// Whether an exit of the container is for a trial to judge.
     pub(super) fn is_on_trial(&self, container: &Container) -> bool {
-        self.trials.contains_key(&container.id)
+        let is_over = container.state == ContainerState::Exited(0);
+        self.trials.get(&container.id).is_some_and(|trial| trial.proof != Proof::Staying || !is_over)
             || !self.facts.proven.contains(&container.id) && self.is_replacement(&container.id)
     }
 
@@ -169,12 +204,15 @@ impl State {
             return Verdict::Pending;
         }
         match container.state {
+            ContainerState::Exited(0) if trial.proof == Proof::Staying => Verdict::Passed,
             ContainerState::Exited(0) if self.was_over_before(container) => Verdict::Passed,
             ContainerState::Exited(code) => Verdict::Failed(format!("exited with code {code}")),
             ContainerState::Dead | ContainerState::Removing => Verdict::Failed("is dead".into()),
             ContainerState::Restarting => Verdict::Failed("exits again and again".into()),
             ContainerState::Created | ContainerState::Paused => Verdict::Pending,
             ContainerState::Running => match (container.health, trial.proof) {
+                (_, Proof::Staying) if now >= trial.until => Verdict::Passed,
+                (_, Proof::Staying) => Verdict::Pending,
                 (Health::Healthy, _) => Verdict::Passed,
                 _ if self.facts.healthy.contains(id) => Verdict::Passed,
                 (Health::Unhealthy, _) => Verdict::Failed("is unhealthy".into()),
@@ -225,7 +263,7 @@ impl State {
         }
     }
 
-    /// Files were copied into containers that are then to be restarted.
+    /// Files were copied into containers that have to prove themselves with them.
     pub(super) fn note_synced(&mut self, containers: &[ContainerId], batch: &PendingSync) {
         for id in containers {
             self.facts.unproven_syncs.insert(id.clone());

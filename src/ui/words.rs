@@ -124,7 +124,7 @@ pub(super) fn said(notice: &Notice, cause: Option<&Cause>, directory: &Path) -> 
             said.cause = Some(parts_in_words(parts)).filter(|words| !words.is_empty());
             said
         }
-        Notice::Reloaded { changed, added, removed } => {
+        Notice::Reloaded { changed, added, removed, .. } => {
             Said::new(Mark::News, "manifest", reloaded(changed, added, removed))
         }
         Notice::NotReloaded { .. } => {

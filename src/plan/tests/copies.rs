@@ -77,8 +77,8 @@ fn nothing_else_is_done_to_a_container_while_files_are_copied_into_it() {
 #[test]
 fn what_is_kept_of_the_files_before_is_added_to_while_a_container_is_on_trial() {
     let (shop, observed) = three();
-    let keep = |restart, unproven_syncs| {
-        let syncs = [("api".into(), PendingSync { restart, ..pending(&["a.js"]) })].into();
+    let keep_of = |sync: PendingSync, unproven_syncs| {
+        let syncs = [("api".into(), sync)].into();
         let facts = Facts { syncs, unproven_syncs, ..Facts::new(&shop) };
         let graph = Graph::new(&shop).expect("it has no cycles");
         let goal = goal_up(&shop);
@@ -87,9 +87,17 @@ fn what_is_kept_of_the_files_before_is_added_to_while_a_container_is_on_trial() 
         let keeps = operations.filter_map(|it| if let Operation::Sync { keep, .. } = it { Some(keep) } else { None });
         keeps.collect::<Vec<_>>()
     };
-    assert_eq!(keep(false, ids([2])), [Keep::Nothing]);
+    let keep = |restart, unproven| keep_of(PendingSync { restart, ..pending(&["a.js"]) }, unproven);
+    assert_eq!(keep(false, ids([])), [Keep::Anew]);
+    assert_eq!(keep(false, ids([2])), [Keep::More]);
     assert_eq!(keep(true, ids([])), [Keep::Anew]);
     assert_eq!(keep(true, ids([2])), [Keep::More]);
+    assert_eq!(keep_of(PendingSync { compare: true, ..pending(&["a.js"]) }, ids([])), [Keep::Nothing]);
+    let many: Vec<String> = (0..65).map(|number| format!("{number}.js")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(keep_of(pending(&many), ids([2])), [Keep::Nothing]);
+    assert_eq!(keep_of(pending(&many[1..]), ids([])), [Keep::Anew]);
+    assert_eq!(keep_of(PendingSync { restart: true, ..pending(&many) }, ids([])), [Keep::Anew]);
 }
 
 #[test]

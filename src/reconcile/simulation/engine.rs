@@ -4,7 +4,7 @@ use super::{Due, World};
 use crate::plan::observed::{ContainerState, Health, Image, ObservedNetwork};
 use crate::plan::operation::{Keep, Operation};
 use crate::plan::spec::{self, label};
-use crate::project::BuildContext;
+use crate::project::{BuildContext, WatchAction, WatchRule};
 use crate::reconcile::event::Outcome;
 
 impl World {
@@ -79,6 +79,7 @@ impl World {
                         Keep::Anew => drop(self.kept.insert(id.clone(), before)),
                         Keep::More => drop(self.kept.entry(id.clone()).or_insert(before)),
                     }
+                    self.take_up(service, id);
                 }
                 Outcome::Nothing
             }
@@ -92,6 +93,19 @@ impl World {
                 Outcome::Nothing
             }
             _ => Outcome::Nothing,
+        }
+    }
+
+    /// A program that loads what is copied while it runs exits when it cannot.
+    fn take_up(&mut self, service: &str, id: &str) {
+        let restarts = |rule: &WatchRule| matches!(rule.action, WatchAction::SyncRestart { .. });
+        let is_restarted = self.project.services[service].watch.iter().any(restarts);
+        if let Some(container) = self.truth.containers.get(id)
+            && container.state.is_running()
+            && !is_restarted
+            && self.files[id].crashes
+        {
+            self.later(300, Due::Trip(id.to_owned(), container.started_at));
         }
     }
 

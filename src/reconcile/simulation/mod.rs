@@ -43,6 +43,8 @@ enum Due {
     Health(String),
     /// Of the life that began then; of any when that is 0.
     Exit(String, i64, u64),
+    /// An exit with 1, unless it has other files by then.
+    Trip(String, u64),
     Listing,
     Manifest,
     Inputs(String, u64),
@@ -266,6 +268,10 @@ impl World {
                     self.tell(&id);
                 }
             }
+            Due::Trip(id, life) if self.files.get(&id).is_some_and(|content| content.crashes) => {
+                self.come_about(Due::Exit(id, 1, life));
+            }
+            Due::Trip(..) => {}
             Due::Exit(id, code, life) => {
                 let at = self.tick();
                 let Some(container) = self.truth.containers.get_mut(&id) else { return };

@@ -29,16 +29,13 @@ impl World {
         self.feed(Event::Changed([(format!("{folder}/main.js").into(), PathState::Present)].into()));
     }
 
-    /// A save of files that are copied into running containers, some of which do not come up with them; or the removal of
+    /// A save of files that are copied into running containers, some of which exit with them; or the removal of
     /// one.
     pub(super) fn save_synced(&mut self) {
         let synced: Vec<String> =
             self.project.services.values().filter(|it| is_synced(it)).map(|it| it.name.clone()).collect();
         let Some(service) = synced.get(usize::try_from(self.dice.roll(4)).expect("a small number")) else { return };
-        // What is not restarted for them is not tried with them.
-        let restarts = |rule: &WatchRule| matches!(rule.action, WatchAction::SyncRestart { .. });
-        let is_tried = self.project.services[service].watch.iter().any(restarts);
-        let crashes = !self.calm && is_tried && self.dice.one_in(3);
+        let crashes = !self.calm && self.dice.one_in(3);
         let state = if self.dice.one_in(4) { PathState::Gone } else { PathState::Present };
         let service = service.clone();
         self.write_synced(&service, crashes);

@@ -192,8 +192,7 @@ fn what_was_under_way_when_a_file_was_saved_is_no_part_of_its_edit() {
     let mut web = service("web");
     web.watch.push(WatchRule::new("/shop/web".into(), WatchAction::Restart));
     let (mut run, _) = Run::running(project([web]));
-    run.at(1_000).saved("/shop/compose.yaml");
-    run.settled();
+    run.at(1_000);
     let mut changed = service("web");
     (changed.hostname, changed.watch) = (Some("new".into()), run.project.services["web"].watch.clone());
     run.on(reloaded([changed]));

@@ -1,6 +1,7 @@
 //! Transcripts: what happens, and what is then done, as text.
 
 mod bases;
+mod copies;
 mod dead_ends;
 mod edits;
 mod endings;
@@ -204,7 +205,7 @@ fn worded(action: &Action) -> Option<String> {
             format!("{service} exited with {code}, again in {restart_in:?}")
         }
         Action::Tell(Notice::TimedOut { services }) => format!("timed out: {services:?}"),
-        Action::Tell(Notice::Reloaded { changed, added, removed }) => {
+        Action::Tell(Notice::Reloaded { changed, added, removed, .. }) => {
             format!("changed {changed:?}, added {added:?}, removed {removed:?}")
         }
         Action::Tell(Notice::EngineLost { .. }) => "engine lost".into(),

@@ -86,6 +86,43 @@ fn a_saved_manifest_recreates_what_changed_starts_what_is_new_and_removes_what_i
 }
 
 #[test]
+fn a_saved_manifest_is_one_edit_of_all_that_it_changes_and_brings() {
+    let (mut run, _) = Run::running(project([service("api"), service("db")]));
+    run.at(100).saved("/shop/compose.yaml");
+    run.settled();
+    run.on(reloaded([service("api").checked(), service("db"), service("new")]));
+    let mut listing = prepared(&project([service("api"), service("db"), service("new")]));
+    listing.containers = run.state.observed().containers.clone();
+    let told = run.told(Event::Observed(listing));
+    assert_eq!(told, ["begins to create api-1 for edit 1", "begins to create new-1 for edit 1"]);
+    let mut new = container(run.state.project(), "new", 1, ContainerState::Created);
+    run.done(2, now_a(&new));
+    new.state = ContainerState::Running;
+    let done = Event::Answered { ticket: Ticket(3), answer: Answer::Done(now_a(&new)), parts: Vec::new() };
+    assert_eq!(run.told(done), ["done: start new-1 for edit 1", "edit [1] of new done: [started]"]);
+    let of_api = run.state.edits.get("api").expect("its container is still being made");
+    assert!(format!("{of_api:?}").contains("/shop/compose.yaml"), "{of_api:?}");
+}
+
+#[test]
+fn saves_of_a_manifest_that_is_being_read_are_in_one_edit_with_it() {
+    let (mut run, _) = Run::running(project([service("api")]));
+    for at in [100, 300] {
+        run.at(at).saved("/shop/compose.yaml");
+        run.settled();
+    }
+    run.on(reloaded([service("api").checked()]));
+    run.on(reloaded([service("api").checked()]));
+    assert_eq!(run.state.edit_of(Some("api")), Some(2));
+    run.on(Event::Reloaded(None));
+    run.at(900).saved("/shop/compose.yaml");
+    run.settled();
+    run.on(Event::Reloaded(None));
+    run.on(reloaded([service("api").checked()]));
+    assert_eq!(run.state.edit_of(Some("api")), Some(2), "one that did not load has led to nothing");
+}
+
+#[test]
 fn a_saved_manifest_that_says_the_same_does_nothing() {
     let (mut run, _) = Run::running(project([service("api"), service("db")]));
     run.at(100).saved("/shop/compose.yaml");
