@@ -70,6 +70,7 @@ fn an_edited_include_or_file_of_variables_recreates_only_the_service_that_it_is_
         project.write(file, text);
         let line = session.wait_from(mark, "manifest read anew");
         assert!(line.ends_with(&format!("changes `{service}`")), "{file}: {line}");
+        session.wait_from(mark, &format!("{service} `{file}` → replaced"));
         has_word(&project, &session, service, "two");
         assert_eq!(others(&project, service), before, "{file}: {}", session.said());
     }

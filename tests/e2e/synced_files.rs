@@ -38,6 +38,31 @@ fn a_new_file_with_which_a_service_crashes_is_taken_back_out_of_it() {
     assert_eq!(project.container("web").id, before, "{}", session.said());
 }
 
+/// Loads a file again and again while it serves.
+const LOADS_ON: &str = "httpd -p 80 -h /app\nwhile :; do . /app/part; sleep 0.05; done\n";
+
+#[test]
+fn a_program_that_exits_over_a_copied_file_runs_on_with_the_one_before() {
+    let (project, port) = served(SYNC);
+    project.write("web/Dockerfile", STARTED);
+    project.write("web/run.sh", LOADS_ON);
+    project.write("web/part", ":\n");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web").id;
+    // The second save finds the container as fast as an engine can make it.
+    for (page, code) in [("two", 4), ("three", 5)] {
+        project.write("web/part", &format!("echo it broke with {code} >&2\nexit {code}\n"));
+        session.wait_for(&format!("exited with code {code}"));
+        session.wait_for(&format!("it broke with {code}"));
+        session.wait_for("the version before it serves again");
+        project.write("web/part", ":\n");
+        project.write("web/page", page);
+        shows(&project, &session, port, page);
+        assert_eq!(project.container("web").id, before, "{}", session.said());
+    }
+}
+
 /// A file is removed while the container has exited by a signal, with this code; then it is made to run again.
 fn removes_while_exited(signal: &str, code: i32, run_again: impl Fn(&Project, &Session)) {
     let command = "sh -c 'trap \"exit 0\" TERM; httpd -p 80 -h /app; while :; do sleep 0.05; done'";

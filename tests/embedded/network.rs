@@ -440,6 +440,30 @@ async fn addresses_that_are_asked_for_are_given_once() {
     world.close().await;
 }
 
+/// Interfaces go in their own time, and those of the container before may still be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_asks_for_an_address_gets_it_right_after_the_one_that_had_it() {
+    let world = World::new().await;
+    let config = IpamConfig { subnet: Some("10.123.46.0/24".into()), ..Default::default() };
+    let ipam = Ipam { config: Some(vec![config]), ..Default::default() };
+    world.create(NetworkCreateRequest { name: "own".into(), ipam: Some(ipam), ..Default::default() }).await;
+    let other = world.join(&join("other", &["own"])).await;
+    for name in ["web", "web", "next", "web"] {
+        let joined = world.join(&fixed(name, "own", "10.123.46.67")).await;
+        serve(&joined, 80, name);
+        assert_eq!(fetch(&other, "10.123.46.67:80".parse().expect("an address")).expect("a connection"), name);
+        world.networks.leave(&id(name)).await.expect("it leaves");
+    }
+    world.join(&join("guest", &["own"])).await;
+    world.join(&fixed("web", "own", "10.123.46.67")).await;
+    world.networks.leave(&id("web")).await.expect("it leaves");
+    let settings = fixed("guest", "own", "10.123.46.67").endpoints["own"].clone();
+    world.networks.disconnect(&id("guest"), "own").await.expect("off its network");
+    let settings = world.networks.connect(&id("guest"), "own", &settings).await.expect("the address");
+    assert_eq!(settings.ip_address.as_deref(), Some("10.123.46.67"));
+    world.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_container_comes_to_a_network_and_goes() {
     let world = World::new().await;

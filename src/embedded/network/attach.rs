@@ -33,6 +33,7 @@ impl Networks {
             server.parse().map_err(|_| Error::Invalid(format!("invalid name server {server:?}: an address is needed")))
         });
         let dns = dns.collect::<Result<Vec<IpAddr>, Error>>()?;
+        self.until_free(&join.endpoints).await;
         let endpoints = {
             let mut state = self.inner.state();
             if state.members.contains_key(&join.id) {
@@ -85,24 +86,9 @@ impl Networks {
         self.write_down(member)
     }
 
-    /// Ends a container's namespace at once. Its interfaces go in their own time, and its addresses are given to nobody
-    /// else until they have.
     async fn unmake(&self, member: &Member) -> Result<(), Error> {
-        let (hub, id) = (Arc::clone(&self.inner.hub), member.id.clone());
         let _ = std::fs::remove_file(self.note(&member.id));
-        let what = format!("remove the network of the container {}", member.name);
-        let outcome = blocking(&what, move || wire::remove(&hub, &id)).await;
-        self.inner.state().count_out(&member.endpoints);
-        let (own, endpoints) = (self.clone(), member.endpoints.clone());
-        self.inner.leaving.spawn(async move {
-            let veths: Vec<String> = endpoints.iter().map(|endpoint| endpoint.veth.clone()).collect();
-            let hub = Arc::clone(&own.inner.hub);
-            if let Err(error) = blocking("remove interfaces", move || wire::remove_veths(&hub, &veths)).await {
-                tracing::warn!(%error, "interfaces of a container that has left are still there");
-            }
-            own.inner.state().free(&endpoints);
-        });
-        outcome
+        self.part(member).await
     }
 
     /// Takes a container off all its networks; that it is on none is fine.
@@ -154,6 +140,7 @@ impl Networks {
         network: &str,
         settings: &EndpointSettings,
     ) -> Result<EndpointSettings, Error> {
+        self.until_free(&HashMap::from([(network.to_owned(), settings.clone())])).await;
         let (mut member, endpoint, wire, ways) = {
             let mut state = self.inner.state();
             let member = state.members.get(container).cloned().ok_or_else(|| not_there(container))?;

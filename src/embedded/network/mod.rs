@@ -11,6 +11,7 @@ mod listening;
 mod names;
 mod namespace;
 mod netlink;
+mod parting;
 mod ports;
 mod prefix;
 mod proxy;
@@ -54,8 +55,8 @@ struct Inner {
     changes: tokio::sync::watch::Sender<()>,
     /// How many containers may be on their way in or out at once.
     doors: tokio::sync::Semaphore,
-    /// Interfaces of containers that have left, on their way out.
-    leaving: tokio_util::task::TaskTracker,
+    /// Changes whenever what is left of a container's network is gone.
+    parted: tokio::sync::watch::Sender<()>,
     /// What does not work, for a person.
     warnings: Mutex<Vec<String>>,
 }
@@ -128,7 +129,7 @@ impl Networks {
             state: Mutex::default(),
             changes: tokio::sync::watch::Sender::new(()),
             doors: tokio::sync::Semaphore::new(DOORS),
-            leaving: tokio_util::task::TaskTracker::new(),
+            parted: tokio::sync::watch::Sender::new(()),
             warnings: Mutex::default(),
         };
         let networks = Self { inner: Arc::new(inner) };
@@ -322,8 +323,7 @@ impl Networks {
                 tracing::warn!(container = member, %error, "a container's network cannot be taken down");
             }
         }
-        self.inner.leaving.close();
-        self.inner.leaving.wait().await;
+        self.until_all_have_parted().await;
         self.inner.state().networks.clear();
         if let Err(error) = firewall::leave_machine(&self.inner.hub.uplink().name).await {
             tracing::warn!(%error, "the engine's rules cannot be taken out of the machine's firewall");

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::error::Error;
 use super::super::id;
 use super::Join;
+use super::parting::Parting;
 use super::prefix::{Prefix, hardware, hardware_text, parse_hardware};
 use super::proxy::behind::{Door, Front};
 use super::proxy::{Carried, Open};
@@ -82,6 +83,9 @@ pub(super) struct State {
     /// Tells connections through a door that they should leave a container, and those of a container that it is gone.
     pub(super) let_go: BTreeMap<(Door, String), CancellationToken>,
     pub(super) carried: BTreeMap<String, Carried>,
+    /// What is left of containers that are gone, by a number.
+    pub(super) parting: BTreeMap<u64, Parting>,
+    pub(super) partings: u64,
     /// Somebody sees to it that doors are not held for ever.
     pub(super) sweeping: bool,
 }

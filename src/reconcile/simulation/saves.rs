@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Content, World, is_synced};
 use crate::change::PathState;
 use crate::change::rules::Rules;
-use crate::project::{Project, WatchAction, WatchRule};
+use crate::project::Project;
 use crate::reconcile::event::{Event, Reloaded};
 
 impl World {
