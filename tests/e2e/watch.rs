@@ -340,7 +340,7 @@ fn a_service_of_another_name_takes_over_the_port_of_the_one_that_it_replaces() {
     let session = project.up();
     shows(&project, &session, port, "one");
     edit(&project, "  web:\n", "  site:\n");
-    session.wait_for("site-1 started");
+    session.wait_for("site `compose.yaml` → rebuilt, started");
     shows(&project, &session, port, "one");
 }
 
