@@ -14,8 +14,9 @@ use crate::{Options, fixture, page, row};
 
 /// Whatever follows a save has begun by then, and is that save's doing.
 const QUIET: Duration = Duration::from_millis(300);
-/// A service keeps so many files.
+/// A service keeps so many files, and does not get many more, so that what a session gains is for its reloads alone.
 const FEWEST: usize = 5;
+const MOST: usize = 40;
 
 pub(crate) fn reloads(options: &Options, rows: &mut [Row]) {
     let Some(tool) = options.tools.iter().find(|tool| tool.name == "hoist") else { return };
@@ -114,7 +115,8 @@ impl<'a> Author<'a> {
         let file = &files[self.random.below(files.len())];
         let folder = file.parent().expect("it lies in a folder");
         let new_folder = top.join(format!("new{text}"));
-        match self.random.below(10) {
+        let kind = if files.len() > MOST { 9 } else { self.random.below(10) };
+        match kind {
             0 | 1 => write(file, &text),
             2 | 3 => save(self.project.folder(), file, &text),
             4 => write(&folder.join(format!("file{text}")), &text),
