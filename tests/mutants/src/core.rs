@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 /// How `tests/worlds/src/lib.rs` names a module of the main package.
 const MODULE: &str = "#[path = \"../../../src/";
 
-/// What the mutated code asks, and what makes it compile without warnings that nobody reads.
+/// What the mutated code asks. The variable is read once: operators ask in the innermost loops.
 const CHOICE: &str = "
 /// Whether a mutant was chosen.
 pub fn mutant(id: usize) -> bool {
@@ -40,6 +40,7 @@ impl Core {
             }
         }
         let library = library.replace(MODULE, "#[path = \"");
+        // What is written for mutants would be found fault with everywhere.
         sources.insert("src/lib.rs".to_owned(), format!("#![allow(warnings)]\n{library}{CHOICE}"));
         for name in ["Cargo.toml", "Cargo.lock"] {
             sources.insert(name.to_owned(), read(&worlds.join(name))?);

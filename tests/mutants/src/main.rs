@@ -2,13 +2,15 @@
 //!
 //! `list` asks cargo-mutants which mutants there are, `rewrite` puts all of those of a file into its text, `core` makes of
 //! the texts a package in the target folder, `compile` leaves out what does not compile, `run` runs the tests once a
-//! mutant, and `report` holds what survived against the list of those that are explained. Nothing is written into `src`.
+//! mutant, and `report` holds what survived against the list of those that are explained. Nothing is written into `src`;
+//! what is not viable, because it does not compile or cannot be chosen at run time, is named in the target folder.
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 
 mod compile;
@@ -64,6 +66,9 @@ fn mutate(options: &Options) -> Result<bool> {
     let is_chosen = |name: &str| options.only.as_ref().is_none_or(|part| name.contains(part));
     let chosen: Vec<_> = mutants.iter().filter(|mutant| is_chosen(&mutant.name)).collect();
     let (viable, rest): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|mutant| compiled.viable.contains(&mutant.id));
+
+    let names: Vec<&str> = rest.iter().map(|mutant| mutant.name.as_str()).collect();
+    fs::write(folder.join("not-viable.txt"), names.join("\n") + "\n").context("cannot write what is not viable")?;
 
     let tests = run::Tests { binary: &compiled.binary, folder: &folder, worlds: options.worlds };
     let survived = tests.run_all(&viable, options.jobs)?;

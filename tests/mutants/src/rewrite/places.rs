@@ -40,7 +40,6 @@ pub(super) struct Field {
 /// The places of a text.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    /// Where each line starts, and how long its columns are.
     lines: Lines,
     pub(super) binaries: HashMap<usize, Binary>,
     /// What `!` is before.
@@ -49,6 +48,7 @@ pub(super) struct Places {
     pub(super) fields: HashMap<usize, Field>,
 }
 
+/// A text, and the bytes at which its lines start.
 #[derive(Debug, Default)]
 struct Lines {
     text: String,
