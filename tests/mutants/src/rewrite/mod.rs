@@ -7,6 +7,7 @@
 //!
 //! What cannot be written that way is left out, as is what then does not compile.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -33,6 +34,13 @@ enum Piece {
     Source(Range<usize>),
 }
 
+impl Edit {
+    /// Whether it is put around the whole of what it replaces, which may have edits of the same range.
+    fn is_around(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::Source(range) if *range == self.range))
+    }
+}
+
 /// The text with its mutants.
 #[derive(Debug, Default)]
 pub(crate) struct Rewritten {
@@ -53,8 +61,8 @@ pub(crate) fn rewrite(text: &str, mutants: &[&Mutant]) -> syn::Result<Rewritten>
     let mut edits: Vec<Edit> = mutants.iter().filter_map(|mutant| single(mutant, &places)).collect();
     edits.extend(binaries(mutants, &places));
     edits.extend(guards(mutants, &places));
-    // What is around something comes before it, what is put before something too.
-    edits.sort_by_key(|edit| (edit.range.start, !edit.range.is_empty(), std::cmp::Reverse(edit.range.end)));
+    // What is put before something comes before it, what is around something too.
+    edits.sort_by_key(|edit| (edit.range.start, !edit.range.is_empty(), Reverse(edit.range.end), !edit.is_around()));
     let mut rewritten = Rewritten::default();
     rewritten.render(text, 0..text.len(), &edits);
     Ok(rewritten)

@@ -66,6 +66,15 @@ fn an_arm_goes_by_a_guard_and_one_with_a_guard_by_that() {
 }
 
 #[test]
+fn a_guard_that_is_one_operation_has_the_mutants_of_both() {
+    let changes = [(Genre::UnaryOperator, "!", ""), (Genre::MatchArmGuard, "!b", "false")];
+    assert_eq!(
+        rewritten("fn f() { match a { 1 if !b => {}, _ => {} } }", &changes),
+        "fn f() { match a { 1 if !(crate::mutant(2)) && (false || ((crate::mutant(1) ^ !b))) => {}, _ => {} } }"
+    );
+}
+
+#[test]
 fn a_field_comes_from_what_the_others_are_taken_from() {
     assert_eq!(
         rewritten("fn f() -> S { S { a: 1, ..s } }", &[(Genre::StructField, "a:", "")]),
