@@ -6,7 +6,7 @@ use std::ops::Range;
 use proc_macro2::LineColumn;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Arm, BinOp, Expr, ExprBinary, ExprStruct, ExprUnary, Member, UnOp};
+use syn::{Arm, BinOp, Expr, ExprBinary, ExprMatch, ExprStruct, ExprUnary, Member, Pat, UnOp};
 
 use crate::list::{Mutant, Place};
 
@@ -19,7 +19,7 @@ pub(super) struct Binary {
     pub(super) assigns: bool,
 }
 
-/// An arm of a `match`.
+/// An arm of a `match` that may be left out.
 #[derive(Debug)]
 pub(super) struct ArmPlace {
     pub(super) pattern_end: usize,
@@ -128,11 +128,16 @@ impl<'ast> Visit<'ast> for Places {
         visit::visit_expr_unary(self, unary);
     }
 
-    fn visit_arm(&mut self, arm: &'ast Arm) {
-        let guard = arm.guard.as_ref().map(|(_, guard)| self.range(&**guard));
-        let place = ArmPlace { pattern_end: self.range(&arm.pat).end, guard };
-        self.arms.insert(self.range(arm).start, place);
-        visit::visit_arm(self, arm);
+    fn visit_expr_match(&mut self, whole: &'ast ExprMatch) {
+        // The compiler misses no arm with a guard, and none where another takes everything.
+        let takes_all = |arm: &Arm| matches!(arm.pat, Pat::Wild(_)) && arm.guard.is_none();
+        let has_last = whole.arms.iter().any(takes_all);
+        for arm in whole.arms.iter().filter(|arm| has_last || arm.guard.is_some()) {
+            let guard = arm.guard.as_ref().map(|(_, guard)| self.range(&**guard));
+            let place = ArmPlace { pattern_end: self.range(&arm.pat).end, guard };
+            self.arms.insert(self.range(arm).start, place);
+        }
+        visit::visit_expr_match(self, whole);
     }
 
     fn visit_expr_struct(&mut self, whole: &'ast ExprStruct) {

@@ -66,6 +66,12 @@ fn an_arm_goes_by_a_guard_and_one_with_a_guard_by_that() {
 }
 
 #[test]
+fn an_arm_that_the_compiler_would_miss_stays() {
+    let line = "fn f() { match a { _ if b => {}, true => {}, false => {} } }";
+    assert_eq!(rewritten(line, &[(Genre::MatchArm, "true", "")]), line);
+}
+
+#[test]
 fn a_guard_that_is_one_operation_has_the_mutants_of_both() {
     let changes = [(Genre::UnaryOperator, "!", ""), (Genre::MatchArmGuard, "!b", "false")];
     assert_eq!(
