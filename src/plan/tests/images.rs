@@ -120,7 +120,11 @@ fn of_files_that_nobody_can_compare_the_image_of_before_a_save_is_not_taken() {
     observed.images.remove("shop-worker");
     let facts = Facts::new(&project);
     let planned = text(&project, &goal_up(&project), &observed, &facts);
-    assert_eq!(planned.lines().next(), Some("build image of worker (does not exist)"), "nobody knows how old the other is");
+    assert_eq!(
+        planned.lines().next(),
+        Some("build image of worker (does not exist)"),
+        "nobody knows how old the other is"
+    );
 }
 
 #[test]
