@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates};
+use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates, is_bound};
 use crate::change::{Change, PathState};
 use crate::project::{Build, BuildContext, Hook, Mount, MountSource, Project, Service, WatchAction, WatchRule};
 
@@ -350,4 +350,13 @@ fn rules_are_written_down_as_what_they_were_made_from() {
     assert_eq!(read.origin().services.keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!((rebuilt(&read, "/p/a/a.js"), rebuilt(&read, "/p/a/a.md")), (vec!["a".to_owned()], Vec::new()));
     assert!(read.is_manifest(Path::new("/p/compose.yaml")));
+}
+
+#[test]
+fn a_bind_mount_shows_what_is_copied_to_where_it_shows_it_already() {
+    let service = Service { mounts: vec![bind("/p/src/", "/app")], ..service("api", None, Vec::new()) };
+    let is_bound = |path: &str, target: &str| is_bound(&service, Path::new(path), target);
+    assert!(is_bound("/p/src", "/app") && is_bound("/p/./src/lib", "/app/lib/"));
+    assert!(!is_bound("/p/src/lib", "/app"), "it shows that below `lib`");
+    assert!(!is_bound("/p/other", "/app"));
 }

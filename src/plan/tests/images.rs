@@ -106,6 +106,28 @@ fn an_image_of_other_files_is_not_taken_for_that_of_a_service_that_is_built_from
 }
 
 #[test]
+fn of_files_that_nobody_can_compare_the_image_of_before_a_save_is_not_taken() {
+    let worker = Service { build: service("api").built().build, ..service("worker").built() };
+    let project = project([service("api").built(), worker]);
+    let mut observed = running(&project);
+    let mut facts = Facts::new(&project);
+    facts.built.insert("api".into(), 0);
+    facts.generations.insert("worker".into(), 1);
+    facts.read.insert("worker".into(), 1);
+    let planned = text(&project, &goal_up(&project), &observed, &facts);
+    assert_eq!(planned.lines().next(), Some("build image of worker (sources changed)"));
+
+    observed.images.remove("shop-worker");
+    let facts = Facts::new(&project);
+    let planned = text(&project, &goal_up(&project), &observed, &facts);
+    assert_eq!(
+        planned.lines().next(),
+        Some("build image of worker (does not exist)"),
+        "nobody knows how old the other is"
+    );
+}
+
+#[test]
 fn an_image_of_several_services_is_built_once_and_not_pulled() {
     let shared = |name: &str| Service { image: Some("app:1".into()), ..service(name) };
     let build = service("app").built().build;

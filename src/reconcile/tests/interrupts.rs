@@ -33,6 +33,19 @@ fn ctrl_c_during_a_build_cancels_it() {
 }
 
 #[test]
+fn a_start_that_fails_while_the_run_ends_does_not_keep_its_container_from_being_stopped() {
+    let mut run = Run::new(project([service("api")]), attached());
+    let listing = prepared(&run.project);
+    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create api-1"]);
+    let created = run.container("api", ContainerState::Created);
+    assert_eq!(run.done(1, now_a(&created)), ["2: start api-1"]);
+    assert_eq!(run.on(Event::Interrupted { code: 130 }), [""; 0]);
+    assert_eq!(run.failed(2, "port 80 is taken"), ["observe", "failed: start api-1"]);
+    let api = run.container("api", ContainerState::Running);
+    assert_eq!(run.on(Event::Observed(with(listing, [api]))), ["3: stop api-1"]);
+}
+
+#[test]
 fn nothing_is_begun_while_the_engine_is_away_and_its_return_brings_a_new_listing() {
     let services = [service("api").restart(RestartPolicy::Always)];
     let (mut run, _) = Run::running(project(services));

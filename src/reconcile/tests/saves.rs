@@ -40,6 +40,16 @@ fn saves_count_only_where_files_are_watched_and_only_until_the_end() {
 }
 
 #[test]
+fn a_saved_file_is_unsettled_until_its_burst_is_over() {
+    let (mut run, _) = Run::running(project([service("api").built()]));
+    run.saved("/shop/api/main.js");
+    assert!(run.state.is_unsettled("/shop/api/main.js".as_ref()));
+    assert!(!run.state.is_unsettled("/shop/api/other.js".as_ref()));
+    run.settled();
+    assert!(!run.state.is_unsettled("/shop/api/main.js".as_ref()));
+}
+
+#[test]
 fn a_rule_that_restarts_restarts_every_replica_of_its_service_and_nothing_else() {
     let api = watching("api", [("/shop/api", WatchAction::Restart)]).times(2);
     let mut run = Run::new(project([api, service("db")]), attached());
