@@ -155,14 +155,11 @@ impl State {
             }
             self.note_synced(std::slice::from_ref(&id), batch);
             let until = now + ALIVE;
-            match self.trials.get_mut(&id) {
-                Some(trial) => (trial.until, trial.again) = (until, true),
-                None => {
-                    // What has just started may yet exit for what it was started with.
-                    let again = self.started.get(&id).is_some_and(|started| now < *started + SETTLED);
-                    self.trials.insert(id, Trial { until, proof: Proof::Staying, again });
-                }
-            }
+            // What has just started, or has just got other files, may yet exit for those.
+            let is_fresh = self.started.get(&id).is_some_and(|started| now < *started + SETTLED);
+            let again = is_fresh || self.trials.contains_key(&id);
+            let trial = self.trials.entry(id).or_insert(Trial { until, proof: Proof::Staying, again });
+            (trial.until, trial.again) = (until, again);
         }
     }
 

@@ -21,15 +21,12 @@ fn entry(builder: &mut tar::Builder<Vec<u8>>, kind: EntryType, path: &str, mode:
     header.set_uid(7);
     header.set_gid(8);
     header.set_mtime(1_000_000_000);
-    match kind {
-        EntryType::Symlink => {
-            header.set_size(0);
-            builder.append_link(&mut header, path, content).expect("a link");
-        }
-        _ => {
-            header.set_size(content.len() as u64);
-            builder.append_data(&mut header, path, content.as_bytes()).expect("an entry");
-        }
+    if kind == EntryType::Symlink {
+        header.set_size(0);
+        builder.append_link(&mut header, path, content).expect("a link");
+    } else {
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, path, content.as_bytes()).expect("an entry");
     }
 }
 
