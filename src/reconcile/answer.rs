@@ -103,11 +103,20 @@ impl State {
 
     /// Brings what is observed up to date with what was just done.
     fn apply(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        if flight.forgiven
+            && matches!(flight.operation, Operation::CreateNetwork { .. } | Operation::CreateVolume { .. })
+        {
+            // It was made as the manifest had it then.
+            self.ask_for_listing(actions);
+        }
         match (&flight.operation, outcome) {
             (Operation::CreateNetwork { key }, _) => {
                 if let Some(network) = self.project.networks.get(key) {
                     let labels = spec::network(&self.project, key, network).labels;
-                    let made = ObservedNetwork { id: String::new(), labels };
+                    // It is newer than the last start of every container; when exactly it was made, the next listing says.
+                    let last_start = self.observed.containers.values().map(|it| it.started_at).max();
+                    let created_at = last_start.map_or(0, |last| last + 1);
+                    let made = ObservedNetwork { id: String::new(), created_at, labels };
                     self.observed.networks.insert(network.name.clone(), made);
                 }
             }
@@ -117,7 +126,10 @@ impl State {
                     self.observed.volumes.insert(volume.name.clone(), ObservedVolume { labels });
                 }
             }
-            (Operation::RemoveNetwork { name }, _) => drop(self.observed.networks.remove(name)),
+            (Operation::RemoveNetwork { name }, _) => {
+                self.observed.networks.remove(name);
+                self.retry_those_of_network(name);
+            }
             (Operation::RemoveVolume { name }, _) => drop(self.observed.volumes.remove(name)),
             (Operation::RemoveImage { image }, _) => drop(self.observed.images.remove(image)),
             (Operation::Provide { service }, Outcome::Provided(variables)) => {
@@ -175,6 +187,16 @@ impl State {
                 self.sync_what_it_lacks(service);
                 self.observed.containers.insert(container.id.clone(), *container);
             }
+            (Operation::Stop { container: id, .. }, Outcome::Container(container)) => {
+                // It makes room for a network that is made anew: its stop is nothing to be judged by, and it or its
+                // successor is to run again.
+                if !self.is_ending() && self.up().is_some() {
+                    self.trials.remove(id);
+                    self.facts.pending.insert(id.clone());
+                    self.facts.fallbacks.insert(id.clone());
+                }
+                self.observed.containers.insert(container.id.clone(), *container);
+            }
             (_, Outcome::Container(container)) => {
                 self.observed.containers.insert(container.id.clone(), *container);
             }
@@ -183,6 +205,18 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    /// A network that is made anew is a new try for what was on it and exited with an error.
+    fn retry_those_of_network(&mut self, name: &String) {
+        if self.up().is_none() || self.is_ending() {
+            return;
+        }
+        let scope = self.scope();
+        let replicas = scope.iter().flat_map(|service| replicas_of(&self.observed, service).into_values());
+        let serving = replicas.map(|replica| replica.serving()).filter(|it| it.networks.contains(name));
+        let failed = serving.filter(|it| matches!(it.state, ContainerState::Exited(code) if code != 0));
+        self.facts.pending.extend(failed.map(|it| it.id.clone()));
     }
 
     /// A new container has what its image has, and neither what was copied since that was built nor what rules with
