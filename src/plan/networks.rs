@@ -12,7 +12,7 @@ use super::observed::{Container, ContainerState, ObservedNetwork};
 use super::operation::{Cause, Hold, Operation, Subject};
 use super::services::Planner;
 use super::spec::label;
-use super::{Entry, Situation, teardown};
+use super::{Entry, Facts, Situation, teardown};
 use crate::project::{MountSource, Network, Networking, Service, network_hash, volume_hash};
 
 /// What becomes of the networks that are there and are defined otherwise now, by key.
@@ -88,7 +88,8 @@ impl<'a> Planner<'a> {
     /// A network that cannot be made anew, with the reason. The plan is then one in which it stays.
     pub(super) fn make_networks_anew(&mut self) -> Result<(), (&'a String, String)> {
         let project = self.situation.project;
-        let (mut leaving, mut networks): (BTreeMap<&str, Leaving<'_>>, Vec<Entry>) = Default::default();
+        let mut leaving: BTreeMap<&str, Leaving<'_>> = BTreeMap::new();
+        let mut networks = Vec::new();
         for key in &self.networks.anew {
             let name = &project.networks[*key].name;
             let attached = self.attached(name);
@@ -120,9 +121,13 @@ impl<'a> Planner<'a> {
     ///
     /// Where docker compose would stop the services that it was asked for and then fail, because others are on the network
     /// too, nothing is stopped: everything comes up on the network as it is, and the run ends with that failure.
-    fn obstacle(&self, name: &String, attached: &[&Container], waits: &[Hold]) -> Option<String> {
-        let failures = &self.situation.facts.failures;
-        if failures.contains_key(&Subject::Network(name.clone())) {
+    fn obstacle(&self, name: &str, attached: &[&Container], waits: &[Hold]) -> Option<String> {
+        let Facts { failures, busy, .. } = self.situation.facts;
+        if busy.contains(&Subject::Network(name.to_owned())) {
+            // It is being removed: it is too late to think better of it.
+            return None;
+        }
+        if failures.contains_key(&Subject::Network(name.to_owned())) {
             return Some(format!(
                 "network `{name}` stays as it was made; stop what else is on it, which `docker network inspect {name}` \
                  names, and run `hoist up` again"
@@ -150,11 +155,11 @@ impl<'a> Planner<'a> {
     }
 
     /// The containers on a network that run, or may in a moment.
-    fn attached(&self, network: &String) -> Vec<&'a Container> {
+    fn attached(&self, network: &str) -> Vec<&'a Container> {
         let Situation { observed, facts, .. } = self.situation;
         let is_starting = |it: &Container| facts.starting.contains(&Subject::Replica(it.service.clone(), it.number));
         let runs = |it: &Container| it.state.is_running() || it.state == ContainerState::Restarting || is_starting(it);
-        observed.containers.values().filter(|it| it.networks.contains(network) && runs(it)).collect()
+        observed.containers.values().filter(|it| is_on(it, network) && runs(it)).collect()
     }
 
     fn is_removed(&self, container: &Container) -> bool {
@@ -178,10 +183,10 @@ impl<'a> Planner<'a> {
     /// What comes before anything is stopped: images and what else new containers need, so that nothing is taken away for
     /// what cannot come; and what is under way about a new version of one of them. Dependencies that failed elsewhere are
     /// needed too; those on the network get another try.
-    fn waits(&self, key: &String, name: &String, attached: &[&Container]) -> Vec<Hold> {
+    fn waits(&self, key: &str, name: &str, attached: &[&Container]) -> Vec<Hold> {
         let Situation { project, observed, facts, .. } = self.situation;
         let has_been_on =
-            |service: &str| observed.containers.values().any(|it| it.service == service && it.networks.contains(name));
+            |service: &str| observed.containers.values().any(|it| it.service == service && is_on(it, name));
         let services = self.services.iter().filter_map(|name| project.services.get(name));
         let concerned: Vec<&Service> =
             services.filter(|it| network_keys(it).any(|other| other == key) || has_been_on(&it.name)).collect();
@@ -214,13 +219,13 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether something is under way about a container that is on a network or is to be.
-    fn is_any_busy(&self, key: &String, name: &String) -> bool {
+    fn is_any_busy(&self, key: &str, name: &str) -> bool {
         let Situation { project, observed, facts, .. } = self.situation;
         facts.busy.iter().any(|subject| {
             let Subject::Replica(service, number) = subject else { return false };
-            let is_on = |it: &Container| it.service == *service && it.number == *number && it.networks.contains(name);
+            let is_its = |it: &Container| it.service == *service && it.number == *number && is_on(it, name);
             let is_to_be = |it: &Service| network_keys(it).any(|other| other == key);
-            observed.containers.values().any(is_on) || project.services.get(service).is_some_and(is_to_be)
+            observed.containers.values().any(is_its) || project.services.get(service).is_some_and(is_to_be)
         })
     }
 
@@ -236,17 +241,14 @@ impl<'a> Planner<'a> {
     }
 
     fn place(&self, container: &Container) -> Option<Place<'a>> {
-        let Situation { project, observed, facts, .. } = self.situation;
-        let own = project.networks.iter().filter(|(_, it)| !it.external && container.networks.contains(&it.name));
-        own.into_iter().find_map(|(key, network)| {
+        let Situation { project, observed, .. } = self.situation;
+        let mut own = project.networks.iter().filter(|(_, it)| !it.external && is_on(container, &it.name));
+        own.find_map(|(key, network)| {
             let made = observed.networks.get(&network.name);
-            let is_going = facts.busy.contains(&Subject::Network(network.name.clone()));
             match container.state {
                 ContainerState::Dead | ContainerState::Removing => None,
                 // What starts takes the network that has the name then, and keeps to it.
-                ContainerState::Created | ContainerState::Exited(_) if made.is_none() || is_going => {
-                    Some(Place::Gone(key))
-                }
+                ContainerState::Created | ContainerState::Exited(_) if made.is_none() => Some(Place::Gone(key)),
                 ContainerState::Exited(_)
                     if container.started_at != 0 && made.is_some_and(|it| it.created_at > container.started_at) =>
                 {
@@ -271,9 +273,14 @@ pub(crate) fn changed_volumes<'a>(situation: Situation<'a>, services: &BTreeSet<
     own.filter(is_other).map(|volume| &volume.name).collect()
 }
 
+/// Whether a container is on a network, or was when it last ran.
+fn is_on(container: &Container, network: &str) -> bool {
+    container.networks.iter().any(|name| name == network)
+}
+
 /// Whether a network is the project's: another one may have made one of the same name.
-fn is_own(made: &ObservedNetwork, project: &String) -> bool {
-    made.labels.get(label::PROJECT) == Some(project)
+fn is_own(made: &ObservedNetwork, project: &str) -> bool {
+    made.labels.get(label::PROJECT).is_some_and(|name| name == project)
 }
 
 /// Whether a network was made from another definition. One that does not say from which, made by docker compose or an

@@ -329,6 +329,10 @@ impl<'a> Planner<'a> {
         image: &ImageOutlook<'_>,
     ) {
         let mut holds = self.start_holds(service);
+        if self.situation.facts.fallbacks.contains(&container.id) {
+            // What ran without a dependency that failed, and stopped for nothing, runs without it again.
+            holds.retain(|hold| !hold.is_failure());
+        }
         holds.extend(self.files_hold(service));
         holds.extend(image.hold.clone());
         self.push(start_operation(service, number, container), cause, holds);

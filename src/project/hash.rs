@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::kubernetes::Storage;
 use super::{
     Cluster, FileGrant, FileObject, FileSource, Kubernetes, MountSource, Network, Networking, Project, PullPolicy,
     Service, Volume,
@@ -59,7 +60,7 @@ pub fn network_hash(network: &Network) -> String {
 /// The same of a volume; what only a cluster does is left out.
 #[must_use]
 pub fn volume_hash(volume: &Volume) -> String {
-    let reduced = Volume { name: String::new(), external: false, storage: Default::default(), ..volume.clone() };
+    let reduced = Volume { name: String::new(), external: false, storage: Storage::default(), ..volume.clone() };
     hexadecimal(&Sha256::digest(written(&reduced).to_string().as_bytes()))
 }
 

@@ -165,6 +165,18 @@ fn what_stopped_for_a_network_that_could_not_be_removed_is_started_again() {
 }
 
 #[test]
+fn what_ran_without_a_dependency_runs_without_it_again_where_the_network_stays() {
+    let after = shop(true);
+    let mut observed = running(&shop(false));
+    set_state(&mut observed, &["api-1"], ContainerState::Exited(143));
+    set_state(&mut observed, &["db-1"], ContainerState::Exited(1));
+    let mut facts = stopped(&after, &["api-1"]);
+    facts.failures.insert(Subject::Network("shop_back".into()), "it has active endpoints".into());
+    let plan = text(&after, &goal_up(&after), &observed, &facts);
+    assert!(plan.ends_with("start api-1 (is not running)\n"), "{plan}");
+}
+
+#[test]
 fn nothing_stops_for_a_network_before_the_images_of_what_comes_after_it_are_there() {
     let with_image = |internal, built| {
         let mut shop = shop(internal);
@@ -185,6 +197,21 @@ fn nothing_stops_for_a_network_before_the_images_of_what_comes_after_it_are_ther
     let reason = "network `shop_back` stays as it was made: `api` cannot be built: exit code 1";
     assert!(plan.contains(&format!("remove network shop_back (configuration changed): failed: {reason}\n")), "{plan}");
     assert!(!plan.contains("stop "), "{plan}");
+}
+
+#[test]
+fn nothing_is_made_on_a_network_that_is_being_removed_whatever_fails_meanwhile() {
+    let after = shop(true);
+    let mut observed = running(&shop(false));
+    set_state(&mut observed, &["api-1", "db-1"], ContainerState::Exited(143));
+    let facts = Facts {
+        busy: [Subject::Network("shop_back".into())].into(),
+        failures: [(Subject::Replica("db".into(), 1), "no".into())].into(),
+        ..stopped(&after, &["api-1", "db-1"])
+    };
+    let plan = text(&after, &goal_up(&after), &observed, &facts);
+    assert!(plan.contains("create api-1 (network `back` changed): waits for network `back`\n"), "{plan}");
+    assert!(!plan.contains("stays as it was made"), "{plan}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::plan::fixtures::{ServiceExt as _, project, service};
 use crate::project::{
-    BuildContext, Condition, Hook, Network, Networking, Project, RestartPolicy, Service, UpdateOrder, WatchAction,
-    WatchRule,
+    BuildContext, Condition, Hook, Network, NetworkAttachment, Networking, Project, RestartPolicy, Service,
+    UpdateOrder, WatchAction, WatchRule,
 };
 
 /// Small, seeded and good enough (splitmix64).
@@ -84,7 +84,7 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
         }
         let keys: &[&str] = [&["default"][..], &["default"], &["back"], &["default", "back"]][dice.below(4)];
         made.networking =
-            Networking::Networks(keys.iter().map(|key| ((*key).to_owned(), Default::default())).collect());
+            Networking::Networks(keys.iter().map(|key| ((*key).to_owned(), NetworkAttachment::default())).collect());
         services.push(made);
     }
     let mut project = project(services);

@@ -105,11 +105,11 @@ impl World {
         let mut project = Project::clone(&self.state.project);
         redefine(&mut project, key, &mut self.dice);
         let is_on = |it: &&Service| matches!(&it.networking, Networking::Networks(places) if places.contains_key(key));
-        let on_it = project.services.values().filter(is_on).map(|it| it.name.clone()).collect();
-        let mut concerned = self.with_followers(on_it);
+        let on_it = project.services.values().filter(is_on).map(|it| it.name.clone());
         // What waits for one of them that failed goes on with it.
-        concerned.extend(self.state.plan().entries.iter().filter_map(|it| it.operation.service().map(str::to_owned)));
-        self.concerned = Some(concerned);
+        let plan = self.state.plan();
+        let waiting = plan.entries.iter().filter_map(|it| it.operation.service().map(str::to_owned));
+        self.concerned = Some(self.with_followers(waiting.chain(on_it).collect()));
         self.written = Some(Arc::new(project));
         self.note_good();
         let running = std::mem::take(&mut self.good);
@@ -243,8 +243,11 @@ impl World {
         self.concerned = None;
     }
 
-    /// These services and those that want to be restarted with one of them.
+    /// These services, those on a network that waits to be made anew, and those that want to be restarted with one of them.
     fn with_followers(&self, mut concerned: BTreeSet<String>) -> BTreeSet<String> {
+        let stay: Vec<&Network> = self.state.project.networks.values().filter(|it| !self.is_as_defined(it)).collect();
+        let waits = |it: &&Container| stay.iter().any(|network| it.networks.contains(&network.name));
+        concerned.extend(self.truth.containers.values().filter(waits).map(|it| it.service.clone()));
         loop {
             let follows = |service: &&Service| {
                 service.depends_on.iter().any(|(name, needed)| needed.restart && concerned.contains(name))
