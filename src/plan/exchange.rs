@@ -33,6 +33,11 @@ impl<'a> Planner<'a> {
     ) {
         let facts = self.situation.facts;
         let old = replica.current;
+        if let (true, Some(cause)) = (self.is_cut_off(old), self.network_cause(old)) {
+            // It can never serve again: the new one has the place for good, whatever becomes of it.
+            self.push(promote(service, number, old, new), cause, Vec::new());
+            return;
+        }
         if let Some(reason) = facts.rejected.get(&new.id) {
             self.push(revert(service, number, old, new), Cause::Rejected { reason: reason.clone() }, Vec::new());
             return;
@@ -42,7 +47,10 @@ impl<'a> Planner<'a> {
             self.push(revert(service, number, old, new), Cause::Unfinished, Vec::new());
             return;
         };
-        if let Some(newer) = self.outdated(service, up, new, image) {
+        let newer = self.outdated(service, up, new, image).or_else(|| self.network_cause(new));
+        // Whether it serves is seen before its network is made anew.
+        let is_on_trial = new.state.is_running() && matches!(newer, Some(Cause::NetworkChanged { .. }));
+        if let Some(newer) = newer.filter(|_| !is_on_trial) {
             if new.state.is_running() {
                 // It may be all that serves: it stays until the next one is there.
                 self.create(service, number, Some(old), newer, image);

@@ -141,7 +141,7 @@ pub(crate) fn container(project: &Project, service: &str, number: u32, state: Co
         started_at: if state == ContainerState::Created { 0 } else { 2 },
         finished_at: 0,
         ports: Vec::new(),
-        networks: vec!["shop_default".into()],
+        networks: spec::container(project, of, number, "", None).networks.into_iter().map(|it| it.network).collect(),
         writes_volumes: false,
         labels: BTreeMap::new(),
         command: String::new(),
@@ -160,12 +160,14 @@ pub(crate) fn image(service: &str) -> Image {
     }
 }
 
-/// An engine that has the network and the images, and no container.
+/// An engine that has the networks and the images, and no container.
 pub(crate) fn prepared(project: &Project) -> Observed {
-    let labels = spec::network(project, "default", &project.networks["default"]).labels;
-    assert!(labels.contains_key(label::PROJECT));
     let mut observed = Observed::default();
-    observed.networks.insert("shop_default".into(), ObservedNetwork { id: "n".into(), labels });
+    for (key, network) in &project.networks {
+        let labels = spec::network(project, key, network).labels;
+        assert!(labels.contains_key(label::PROJECT));
+        observed.networks.insert(network.name.clone(), ObservedNetwork { id: "n".into(), created_at: 0, labels });
+    }
     for service in project.services.values() {
         let image = image(&service.name);
         observed.images.insert(project.image_of(service), image.clone());

@@ -10,6 +10,7 @@ mod exchange;
 pub(crate) mod fixtures;
 pub mod goal;
 mod images;
+mod networks;
 pub mod observed;
 pub mod operation;
 mod replicas;
@@ -33,6 +34,7 @@ use observed::{ContainerId, Observed};
 use operation::{Cause, Hold, Operation, Subject};
 
 pub(crate) use conditions::is_restarted;
+pub(crate) use networks::{changed_volumes, network_keys};
 pub use replicas::{Replica, replicas_of};
 pub(crate) use services::orphans;
 

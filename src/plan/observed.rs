@@ -162,6 +162,9 @@ pub struct PublishedPort {
 pub struct ObservedNetwork {
     /// The engine's id.
     pub id: String,
+    /// When it was made: nanoseconds since 1970 on the engine's clock; 0 where nobody knows.
+    #[serde(default)]
+    pub created_at: u64,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }

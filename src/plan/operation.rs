@@ -388,6 +388,11 @@ pub enum Cause {
     NotRunning,
     /// The resolved configuration differs from what the container was made from.
     ConfigChanged,
+    /// A network that the container is on is made anew.
+    NetworkChanged {
+        /// The key in the manifest.
+        key: String,
+    },
     /// The image differs from what the container was made from.
     ImageChanged,
     /// Files were saved.
@@ -433,6 +438,7 @@ impl fmt::Display for Cause {
             Self::Missing => formatter.write_str("does not exist"),
             Self::NotRunning => formatter.write_str("is not running"),
             Self::ConfigChanged => formatter.write_str("configuration changed"),
+            Self::NetworkChanged { key } => write!(formatter, "network `{key}` changed"),
             Self::ImageChanged => formatter.write_str("image changed"),
             Self::SourcesChanged => formatter.write_str("sources changed"),
             Self::InputsChanged => formatter.write_str("sources changed since the image was built"),

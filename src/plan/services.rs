@@ -6,25 +6,34 @@ use super::conditions::{Standing, standing};
 use super::exchange::starts_first;
 use super::goal::Up;
 use super::images::ImageOutlook;
+use super::networks::{Changes, network_keys, volume_keys};
 use super::observed::{Container, ContainerState};
 use super::operation::{Cause, Hold, Keep, Operation, Subject};
 use super::{Entry, Replica, Situation, replicas_of};
-use crate::project::{Condition, MountSource, Networking, Published, Service};
+use crate::project::{Condition, Network, Published, Service};
 
 /// Services run as the manifest says.
 pub(super) fn up(situation: Situation<'_>, up: &Up) -> Vec<Entry> {
-    let mut planner = Planner::new(situation, &up.services);
-    planner.dropped();
-    planner.networks();
-    planner.volumes();
-    planner.models(up);
-    for service in planner.ordered_services() {
-        planner.service(service, up);
+    let mut staying = BTreeMap::new();
+    loop {
+        let mut planner = Planner::new(situation, &up.services);
+        planner.networks.staying.clone_from(&staying);
+        planner.dropped();
+        planner.networks(up.no_recreate);
+        planner.volumes();
+        planner.models(up);
+        for service in planner.ordered_services() {
+            planner.service(service, up);
+        }
+        if up.remove_orphans {
+            planner.orphans();
+        }
+        match planner.make_networks_anew() {
+            Ok(()) => return planner.entries,
+            // What that means for the services is planned afresh.
+            Err((key, reason)) => drop(staying.insert(key, reason)),
+        }
     }
-    if up.remove_orphans {
-        planner.orphans();
-    }
-    planner.entries
 }
 
 /// Containers that exist run.
@@ -89,14 +98,22 @@ pub(super) struct Planner<'a> {
     outlook: BTreeMap<&'a str, Outlook>,
     /// The services whose image is planned, and what that holds up builds that are made with it for.
     pub(super) images: BTreeMap<&'a str, Option<Hold>>,
+    pub(super) networks: Changes<'a>,
 }
 
 impl<'a> Planner<'a> {
     fn new(situation: Situation<'a>, services: &'a BTreeSet<String>) -> Self {
-        Self { situation, services, entries: Vec::new(), outlook: BTreeMap::new(), images: BTreeMap::new() }
+        Self {
+            situation,
+            services,
+            entries: Vec::new(),
+            outlook: BTreeMap::new(),
+            images: BTreeMap::new(),
+            networks: Changes::default(),
+        }
     }
 
-    fn ordered_services(&self) -> Vec<&'a Service> {
+    pub(super) fn ordered_services(&self) -> Vec<&'a Service> {
         let Situation { project, graph, .. } = self.situation;
         graph
             .order()
@@ -108,34 +125,6 @@ impl<'a> Planner<'a> {
 
     pub(super) fn push(&mut self, operation: Operation, cause: Cause, holds: Vec<Hold>) {
         self.entries.push(Entry { operation, cause, holds });
-    }
-
-    fn networks(&mut self) {
-        let Situation { project, observed, .. } = self.situation;
-        let used: BTreeSet<&String> =
-            self.ordered_services().into_iter().flat_map(|service| network_keys(service).collect::<Vec<_>>()).collect();
-        for key in used {
-            let Some(network) = project.networks.get(key) else { continue };
-            if observed.networks.contains_key(&network.name) {
-                continue;
-            }
-            let holds = external_hold(network.external, "network", &network.name);
-            self.push(Operation::CreateNetwork { key: key.clone() }, Cause::Missing, holds);
-        }
-    }
-
-    fn volumes(&mut self) {
-        let Situation { project, observed, .. } = self.situation;
-        let used: BTreeSet<&String> =
-            self.ordered_services().into_iter().flat_map(|service| volume_keys(service).collect::<Vec<_>>()).collect();
-        for key in used {
-            let Some(volume) = project.volumes.get(key) else { continue };
-            if observed.volumes.contains_key(&volume.name) {
-                continue;
-            }
-            let holds = external_hold(volume.external, "volume", &volume.name);
-            self.push(Operation::CreateVolume { key: key.clone() }, Cause::Missing, holds);
-        }
     }
 
     /// The models that the services use.
@@ -208,7 +197,25 @@ impl<'a> Planner<'a> {
         }
         match self.outdated(service, up, replica.current, image) {
             None => self.current(service, number, replica.current, image),
-            Some(cause) => self.create(service, number, Some(replica.current), cause, image),
+            Some(cause) => self.outdated_one(service, number, replica.current, cause, image),
+        }
+    }
+
+    /// A container that is to be replaced; one that stopped for that serves again while its successor cannot be made.
+    fn outdated_one(
+        &mut self,
+        service: &'a Service,
+        number: u32,
+        old: &Container,
+        cause: Cause,
+        image: &ImageOutlook<'_>,
+    ) {
+        let place = self.entries.len();
+        self.create(service, number, Some(old), cause, image);
+        let is_held = !self.entries[place].holds.is_empty();
+        let fell = self.situation.facts.fallbacks.contains(&old.id) && !old.state.is_running();
+        if is_held && fell && self.network_cause(old).is_none() {
+            self.push(start_operation(service, number, old), Cause::NotRunning, Vec::new());
         }
     }
 
@@ -240,6 +247,12 @@ impl<'a> Planner<'a> {
         if changed {
             return Some(Cause::ImageChanged);
         }
+        // One that has come to its end, as a job does, is on no network before it is to start again.
+        if !self.is_over(service, container)
+            && let Some(cause) = self.network_cause(container)
+        {
+            return Some(cause);
+        }
         let is_newer = |companion: &&str| {
             replicas_of(observed, companion)
                 .values()
@@ -263,6 +276,15 @@ impl<'a> Planner<'a> {
             ContainerState::Exited(code) => self.exited(service, number, container, code, image),
             ContainerState::Paused | ContainerState::Restarting | ContainerState::Removing | ContainerState::Dead => {}
         }
+    }
+
+    /// Whether a container has exited and nothing starts it again.
+    fn is_over(&self, service: &Service, container: &Container) -> bool {
+        let facts = self.situation.facts;
+        let ContainerState::Exited(code) = container.state else { return false };
+        !facts.pending.contains(&container.id)
+            && !facts.restarts.contains(&container.id)
+            && !facts.comes_back(service, container.number, code)
     }
 
     fn running(&mut self, service: &'a Service, number: u32, container: &Container) {
@@ -310,6 +332,10 @@ impl<'a> Planner<'a> {
         image: &ImageOutlook<'_>,
     ) {
         let mut holds = self.start_holds(service);
+        if self.situation.facts.fallbacks.contains(&container.id) {
+            // What ran without a dependency that failed, and stopped for nothing, runs without it again.
+            holds.retain(|hold| !hold.is_failure());
+        }
         holds.extend(self.files_hold(service));
         holds.extend(image.hold.clone());
         self.push(start_operation(service, number, container), cause, holds);
@@ -327,7 +353,8 @@ impl<'a> Planner<'a> {
         let mut holds = self.network_and_volume_holds(service);
         holds.extend(self.provision_holds(service));
         holds.extend(image.hold.clone());
-        if replaces.is_some() {
+        // Where all have to leave a network, none of them waits until another one serves.
+        if replaces.is_some_and(|old| self.network_cause(old).is_none()) {
             holds.extend(self.turn_holds(service, number));
         }
         let name = service.name.clone();
@@ -337,7 +364,7 @@ impl<'a> Planner<'a> {
         holds.push(Hold::Container);
         let (name, container) = (service.name.clone(), String::new());
         let then = match replaces {
-            Some(old) if !starts_first(self.situation, service, old) => {
+            Some(old) if !starts_first(self.situation, service, old) && self.network_cause(old).is_none() => {
                 Operation::Exchange { service: name, number, old: old.id.clone(), new: container }
             }
             _ => Operation::Start { service: name, number, container },
@@ -445,7 +472,7 @@ impl<'a> Planner<'a> {
     }
 
     /// What a container of the service is to be told about and is not there yet.
-    fn provision_holds(&self, service: &Service) -> Vec<Hold> {
+    pub(super) fn provision_holds(&self, service: &Service) -> Vec<Hold> {
         let Situation { project, facts, .. } = self.situation;
         let is_provider = |name: &String| project.services.get(name).is_some_and(|it| it.provider.is_some());
         let providers = service.depends_on.iter().filter(|(name, _)| is_provider(name)).filter_map(|(name, it)| {
@@ -467,7 +494,10 @@ impl<'a> Planner<'a> {
     fn network_and_volume_holds(&self, service: &Service) -> Vec<Hold> {
         let Situation { project, observed, .. } = self.situation;
         let networks = network_keys(service)
-            .filter(|key| project.networks.get(*key).is_some_and(|it| !observed.networks.contains_key(&it.name)))
+            .filter(|key| {
+                let is_there = |it: &Network| observed.networks.contains_key(&it.name);
+                self.networks.anew.contains(key) || project.networks.get(*key).is_some_and(|it| !is_there(it))
+            })
             .map(|key| self.hold_of_made(&Subject::Network(key.clone()), Hold::Network { key: key.clone() }));
         let volumes = volume_keys(service)
             .filter(|key| project.volumes.get(*key).is_some_and(|it| !observed.volumes.contains_key(&it.name)))
@@ -547,28 +577,4 @@ pub(crate) fn orphans(situation: Situation<'_>) -> impl Iterator<Item = &Contain
 
 fn start_operation(service: &Service, number: u32, container: &Container) -> Operation {
     Operation::Start { service: service.name.clone(), number, container: container.id.clone() }
-}
-
-fn external_hold(external: bool, kind: &str, name: &str) -> Vec<Hold> {
-    if !external {
-        return Vec::new();
-    }
-    let reason = format!("external {kind} `{name}` does not exist; create it with `docker {kind} create {name}`");
-    vec![Hold::Failed { reason }]
-}
-
-fn network_keys(service: &Service) -> impl Iterator<Item = &String> {
-    match &service.networking {
-        Networking::Networks(attachments) => Some(attachments.keys()),
-        _ => None,
-    }
-    .into_iter()
-    .flatten()
-}
-
-fn volume_keys(service: &Service) -> impl Iterator<Item = &String> {
-    service.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Volume { key, .. } => Some(key),
-        _ => None,
-    })
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use super::observed::ContainerId;
 use crate::project::{
     Build, FileGrant, FileObject, FileSource, MountSource, Network, Networking, Project, Service, Volume, config_hash,
+    network_hash, volume_hash,
 };
 
 /// The labels of docker compose that hoist reads and writes.
@@ -39,6 +40,9 @@ pub mod label {
     pub const NETWORK: &str = "com.docker.compose.network";
     /// A volume's key in the manifest.
     pub const VOLUME: &str = "com.docker.compose.volume";
+    /// On a network or a volume: the hash of what the manifest says of it. It is not docker compose's `config-hash`, which
+    /// is of another form: either tool would take the other's for a change.
+    pub const DEFINITION: &str = "dev.hoist.definition";
     /// On a built image: the digest of the files and arguments that it was built from.
     pub const INPUTS: &str = "dev.hoist.inputs";
 }
@@ -238,6 +242,7 @@ pub fn network(project: &Project, key: &str, network: &Network) -> NetworkSpec {
     labels.insert(label::PROJECT.into(), project.name.clone());
     labels.insert(label::VERSION.into(), VERSION.into());
     labels.insert(label::NETWORK.into(), key.into());
+    labels.insert(label::DEFINITION.into(), network_hash(network));
     NetworkSpec { network: network.clone(), labels }
 }
 
@@ -248,6 +253,7 @@ pub fn volume(project: &Project, key: &str, volume: &Volume) -> VolumeSpec {
     labels.insert(label::PROJECT.into(), project.name.clone());
     labels.insert(label::VERSION.into(), VERSION.into());
     labels.insert(label::VOLUME.into(), key.into());
+    labels.insert(label::DEFINITION.into(), volume_hash(volume));
     VolumeSpec { volume: volume.clone(), labels }
 }
 

@@ -102,7 +102,12 @@ fn running<'a>(situation: Situation<'_>, containers: &[&'a Container]) -> Vec<&'
 }
 
 /// The services that must stop before this one's container, or what it provides without one, may.
-fn dependent_holds(situation: Situation<'_>, running: &[&Container], service: &str, id: Option<&str>) -> Vec<Hold> {
+pub(super) fn dependent_holds(
+    situation: Situation<'_>,
+    running: &[&Container],
+    service: &str,
+    id: Option<&str>,
+) -> Vec<Hold> {
     situation
         .graph
         .dependents(service)

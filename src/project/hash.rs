@@ -1,13 +1,17 @@
-//! The stable hash of a service's configuration, which decides whether a running container is still the one asked for.
+//! The stable hashes of what the manifest says of a service, a network or a volume, which decide whether what is there is
+//! still what is asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::kubernetes::Storage;
 use super::{
-    Cluster, FileGrant, FileObject, FileSource, Kubernetes, MountSource, Networking, Project, PullPolicy, Service,
+    Cluster, FileGrant, FileObject, FileSource, Kubernetes, MountSource, Network, Networking, Project, PullPolicy,
+    Service, Volume,
 };
 
 /// SHA-256, in hexadecimal, of what a container of this service is created from.
@@ -46,6 +50,20 @@ pub fn config_hash(project: &Project, service: &Service) -> String {
     hexadecimal(&Sha256::digest(value.to_string().as_bytes()))
 }
 
+/// SHA-256, in hexadecimal, of how a network is made: not of its name, under which another one would be another.
+#[must_use]
+pub fn network_hash(network: &Network) -> String {
+    let reduced = Network { name: String::new(), external: false, ..network.clone() };
+    hexadecimal(&Sha256::digest(written(&reduced).to_string().as_bytes()))
+}
+
+/// The same of a volume; what only a cluster does is left out.
+#[must_use]
+pub fn volume_hash(volume: &Volume) -> String {
+    let reduced = Volume { name: String::new(), external: false, storage: Storage::default(), ..volume.clone() };
+    hexadecimal(&Sha256::digest(written(&reduced).to_string().as_bytes()))
+}
+
 /// The engine's names of the service's networks and volumes, where they are not those that hoist gives.
 fn given_names<'a>(project: &'a Project, service: &Service) -> BTreeSet<(&'static str, &'a str, &'a str)> {
     let networks = match &service.networking {
@@ -75,14 +93,14 @@ fn copied_files<'a>(
     })
 }
 
-/// The service as a map, without the attributes that nobody wrote.
-fn written(service: &Service) -> Value {
-    let as_map = |service: &Service| match serde_json::to_value(service) {
+/// It as a map, without the attributes that nobody wrote.
+fn written<T: Serialize + Default>(asked: &T) -> Value {
+    let as_map = |asked: &T| match serde_json::to_value(asked) {
         Ok(Value::Object(map)) => map,
-        other => unreachable!("a service serialises to a map, not to {other:?}"),
+        other => unreachable!("a part of the manifest serialises to a map, not to {other:?}"),
     };
-    let mut map = as_map(service);
-    drop_defaults(&mut map, &as_map(&Service::default()));
+    let mut map = as_map(asked);
+    drop_defaults(&mut map, &as_map(&T::default()));
     Value::Object(map)
 }
 

@@ -107,21 +107,24 @@ impl State {
 
     /// Brings what is observed up to date with what was just done.
     fn apply(&mut self, flight: &InFlight, outcome: Outcome, now: Duration, actions: &mut Vec<Action>) {
+        if flight.forgiven
+            && matches!(flight.operation, Operation::CreateNetwork { .. } | Operation::CreateVolume { .. })
+        {
+            // It was made as the manifest had it then.
+            self.ask_for_listing(actions);
+        }
         match (&flight.operation, outcome) {
-            (Operation::CreateNetwork { key }, _) => {
-                if let Some(network) = self.project.networks.get(key) {
-                    let labels = spec::network(&self.project, key, network).labels;
-                    let made = ObservedNetwork { id: String::new(), labels };
-                    self.observed.networks.insert(network.name.clone(), made);
-                }
-            }
+            (Operation::CreateNetwork { key }, _) => self.insert_network(key),
             (Operation::CreateVolume { key }, _) => {
                 if let Some(volume) = self.project.volumes.get(key) {
                     let labels = spec::volume(&self.project, key, volume).labels;
                     self.observed.volumes.insert(volume.name.clone(), ObservedVolume { labels });
                 }
             }
-            (Operation::RemoveNetwork { name }, _) => drop(self.observed.networks.remove(name)),
+            (Operation::RemoveNetwork { name }, _) => {
+                self.observed.networks.remove(name);
+                self.retry_those_of_network(name);
+            }
             (Operation::RemoveVolume { name }, _) => drop(self.observed.volumes.remove(name)),
             (Operation::RemoveImage { image }, _) => drop(self.observed.images.remove(image)),
             (Operation::Provide { service }, Outcome::Provided(variables)) => {
@@ -179,6 +182,10 @@ impl State {
                 self.sync_what_it_lacks(service);
                 self.observed.containers.insert(container.id.clone(), *container);
             }
+            (Operation::Stop { container: id, .. }, Outcome::Container(container)) => {
+                self.note_room_made(id);
+                self.observed.containers.insert(container.id.clone(), *container);
+            }
             (_, Outcome::Container(container)) => {
                 self.observed.containers.insert(container.id.clone(), *container);
             }
@@ -187,6 +194,38 @@ impl State {
             }
             _ => {}
         }
+    }
+
+    fn insert_network(&mut self, key: &str) {
+        let Some(network) = self.project.networks.get(key) else { return };
+        let labels = spec::network(&self.project, key, network).labels;
+        // It is newer than the last start of every container; when exactly it was made, the next listing says.
+        let last_start = self.observed.containers.values().map(|it| it.started_at).max();
+        let created_at = last_start.map_or(0, |last| last + 1);
+        let made = ObservedNetwork { id: String::new(), created_at, labels };
+        self.observed.networks.insert(network.name.clone(), made);
+    }
+
+    /// A container stopped because a network that it is on is made anew: that is nothing to be judged by, and it or its
+    /// successor is to run again.
+    fn note_room_made(&mut self, id: &str) {
+        if !self.is_ending() && self.up().is_some() {
+            self.trials.remove(id);
+            self.facts.pending.insert(id.to_owned());
+            self.facts.fallbacks.insert(id.to_owned());
+        }
+    }
+
+    /// A network that is made anew is a new try for what was on it and exited with an error.
+    fn retry_those_of_network(&mut self, name: &str) {
+        if self.up().is_none() || self.is_ending() {
+            return;
+        }
+        let scope = self.scope();
+        let replicas = scope.iter().flat_map(|service| replicas_of(&self.observed, service).into_values());
+        let serving = replicas.map(|replica| replica.serving()).filter(|it| it.networks.iter().any(|on| on == name));
+        let failed = serving.filter(|it| matches!(it.state, ContainerState::Exited(code) if code != 0));
+        self.facts.pending.extend(failed.map(|it| it.id.clone()));
     }
 
     /// A new container has what its image has, and neither what was copied since that was built nor what rules with

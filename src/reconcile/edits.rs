@@ -206,9 +206,9 @@ impl State {
     /// Whether nothing is under way or left to do for a service but to see whether a container stays alive, and to
     /// remove the one before it.
     fn is_at_rest(&self, service: &str, plan: &Plan) -> bool {
-        let matters = |operation: &Operation| {
-            operation.service() == Some(service) && !matches!(operation, Operation::Promote { .. })
-        };
+        let runs = |id: &String| self.observed.containers.get(id).is_some_and(|it| it.state.is_running());
+        let is_kept = |it: &Operation| matches!(it, Operation::Promote { new, .. } if runs(new));
+        let matters = |operation: &Operation| operation.service() == Some(service) && !is_kept(operation);
         let is_under_way = self.in_flight.values().any(|flight| matters(&flight.operation));
         let is_left = |entry: &&Entry| matters(&entry.operation) && !entry.is_stuck(plan);
         !is_under_way && plan.entries.iter().find(is_left).is_none() && !self.is_becoming_healthy(service)

@@ -12,6 +12,7 @@ mod ending;
 pub mod event;
 pub mod notice;
 mod reload;
+mod remarks;
 mod shared;
 #[cfg(test)]
 mod simulation;
@@ -119,6 +120,8 @@ pub struct State {
     /// When the reading of a build's files began.
     readings: BTreeMap<String, Duration>,
     lost_since: Option<Duration>,
+    /// What is told of as long as it lasts.
+    remarks: BTreeSet<String>,
     /// What the start has been spent on; `None` once it is over.
     timings: Option<Timings>,
 }
@@ -157,7 +160,7 @@ struct InFlight {
     sync: Option<PendingSync>,
     /// What the replacement did that is taken back: the engine may tell that it is gone before this is answered.
     rejected: Option<String>,
-    /// Its service has been saved since.
+    /// Its service has been saved since; of a network or a volume, the manifest.
     forgiven: bool,
 }
 
@@ -214,6 +217,7 @@ impl State {
             next_edit: 1,
             readings: BTreeMap::new(),
             lost_since: None,
+            remarks: BTreeSet::new(),
             timings: Some(Timings::default()),
         };
         Ok((state, vec![Action::Observe]))
@@ -397,6 +401,7 @@ impl State {
         self.judge(now);
         let plan = self.plan();
         if self.listing == Listing::Current && self.lost_since.is_none() {
+            self.remark(&plan, actions);
             self.begin(&plan, now, actions);
         }
         self.probe(&plan, actions);

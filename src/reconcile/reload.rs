@@ -9,8 +9,9 @@ use super::event::{Action, Reloaded};
 use super::notice::Notice;
 use super::{Goal, State};
 use crate::graph::Graph;
-use crate::plan::{Facts, PendingSync, spec};
-use crate::project::{Project, Service};
+use crate::plan::operation::{Operation, Subject};
+use crate::plan::{Facts, PendingSync, network_keys, spec};
+use crate::project::{Project, Service, network_hash};
 
 /// Whether the manifest is being read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +31,16 @@ struct Difference {
     changed: Vec<String>,
     added: Vec<String>,
     removed: Vec<String>,
+}
+
+/// The hashes of services with those of the networks that they are on: another one makes other containers of them.
+fn with_networks(project: &Project, mut hashes: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    for (name, hash) in &mut hashes {
+        let keys = project.services.get(name).into_iter().flat_map(network_keys);
+        let networks = keys.filter_map(|key| project.networks.get(key)).filter(|network| !network.external);
+        networks.for_each(|network| hash.push_str(&network_hash(network)));
+    }
+    hashes
 }
 
 impl Difference {
@@ -82,11 +93,12 @@ impl State {
         let declared_before = std::mem::replace(&mut self.declared, Arc::clone(&project));
         let old = std::mem::replace(&mut self.project, project);
         self.facts.hashes = Facts::new(&self.project).hashes;
-        let hashes_before = Facts::new(&declared_before).hashes;
+        let hashes_before = with_networks(&declared_before, Facts::new(&declared_before).hashes);
+        let hashes_now = with_networks(&self.project, self.facts.hashes.clone());
         let of_run = |hashes: &BTreeMap<String, String>, scope: &BTreeSet<String>| {
             hashes.iter().filter(|(name, _)| scope.contains(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
         };
-        let now: BTreeMap<String, String> = of_run(&self.facts.hashes, &self.scope());
+        let now: BTreeMap<String, String> = of_run(&hashes_now, &self.scope());
         let difference = Difference::of(&of_run(&hashes_before, &before), &now);
         self.spread_what_is_provided();
         self.graph = graph;
@@ -102,13 +114,26 @@ impl State {
         self.facts.dropped.extend(difference.removed.iter().cloned());
         self.start_what_is_new(&difference.added);
         // A saved manifest is a new try for everything that failed.
-        self.facts.failures.clear();
+        self.keep_what_saves_do_not_mend(&old);
         self.facts.exhausted.clear();
         let Difference { changed, added, removed } = difference;
         let edits = self.spread_manifest_edit(changed.iter().chain(&added), at);
         actions.push(Action::Tell(Notice::Reloaded { edits, changed, added, removed }));
         // Networks, volumes and images that nobody has asked about so far.
         self.ask_for_listing(actions);
+    }
+
+    /// Of all failures only that of a network that could not be removed: for each try all that is on it would stop again.
+    fn keep_what_saves_do_not_mend(&mut self, old: &Project) {
+        let is_as_before = |name: &String| {
+            let of = |project: &Project| project.networks.values().find(|it| it.name == *name).map(network_hash);
+            self.observed.networks.contains_key(name) && of(old) == of(&self.project)
+        };
+        self.facts.failures.retain(|subject, _| matches!(subject, Subject::Network(name) if is_as_before(name)));
+        for flight in self.in_flight.values_mut() {
+            let is_made = matches!(flight.operation, Operation::CreateNetwork { .. } | Operation::CreateVolume { .. });
+            flight.forgiven |= is_made;
+        }
     }
 
     /// What is to be provided by another program, with other options, or is another model, has to be provided anew.

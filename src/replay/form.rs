@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redact::Redactor;
-use crate::project::{Project, config_hash};
+use crate::project::{Project, config_hash, network_hash, volume_hash};
 use crate::reconcile::Setup;
 use crate::reconcile::event::{Action, Event};
 
@@ -39,7 +39,8 @@ pub(super) enum Line {
 pub(super) struct Begin {
     pub(super) setup: Setup,
     pub(super) actions: Vec<Value>,
-    /// What hashes of configurations became: those of containers, by those that the journal's project has.
+    /// What hashes of configurations became: those of containers, networks and volumes, by those that the journal's project
+    /// has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) hashes: BTreeMap<String, String>,
 }
@@ -133,9 +134,13 @@ impl Scribe {
         let mut journaled = Project::clone(project);
         self.redactor.project(&mut journaled);
         let services = project.services.values().zip(journaled.services.values());
-        services
-            .map(|(real, written)| (self.redactor.hash(&config_hash(project, real)), config_hash(&journaled, written)))
-            .collect()
+        let services = services.map(|(real, written)| (config_hash(project, real), config_hash(&journaled, written)));
+        let networks = project.networks.values().zip(journaled.networks.values());
+        let networks = networks.map(|(real, written)| (network_hash(real), network_hash(written)));
+        let volumes = project.volumes.values().zip(journaled.volumes.values());
+        let volumes = volumes.map(|(real, written)| (volume_hash(real), volume_hash(written)));
+        let hashes = services.chain(networks).chain(volumes);
+        hashes.map(|(real, written)| (self.redactor.hash(&real), written)).collect()
     }
 }
 

@@ -115,16 +115,14 @@ impl Journal {
         Ok(())
     }
 
-    /// The containers were made from a configuration with its values in it, of which the journal has none: their hashes
-    /// become those that the configuration has as it is journaled.
+    /// Containers, networks and volumes were made from a configuration with its values in it, of which the journal has none:
+    /// their hashes become those that the configuration has as it is journaled.
     fn translate(&mut self) {
         let steps = self.steps.iter().flat_map(|step| &step.hashes);
         let hashes: BTreeMap<String, String> =
             self.begin.hashes.iter().chain(steps).map(|(a, b)| (a.clone(), b.clone())).collect();
-        for container in self.steps.iter_mut().flat_map(|step| redact::containers_of(&mut step.event)) {
-            if let Some(hash) = container.config_hash.as_mut()
-                && let Some(journaled) = hashes.get(hash)
-            {
+        for hash in self.steps.iter_mut().flat_map(|step| redact::hashes_of(&mut step.event)) {
+            if let Some(journaled) = hashes.get(hash) {
                 journaled.clone_into(hash);
             }
         }

@@ -213,7 +213,7 @@ impl Redactor {
     /// Those that hoist and docker compose set stay: decisions go by them.
     fn labels(&self, labels: &mut BTreeMap<String, String>) {
         let is_own = |key: &str| key.starts_with("com.docker.compose.") || key.starts_with("dev.hoist.");
-        let secret = [label::CONFIG_HASH, label::INPUTS];
+        let secret = [label::CONFIG_HASH, label::DEFINITION, label::INPUTS];
         let hidden = labels.iter_mut().filter(|(key, _)| !is_own(key) || secret.contains(&key.as_str()));
         self.values(hidden.map(|(_, value)| value));
     }
@@ -276,7 +276,7 @@ impl Redactor {
 }
 
 /// The containers that an event tells of.
-pub(super) fn containers_of(event: &mut Event) -> Vec<&mut Container> {
+fn containers_of(event: &mut Event) -> Vec<&mut Container> {
     match event {
         Event::Observed(observed) => observed.containers.values_mut().collect(),
         Event::Container { container: Some(container), .. }
@@ -286,4 +286,15 @@ pub(super) fn containers_of(event: &mut Event) -> Vec<&mut Container> {
         } => vec![&mut **container],
         _ => Vec::new(),
     }
+}
+
+/// The hashes of the configurations that what is observed was made from.
+pub(super) fn hashes_of(event: &mut Event) -> Vec<&mut String> {
+    if let Event::Observed(Observed { containers, networks, volumes, .. }) = event {
+        let labels =
+            networks.values_mut().map(|it| &mut it.labels).chain(volumes.values_mut().map(|it| &mut it.labels));
+        let definitions = labels.filter_map(|labels| labels.get_mut(label::DEFINITION));
+        return containers.values_mut().filter_map(|it| it.config_hash.as_mut()).chain(definitions).collect();
+    }
+    containers_of(event).into_iter().filter_map(|it| it.config_hash.as_mut()).collect()
 }

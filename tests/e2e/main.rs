@@ -18,6 +18,7 @@ mod faults;
 mod information;
 mod manifest_edits;
 mod neighbours;
+mod networks;
 mod provider;
 mod push;
 #[path = "../support/registry.rs"]

@@ -297,7 +297,7 @@ fn time(text: Option<&str>) -> u64 {
     parsed.map_or(0, |time| nanoseconds(time.to_utc()))
 }
 
-fn nanoseconds(time: chrono::DateTime<chrono::Utc>) -> u64 {
+pub(super) fn nanoseconds(time: chrono::DateTime<chrono::Utc>) -> u64 {
     time.timestamp_nanos_opt().and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).unwrap_or(0)
 }
 

@@ -114,8 +114,9 @@ impl Docker {
         let filters = HashMap::from([("label".to_owned(), vec![of_project(project)])]);
         let listed = self.client.list_networks(Some(ListNetworksOptions { filters: Some(filters) })).await;
         let named = |network: bollard::models::Network| {
-            let observed = ObservedNetwork { id: network.id?, labels: inspect::ordered(network.labels) };
-            Some((network.name?, observed))
+            let created_at = network.created.map_or(0, inspect::nanoseconds);
+            let labels = inspect::ordered(network.labels);
+            Some((network.name?, ObservedNetwork { id: network.id?, created_at, labels }))
         };
         let mut networks: BTreeMap<String, ObservedNetwork> =
             listed.map_err(from_bollard)?.into_iter().filter_map(named).collect();
@@ -131,7 +132,9 @@ impl Docker {
         match self.client.inspect_network(name, None::<InspectNetworkOptions>).await {
             Ok(network) if network.name.as_deref() == Some(name) => {
                 let id = network.id.unwrap_or_default();
-                Ok(Some((name.to_owned(), ObservedNetwork { id, labels: inspect::ordered(network.labels) })))
+                let created_at = network.created.map_or(0, inspect::nanoseconds);
+                let labels = inspect::ordered(network.labels);
+                Ok(Some((name.to_owned(), ObservedNetwork { id, created_at, labels })))
             }
             Ok(_) => Ok(None),
             Err(error) if is_not_found(&error) => Ok(None),

@@ -205,7 +205,7 @@ impl Engine for Memory {
     async fn create_network(&self, spec: &NetworkSpec) -> Result<(), EngineError> {
         self.ask(|state| {
             let id = state.next_id("network");
-            let network = ObservedNetwork { id, labels: spec.labels.clone() };
+            let network = ObservedNetwork { id, created_at: state.tick(), labels: spec.labels.clone() };
             state.networks.entry(spec.network.name.clone()).or_insert(network);
             Ok(())
         })

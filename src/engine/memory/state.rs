@@ -273,7 +273,7 @@ impl State {
         self.events.push((project, id.to_owned()));
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.count += 1;
         self.count
     }

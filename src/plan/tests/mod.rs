@@ -5,6 +5,7 @@ mod conditions;
 mod copies;
 mod exchange;
 mod images;
+mod networks;
 mod spec;
 mod stuck;
 mod teardown;
@@ -20,7 +21,8 @@ use super::{Facts, PendingSync, Situation, plan};
 use crate::change::SyncFiles;
 use crate::graph::Graph;
 use crate::project::{
-    Condition, Hook, ModelUse, Mount, MountSource, Port, Project, Protocol, Published, RestartPolicy, Service, Volume,
+    Condition, Hook, ModelUse, Mount, MountSource, Network, Port, Project, Protocol, Published, RestartPolicy, Service,
+    Volume,
 };
 
 fn text(project: &Project, goal: &Goal, observed: &Observed, facts: &Facts) -> String {

@@ -2,7 +2,8 @@
 
 use crate::plan::fixtures::{ServiceExt as _, project, service};
 use crate::project::{
-    BuildContext, Condition, Hook, Project, RestartPolicy, Service, UpdateOrder, WatchAction, WatchRule,
+    BuildContext, Condition, Hook, Network, NetworkAttachment, Networking, Project, RestartPolicy, Service,
+    UpdateOrder, WatchAction, WatchRule,
 };
 
 /// Small, seeded and good enough (splitmix64).
@@ -15,6 +16,11 @@ impl Dice {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % sides
+    }
+
+    /// A place in a list of so many.
+    pub(super) fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.roll(count as u64)).expect("a small number")
     }
 
     pub(super) fn one_in(&mut self, sides: u64) -> bool {
@@ -76,9 +82,21 @@ pub(super) fn any_project(dice: &mut Dice) -> Project {
         if is_job {
             made.labels.insert("job".into(), String::new());
         }
+        let keys: &[&str] = [&["default"][..], &["default"], &["back"], &["default", "back"]][dice.below(4)];
+        made.networking =
+            Networking::Networks(keys.iter().map(|key| ((*key).to_owned(), NetworkAttachment::default())).collect());
         services.push(made);
     }
-    project(services)
+    let mut project = project(services);
+    project.networks.insert("back".into(), Network { name: "shop_back".into(), ..Network::default() });
+    project
+}
+
+/// A network is defined otherwise, or as it was.
+pub(super) fn redefine(project: &mut Project, key: &str, dice: &mut Dice) {
+    let Some(network) = project.networks.get_mut(key) else { return };
+    network.internal = dice.one_in(2);
+    network.driver_opts = [("mtu".to_owned(), format!("14{}0", dice.roll(3)))].into();
 }
 
 /// Files that are copied when they are saved, and others that rebuild where there is something to build.

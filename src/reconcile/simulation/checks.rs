@@ -1,13 +1,16 @@
 //! What must hold, whatever happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::chance::redefine;
 use super::{World, is_synced};
 use crate::change::PathState;
-use crate::plan::observed::{ContainerState, Health};
+use crate::plan::observed::{Container, ContainerState, Health};
 use crate::plan::operation::{Hold, Operation};
-use crate::plan::replicas_of;
-use crate::project::{Condition, Service};
+use crate::plan::spec::label;
+use crate::plan::{Entry, replicas_of};
+use crate::project::{Condition, Network, Networking, Project, Service, network_hash};
 use crate::reconcile::State;
 use crate::reconcile::event::Event;
 
@@ -36,7 +39,9 @@ impl World {
             Operation::Stop { service, .. } => {
                 let dependents =
                     self.state.project.services.values().filter(|other| other.depends_on.contains_key(service));
-                for dependent in dependents {
+                for dependent in
+                    dependents.filter(|it| self.state.is_ending() || self.leave_together(service, &it.name))
+                {
                     let view = replicas_of(self.state.observed(), &dependent.name);
                     if view.values().any(|replica| replica.serving().state.is_running()) {
                         self.fail(&format!("{operation} while {} still runs", dependent.name));
@@ -55,10 +60,65 @@ impl World {
             self.fail(&format!("{service}: {old} is to go for {new}, which is gone"));
         };
         let is_healthy = container.health == Health::Healthy || self.state.facts.healthy.contains(new);
-        let over = matches!(container.state, ContainerState::Exited(0));
+        let over = matches!(container.state, ContainerState::Exited(0)) || self.is_cut_off(old);
         if !over && !container.state.is_running() || container.health != Health::None && !is_healthy {
             self.fail(&format!("{service}: {old} is to go for {new}, which is {:?}", container.state));
         }
+    }
+
+    /// Whether containers of two services run that have to leave networks which are to be made anew.
+    fn leave_together(&self, one: &str, other: &str) -> bool {
+        let plan = self.state.plan();
+        let leaves = |service: &str| {
+            let stops =
+                |entry: &Entry| matches!(&entry.operation, Operation::Stop { service: of, .. } if of == service);
+            plan.entries.iter().any(stops)
+        };
+        leaves(one) && leaves(other)
+    }
+
+    fn is_as_defined(&self, network: &Network) -> bool {
+        let made = self.truth.networks.get(&network.name);
+        made.is_none_or(|made| made.labels[label::DEFINITION] == network_hash(network))
+    }
+
+    /// Every network that is in use is as the manifest defines it, or the plan says why not.
+    pub(super) fn check_networks(&self) {
+        let plan = self.state.plan();
+        let is_down = |it: &Container| matches!(it.state, ContainerState::Exited(code) if code != 0);
+        let has_reason = self.has_stranger || self.truth.containers.values().any(is_down);
+        for network in self.state.project.networks.values().filter(|it| !self.is_as_defined(it)) {
+            let stays = |entry: &Entry| {
+                let is_its = matches!(&entry.operation, Operation::RemoveNetwork { name } if *name == network.name);
+                is_its && entry.holds.iter().any(Hold::is_failure)
+            };
+            let is_used = self.truth.containers.values().any(|it| it.networks.contains(&network.name));
+            if is_used && !(has_reason && plan.entries.iter().any(stays)) {
+                self.fail(&format!("{} is not as it is defined", network.name));
+            }
+        }
+    }
+
+    /// One more edit of one network, when all is quiet, touches nothing but what is on it, and that runs again.
+    pub(super) fn a_last_network(&mut self) {
+        let key = ["default", "back"][self.dice.below(2)];
+        let mut project = Project::clone(&self.state.project);
+        redefine(&mut project, key, &mut self.dice);
+        let is_on = |it: &&Service| matches!(&it.networking, Networking::Networks(places) if places.contains_key(key));
+        let on_it = project.services.values().filter(is_on).map(|it| it.name.clone());
+        // What waits for one of them that failed goes on with it.
+        let plan = self.state.plan();
+        let waiting = plan.entries.iter().filter_map(|it| it.operation.service().map(str::to_owned));
+        self.concerned = Some(self.with_followers(waiting.chain(on_it).collect()));
+        self.written = Some(Arc::new(project));
+        self.note_good();
+        let running = std::mem::take(&mut self.good);
+        self.save_manifest();
+        self.run_until_rest();
+        self.good = running;
+        self.check_good();
+        self.check_networks();
+        self.concerned = None;
     }
 
     /// What is built from the same is built once.
@@ -107,11 +167,11 @@ impl World {
     }
 
     /// What runs now is not to be lost by what is saved next. A container that is on its way out, because the one after
-    /// it has proved itself, runs no more.
+    /// it has proved itself or because its network is made anew, runs no more.
     pub(super) fn note_good(&mut self) {
         let leaves = |id: &str| {
             let mut under_way = self.operations.values().map(|(operation, _)| operation);
-            under_way.any(|operation| matches!(operation, Operation::Promote { old, .. } if old == id))
+            under_way.any(|operation| matches!(operation, Operation::Promote { old: it, .. } | Operation::Stop { container: it, .. } if it == id))
         };
         let running = self.asked_for.iter().flat_map(|name| {
             replicas_of(&self.truth, name)
@@ -177,8 +237,17 @@ impl World {
         *self.sources.entry(folder.clone()).or_default() += 1;
         let paths = BTreeMap::from([(format!("{folder}/main.js").into(), PathState::Present)]);
         let rules = self.state.rules.clone().expect("files are watched");
-        let mut concerned: BTreeSet<String> = rules.affected(&paths).into_keys().collect();
-        // Those that want to be restarted with one of them.
+        self.concerned = Some(self.with_followers(rules.affected(&paths).into_keys().collect()));
+        self.feed(Event::Changed(paths));
+        self.run_until_rest();
+        self.concerned = None;
+    }
+
+    /// These services, those on a network that waits to be made anew, and those that want to be restarted with one of them.
+    fn with_followers(&self, mut concerned: BTreeSet<String>) -> BTreeSet<String> {
+        let stay: Vec<&Network> = self.state.project.networks.values().filter(|it| !self.is_as_defined(it)).collect();
+        let waits = |it: &&Container| stay.iter().any(|network| it.networks.contains(&network.name));
+        concerned.extend(self.truth.containers.values().filter(waits).map(|it| it.service.clone()));
         loop {
             let follows = |service: &&Service| {
                 service.depends_on.iter().any(|(name, needed)| needed.restart && concerned.contains(name))
@@ -186,14 +255,10 @@ impl World {
             let followers = self.state.project.services.values().filter(follows).map(|it| it.name.clone());
             let more: BTreeSet<String> = followers.filter(|name| !concerned.contains(name)).collect();
             if more.is_empty() {
-                break;
+                return concerned;
             }
             concerned.extend(more);
         }
-        self.concerned = Some(concerned);
-        self.feed(Event::Changed(paths));
-        self.run_until_rest();
-        self.concerned = None;
     }
 
     /// A run that was interrupted is over and has left nothing running.

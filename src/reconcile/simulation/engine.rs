@@ -1,7 +1,7 @@
 //! The engine of a simulated world: what operations make of what is there.
 
 use super::{Due, World};
-use crate::plan::observed::{ContainerState, Health, Image, ObservedNetwork};
+use crate::plan::observed::{Container, ContainerState, Health, Image, ObservedNetwork};
 use crate::plan::operation::{Keep, Operation};
 use crate::plan::spec::{self, label};
 use crate::project::{BuildContext, WatchAction, WatchRule};
@@ -30,9 +30,20 @@ impl World {
 
     pub(super) fn perform(&mut self, operation: &Operation) -> Outcome {
         match operation {
-            Operation::CreateNetwork { .. } => {
-                let labels = spec::network(&self.project, "default", &self.project.networks["default"]).labels;
-                self.truth.networks.insert("shop_default".into(), ObservedNetwork { id: "n".into(), labels });
+            Operation::CreateNetwork { key } => {
+                // It is made as it was defined when it was asked for.
+                let network = self.asked_networks[key].clone();
+                let labels = spec::network(&self.project, key, &network).labels;
+                let made = ObservedNetwork { id: "n".into(), created_at: self.tick(), labels };
+                self.truth.networks.entry(network.name).or_insert(made);
+                Outcome::Nothing
+            }
+            Operation::RemoveNetwork { name } => {
+                let is_on = |it: &&Container| it.state.is_running() && it.networks.contains(name);
+                if let Some(container) = self.truth.containers.values().find(is_on) {
+                    self.fail(&format!("{operation} while {} is on it", container.id));
+                }
+                self.truth.networks.remove(name);
                 Outcome::Nothing
             }
             Operation::Pull { service } | Operation::Build { service, .. } => Outcome::Image(self.make_image(service)),
@@ -133,6 +144,9 @@ impl World {
         if self.truth.containers.values().any(|other| other.name == made.name) {
             self.fail(&format!("there is a container of the name {} already", made.name));
         }
+        if let Some(name) = made.networks.iter().find(|name| !self.truth.networks.contains_key(*name)) {
+            self.fail(&format!("{} is made without its network {name}", made.id));
+        }
         made.replaces = replaces.map(Into::into);
         made.created_at = self.tick();
         let id = made.id.clone();
@@ -159,7 +173,27 @@ impl World {
         }
     }
 
+    /// Whether a container has been on a network that is no more: an engine cannot start it.
+    pub(super) fn is_cut_off(&self, id: &str) -> bool {
+        let made_at = |name: &String| self.truth.networks.get(name).map(|network| network.created_at);
+        self.joined.get(id).is_some_and(|joined| joined.iter().any(|(name, at)| made_at(name) != Some(*at)))
+    }
+
+    fn join_networks(&mut self, id: &str) {
+        let Some(container) = self.truth.containers.get(id) else { return };
+        if self.is_cut_off(id) {
+            self.fail(&format!("{id} starts although its network is gone"));
+        }
+        let joined = container.networks.iter().map(|name| match self.truth.networks.get(name) {
+            Some(network) => (name.clone(), network.created_at),
+            None => self.fail(&format!("{id} starts without its network {name}")),
+        });
+        let joined = joined.collect();
+        self.joined.insert(id.to_owned(), joined);
+    }
+
     fn start(&mut self, id: &str) -> Outcome {
+        self.join_networks(id);
         let at = self.tick();
         let Some(container) = self.truth.containers.get_mut(id) else { return Outcome::Nothing };
         let service = &self.project.services[&container.service];

@@ -22,7 +22,7 @@ use crate::plan::fixtures::up;
 use crate::plan::goal::{Goal, Until};
 use crate::plan::observed::{Container, ContainerState, Health, Observed};
 use crate::plan::operation::Operation;
-use crate::project::{Project, Service, WatchAction};
+use crate::project::{Network, Project, Service, WatchAction};
 use chance::{Dice, any_project};
 
 /// How many worlds one test run sees; `HOIST_WORLDS` says otherwise, and `tests/worlds` is quicker with many.
@@ -87,6 +87,12 @@ struct World {
     tree: BTreeMap<String, Content>,
     /// Services that ran when the last save came, and of which nothing has been taken since but by the saves.
     good: BTreeSet<(String, u32)>,
+    /// How each network was defined when it was last asked for.
+    asked_networks: BTreeMap<String, Network>,
+    /// The networks that each container is on or was when it last ran, by name, and when they were made.
+    joined: BTreeMap<String, BTreeMap<String, u64>>,
+    /// A container of nobody's is on the network `back`.
+    has_stranger: bool,
     /// The services of the manifest that was read last.
     asked_for: BTreeSet<String>,
     broken: BTreeSet<String>,
@@ -107,6 +113,7 @@ impl World {
     fn begun(seed: u64, telling: bool, journaled: bool) -> Self {
         let mut dice = Dice(seed);
         let project = Arc::new(any_project(&mut dice));
+        let has_stranger = dice.one_in(10);
         let until = Until::Interrupted { abort_on_exit: false, abort_on_failure: false, exit_code_from: None };
         let setup = Setup {
             began: 0,
@@ -140,6 +147,9 @@ impl World {
             kept: BTreeMap::new(),
             tree: BTreeMap::new(),
             good: BTreeSet::new(),
+            asked_networks: BTreeMap::new(),
+            joined: BTreeMap::new(),
+            has_stranger,
             asked_for,
             broken: BTreeSet::new(),
             calm: false,
@@ -196,6 +206,14 @@ impl World {
                 Action::Perform { ticket, operation } => {
                     self.note(|| format!("→ {operation}"));
                     self.check_begin(&operation);
+                    if let Operation::CreateNetwork { key } = &operation {
+                        let network = self.state.project.networks[key].clone();
+                        self.asked_networks.insert(key.clone(), network);
+                    }
+                    if let Operation::Stop { service, number, .. } = &operation {
+                        // It makes room for a network, and what comes up after it has no way back.
+                        self.good.remove(&(service.clone(), *number));
+                    }
                     if let Operation::Revert { new, .. } = &operation {
                         self.later(200, Due::Removal(new.clone()));
                     }
@@ -315,11 +333,12 @@ impl World {
             Operation::Start { .. } | Operation::Create { .. } | Operation::Exchange { .. } => {
                 !self.calm && self.dice.one_in(60)
             }
+            Operation::RemoveNetwork { name } => self.has_stranger && name == "shop_back",
             _ => false,
         };
         if self.is_away {
             // What was asked for may be done all the same.
-            if self.dice.one_in(2) {
+            if !breaks && self.dice.one_in(2) {
                 self.perform(&operation);
             }
             let reason = "it is away".to_owned();
@@ -459,11 +478,13 @@ fn a_stormy_day(seed: u64, telling: bool) {
         world.fail("what runs is not what the manifest says");
     }
     world.check_content();
+    world.check_networks();
     for container in world.truth.containers.values() {
         if world.state.observed().containers.get(&container.id) != Some(container) {
             world.fail(&format!("what is observed of {} is not what is there", container.id));
         }
     }
+    world.a_last_network();
     world.a_last_save();
     if world.ended.is_none() {
         world.feed(Event::Interrupted { code: 130 });

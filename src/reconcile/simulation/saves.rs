@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::chance::redefine;
 use super::{Content, World, is_synced};
 use crate::change::PathState;
 use crate::change::rules::Rules;
@@ -66,6 +67,10 @@ impl World {
             self.written = None;
         } else {
             let mut project = Project::clone(self.written.as_ref().unwrap_or(&self.project));
+            if self.dice.one_in(3) {
+                let key = ["default", "back"][self.dice.below(2)];
+                redefine(&mut project, key, &mut self.dice);
+            }
             let names: Vec<String> = project.services.keys().cloned().collect();
             let name = &names[usize::try_from(self.dice.roll(names.len() as u64)).expect("a small number")];
             let is_needed = project.services.values().any(|other| other.depends_on.contains_key(name));
@@ -88,6 +93,7 @@ impl World {
         let read = self.written.clone().map(|project| {
             let mut known = Project::clone(&self.project);
             known.services.extend(project.services.clone());
+            known.networks.clone_from(&project.networks);
             self.project = Arc::new(known);
             let services = project.services.keys().cloned().collect();
             let rules = Arc::new(Rules::new(&project, &BTreeMap::new()));

@@ -8,6 +8,7 @@ mod endings;
 mod exchanges;
 mod gaps;
 mod interrupts;
+mod networks;
 mod output;
 mod proofs;
 mod provided;
