@@ -195,7 +195,7 @@ impl<'a> Planner<'a> {
             image.into_iter().chain(self.provision_holds(it))
         };
         let mut holds: Vec<Hold> = concerned.iter().flat_map(needs).collect();
-        for service in concerned.iter().filter(|it| attached.iter().any(|container| container.service == it.name)) {
+        for service in needed(&concerned, attached) {
             let is_elsewhere = |hold: &Hold| matches!(hold, Hold::DependencyFailed { service, .. } if concerned.iter().all(|it| it.name != *service));
             holds.extend(self.start_holds(service).into_iter().filter(is_elsewhere));
         }
@@ -225,7 +225,8 @@ impl<'a> Planner<'a> {
             let Subject::Replica(service, number) = subject else { return false };
             let is_its = |it: &Container| it.service == *service && it.number == *number && is_on(it, name);
             let is_to_be = |it: &Service| network_keys(it).any(|other| other == key);
-            observed.containers.values().any(is_its) || project.services.get(service).is_some_and(is_to_be)
+            // One that has been taken out of the manifest may be about to be made on it.
+            observed.containers.values().any(is_its) || project.services.get(service).is_none_or(is_to_be)
         })
     }
 
@@ -271,6 +272,21 @@ pub(crate) fn changed_volumes<'a>(situation: Situation<'a>, services: &BTreeSet<
         made.is_some_and(|hash| *hash != volume_hash(volume))
     };
     own.filter(is_other).map(|volume| &volume.name).collect()
+}
+
+/// Of the services that a network concerns those that run on it, and what they need to come up again.
+fn needed<'a>(concerned: &[&'a Service], attached: &[&Container]) -> Vec<&'a Service> {
+    let (mut found, mut rest): (Vec<&Service>, Vec<&Service>) =
+        concerned.iter().partition(|it| attached.iter().any(|container| container.service == it.name));
+    loop {
+        let is_needed = |it: &&Service| found.iter().any(|other| other.depends_on.contains_key(&it.name));
+        let (more, others): (Vec<&Service>, Vec<&Service>) = rest.into_iter().partition(is_needed);
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+        rest = others;
+    }
 }
 
 /// Whether a container is on a network, or was when it last ran.

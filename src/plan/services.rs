@@ -311,7 +311,11 @@ impl<'a> Planner<'a> {
         image: &ImageOutlook<'_>,
     ) {
         let facts = self.situation.facts;
-        if facts.pending.contains(&container.id) || facts.restarts.contains(&container.id) {
+        if image.hold.is_some() && facts.fallbacks.contains(&container.id) {
+            // It ran, and serves again until the image of the one after it is there.
+            let holds = self.files_hold(service).into_iter().collect();
+            self.push(start_operation(service, number, container), Cause::NotRunning, holds);
+        } else if facts.pending.contains(&container.id) || facts.restarts.contains(&container.id) {
             self.start(service, number, container, Cause::NotRunning, image);
         } else if facts.comes_back(service, number, code) {
             let mut holds = self.start_holds(service);

@@ -182,10 +182,6 @@ impl State {
                 self.sync_what_it_lacks(service);
                 self.observed.containers.insert(container.id.clone(), *container);
             }
-            (Operation::Stop { container: id, .. }, Outcome::Container(container)) => {
-                self.note_room_made(id);
-                self.observed.containers.insert(container.id.clone(), *container);
-            }
             (_, Outcome::Container(container)) => {
                 self.observed.containers.insert(container.id.clone(), *container);
             }
@@ -204,16 +200,6 @@ impl State {
         let created_at = last_start.map_or(0, |last| last + 1);
         let made = ObservedNetwork { id: String::new(), created_at, labels };
         self.observed.networks.insert(network.name.clone(), made);
-    }
-
-    /// A container stopped because a network that it is on is made anew: that is nothing to be judged by, and it or its
-    /// successor is to run again.
-    fn note_room_made(&mut self, id: &str) {
-        if !self.is_ending() && self.up().is_some() {
-            self.trials.remove(id);
-            self.facts.pending.insert(id.to_owned());
-            self.facts.fallbacks.insert(id.to_owned());
-        }
     }
 
     /// A network that is made anew is a new try for what was on it and exited with an error.
@@ -271,7 +257,8 @@ impl State {
         }
         let Some(reason) = &flight.rejected else { return };
         self.tell_reverted((service, *number), reason, output, still_running, actions);
-        if !is_forgiven && !self.is_ending() {
+        // Of a service that was taken out meanwhile it keeps nobody from removing what is left.
+        if !is_forgiven && !self.is_ending() && !self.facts.dropped.contains(service) {
             let subject = Subject::Replica(service.to_owned(), *number);
             self.facts.failures.insert(subject, format!("the new version {reason}"));
         }
@@ -390,6 +377,10 @@ impl State {
         self.note_not_built(&flight.operation);
         if let Operation::Restore { service, container, .. } = &flight.operation {
             self.take_restored(service, container);
+        }
+        if let Operation::Stop { container, .. } = &flight.operation {
+            self.facts.pending.remove(container);
+            self.facts.fallbacks.remove(container);
         }
         match (flight.sync, &flight.operation) {
             // It is not tried again by itself; its files go with the next save's.

@@ -67,6 +67,8 @@ impl State {
                 Verdict::Passed => self.accept(&id),
                 Verdict::Failed(_) if self.trials.get(&id).is_some_and(|trial| trial.again) => {
                     self.trials.remove(&id);
+                    // Also where another one is to take its place and cannot be started yet.
+                    self.facts.fallbacks.insert(id.clone());
                     self.facts.restarts.insert(id);
                 }
                 Verdict::Failed(reason) => self.reject(&id, reason),
