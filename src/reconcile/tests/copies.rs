@@ -68,6 +68,8 @@ fn what_exits_after_newer_files_is_tried_with_them_before_any_are_put_back() {
     assert_eq!(run.settled(), ["2: sync 1 file to api"]);
     assert!(run.done(2, Outcome::Nothing).is_empty());
     assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["3: start api-1"]);
+    // Seed 5567 of the simulation: also where its replacement cannot be started.
+    assert!(run.state.facts.fallbacks.contains("api-1"));
     assert!(run.done(3, now_a(&run.container("api", ContainerState::Running))).is_empty());
     assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["4: restore api-1"]);
 }
@@ -94,4 +96,31 @@ fn too_many_files_to_be_kept_put_nothing_on_trial() {
     assert_eq!(run.settled(), ["1: sync 65 files to api"]);
     assert!(run.done(1, Outcome::Nothing).is_empty());
     assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["api exited with 1, again in None"]);
+}
+
+/// Its files were copied just after its start, and it is to be replaced.
+fn just_started(api: Service) -> Run {
+    let (mut run, _) = Run::running(project([api]));
+    run.became(run.container("api", ContainerState::Exited(1)));
+    run.saved("/shop/api/live/a.js");
+    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
+    assert_eq!(run.done(1, Outcome::Nothing), ["2: start api-1"]);
+    assert!(run.done(2, now_a(&run.container("api", ContainerState::Running))).is_empty());
+    run.saved("/shop/api/live/a.js");
+    assert_eq!(run.settled(), ["3: sync 1 file to api"]);
+    assert!(run.done(3, Outcome::Nothing).is_empty());
+    run
+}
+
+/// Seed 7607 of the simulation.
+#[test]
+fn what_exits_over_files_while_its_image_is_built_serves_again_until_that_is_there() {
+    let mut api = service("api").built();
+    let live = WatchRule::new("/shop/api/live".into(), WatchAction::Sync { target: "/app".into() });
+    let rebuild = WatchRule::new("/shop/api/main.js".into(), WatchAction::Rebuild);
+    api.watch = vec![live, rebuild];
+    let mut run = just_started(api);
+    run.saved("/shop/api/main.js");
+    assert_eq!(run.settled_anew("api"), ["4: build image of api"]);
+    assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["5: start api-1"]);
 }
