@@ -66,9 +66,9 @@ impl Networks {
         let veths: Vec<String> = endpoints.iter().map(|endpoint| endpoint.veth.clone()).collect();
         let hub = Arc::clone(&self.inner.hub);
         let removed = blocking("remove interfaces", move || {
-            let removed = wire::remove_veths(&hub, &veths);
+            // Before them, so that with the last of them nothing is left.
             drop(namespace);
-            removed
+            wire::remove_veths(&hub, &veths)
         });
         if let Err(error) = removed.await {
             tracing::warn!(%error, "interfaces of a container that has left are still there");
