@@ -426,7 +426,12 @@ impl<E: Engine> Dispatcher<E> {
             grace: self.grace,
             messages: self.messages.clone(),
             cancel: token,
-            context: perform::Context::of(self.state.project(), self.state.observed(), &operation),
+            context: perform::Context::of(
+                self.state.project(),
+                self.state.observed(),
+                self.rules.as_deref(),
+                &operation,
+            ),
             operation,
             backups: self.backups.clone(),
             parts: std::sync::Mutex::default(),

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::prepare::now;
 use super::sync::Backups;
+use crate::change::rules::Rules;
 use crate::engine::{Engine, EngineError, ExecOutcome, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
-use crate::plan::operation::Operation;
+use crate::plan::operation::{Operation, Restarted};
 use crate::plan::{replicas_of, spec};
 use crate::project::{Hook, Project, Service};
 use crate::provider::{self, ProviderError};
@@ -54,10 +55,12 @@ pub(super) struct Context {
     running: BTreeSet<ContainerId>,
     /// The engine removes files of containers that do not run, too.
     removes_files: bool,
+    /// Saved files are to start its program again.
+    restarts_program: bool,
 }
 
 impl Context {
-    pub(super) fn of(project: &Project, observed: &Observed, operation: &Operation) -> Self {
+    pub(super) fn of(project: &Project, observed: &Observed, rules: Option<&Rules>, operation: &Operation) -> Self {
         let able = Self { removes_files: observed.abilities.removes_files, ..Self::default() };
         if let Operation::Sync { containers, .. } = operation {
             let runs = |id: &&ContainerId| observed.containers.get(*id).is_some_and(|it| it.state.is_running());
@@ -65,6 +68,7 @@ impl Context {
         }
         let Operation::Create { service, .. } = operation else { return able };
         let Some(service) = project.services.get(service) else { return able };
+        let restarts_program = rules.is_some_and(|rules| rules.restart(&service.name));
         let companion = |name: &str| {
             let replica = replicas_of(observed, name).into_values().next()?;
             Some((name.to_owned(), replica.current.id.clone()))
@@ -72,7 +76,7 @@ impl Context {
         let companions = service.companions().filter_map(companion).collect();
         let image = observed.images.get(&project.image_of(service));
         let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
-        Self { image_id, companions, ..able }
+        Self { image_id, companions, restarts_program, ..able }
     }
 }
 
@@ -146,7 +150,9 @@ impl<E: Engine> Job<E> {
                 self.rename(service, *number, id).await?;
                 Ok(engine.container(id).await?.map_or(Outcome::Nothing, container))
             }
-            Operation::Restart { service, container: id, .. } => self.again(service, id).await.map(container),
+            Operation::Restart { service, container: id, what, .. } => {
+                self.again(service, id, *what).await.map(container)
+            }
             Operation::Stop { service, container: id, .. } => {
                 Ok(self.stop(service, id).await?.map_or(Outcome::Nothing, container))
             }
@@ -238,6 +244,7 @@ impl<E: Engine> Job<E> {
         };
         let mut spec = spec::container(&self.project, service, number, &self.context.image_id, replaces);
         spec.companions.clone_from(&self.context.companions);
+        spec.restarts_program = self.context.restarts_program;
         let made = self.engine.create_container(&spec).await?;
         for warning in made.warnings {
             self.warn(format!("`{}`: {warning}", service.name)).await;
@@ -266,10 +273,10 @@ impl<E: Engine> Job<E> {
 
     /// Stops a container and starts it again, in one request: an engine that knows of the start to come can let what comes
     /// to its ports wait for it.
-    async fn again(&self, service: &str, id: &str) -> Result<Container, EngineError> {
+    async fn again(&self, service: &str, id: &str, what: Restarted) -> Result<Container, EngineError> {
         self.before_stop(service, id).await?;
         let (since, began) = (now(), Instant::now());
-        let restarted = self.engine.restart_container(id, self.grace).await?;
+        let restarted = self.engine.restart_container(id, self.grace, what).await?;
         let whole = began.elapsed();
         // The engine's clock may be another machine's.
         let stopping = Duration::from_nanos(restarted.finished_at.saturating_sub(since)).min(whole);

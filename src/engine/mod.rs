@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::plan::observed::{Container, ContainerId, Image, Observed};
+use crate::plan::operation::Restarted;
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::Hook;
 
@@ -92,11 +93,13 @@ pub trait Engine: Clone + Send + Sync + 'static {
         grace: Option<Duration>,
     ) -> impl Future<Output = Result<Option<Container>, EngineError>> + Send;
 
-    /// Stops a container as [`Engine::stop_container`] does and starts it again; says how it is once it has started.
+    /// Stops a container as [`Engine::stop_container`] does and starts it again; says how it is once it has started. Of
+    /// one that was made ready for it, only the program is, when no more is asked for: no event tells of that.
     fn restart_container(
         &self,
         id: &str,
         grace: Option<Duration>,
+        what: Restarted,
     ) -> impl Future<Output = Result<Container, EngineError>> + Send;
 
     /// Sends a signal (`SIGKILL`, `HUP`, `9`) to process 1 of a running container.

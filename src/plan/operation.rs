@@ -134,7 +134,7 @@ pub enum Operation {
         /// The container.
         container: ContainerId,
     },
-    /// Stop a container and start it again.
+    /// Stop a container, or only what runs in it, and start it again.
     Restart {
         /// The service.
         service: String,
@@ -142,6 +142,8 @@ pub enum Operation {
         number: u32,
         /// The container.
         container: ContainerId,
+        /// What of it.
+        what: Restarted,
     },
     /// Stop a container.
     Stop {
@@ -193,6 +195,16 @@ pub enum Operation {
         /// The reference.
         image: String,
     },
+}
+
+/// What is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restarted {
+    /// The container, as the engine does it.
+    Container,
+    /// Its program, which is to see other files: with the container, where that cannot be done without.
+    Program,
 }
 
 /// What becomes of the files whose place a sync takes.

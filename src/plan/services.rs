@@ -8,7 +8,7 @@ use super::goal::Up;
 use super::images::ImageOutlook;
 use super::networks::{Changes, network_keys, volume_keys};
 use super::observed::{Container, ContainerState};
-use super::operation::{Cause, Hold, Keep, Operation, Subject};
+use super::operation::{Cause, Hold, Keep, Operation, Restarted, Subject};
 use super::{Entry, Replica, Situation, replicas_of};
 use crate::project::{Condition, Network, Published, Service};
 
@@ -69,8 +69,7 @@ pub(super) fn restart(situation: Situation<'_>, services: &BTreeSet<String>) -> 
         for (number, replica) in replicas_of(situation.observed, &service.name) {
             let container = &replica.current.id;
             if situation.facts.pending.contains(container) {
-                let operation =
-                    Operation::Restart { service: service.name.clone(), number, container: container.clone() };
+                let operation = restart_operation(service, number, container, Restarted::Container);
                 planner.push(operation, Cause::Asked, holds.clone());
             }
         }
@@ -289,14 +288,14 @@ impl<'a> Planner<'a> {
 
     fn running(&mut self, service: &'a Service, number: u32, container: &Container) {
         let facts = self.situation.facts;
-        let cause = if facts.restarts.contains(&container.id) {
-            Cause::SourcesChanged
+        let (cause, what) = if facts.restarts.contains(&container.id) {
+            (Cause::SourcesChanged, Restarted::Program)
         } else if let Some(service) = self.replaced_dependency(service, container) {
-            Cause::DependencyReplaced { service }
+            (Cause::DependencyReplaced { service }, Restarted::Container)
         } else {
             return;
         };
-        let operation = Operation::Restart { service: service.name.clone(), number, container: container.id.clone() };
+        let operation = restart_operation(service, number, &container.id, what);
         let mut holds = self.start_holds(service);
         holds.extend(self.restart_turn_holds(service, number));
         self.push(operation, cause, holds);
@@ -577,6 +576,10 @@ pub(crate) fn orphans(situation: Situation<'_>) -> impl Iterator<Item = &Contain
         let name = &container.service;
         !container.one_off && !project.services.contains_key(name) && !project.disabled.contains_key(name)
     })
+}
+
+fn restart_operation(service: &Service, number: u32, container: &str, what: Restarted) -> Operation {
+    Operation::Restart { service: service.name.clone(), number, container: container.to_owned(), what }
 }
 
 fn start_operation(service: &Service, number: u32, container: &Container) -> Operation {

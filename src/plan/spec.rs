@@ -43,6 +43,8 @@ pub mod label {
     /// On a network or a volume: the hash of what the manifest says of it. It is not docker compose's `config-hash`, which
     /// is of another form: either tool would take the other's for a change.
     pub const DEFINITION: &str = "dev.hoist.definition";
+    /// On a container whose program can be started again without it: `program`.
+    pub const RESTARTS: &str = "dev.hoist.restarts";
     /// On a built image: the digest of the files and arguments that it was built from.
     pub const INPUTS: &str = "dev.hoist.inputs";
 }
@@ -72,6 +74,8 @@ pub struct ContainerSpec {
     pub companions: BTreeMap<String, ContainerId>,
     /// Containers that it reaches under another name: `container:alias`.
     pub links: Vec<String>,
+    /// What runs in it is to be started again when files are saved, which can be made ready for.
+    pub restarts_program: bool,
     /// The folder of the project, which files of the engine's own options are relative to.
     pub directory: PathBuf,
     /// What the manifest asks for and the container does not get, in words for people.
@@ -214,6 +218,7 @@ pub fn container(
         volumes_from: replaces.map(Into::into),
         companions: BTreeMap::new(),
         links: links(project, service),
+        restarts_program: false,
         directory: project.directory.clone(),
         left_out,
     }

@@ -8,6 +8,7 @@
 mod contract;
 mod docker;
 mod memory;
+mod program;
 mod registry;
 mod shell;
 mod world;

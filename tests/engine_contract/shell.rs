@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hoist::engine::docker::Docker;
 use hoist::engine::{Engine, EngineError};
+use hoist::plan::operation::Restarted;
 use hoist::project::{Mount, MountSource};
 use tar::EntryType;
 
@@ -134,7 +135,11 @@ async fn files_come_out_the_same_through_a_shell_as_through_the_engine() {
         assert_eq!(changes(world, &started.id).await, by_engine);
 
         // It ends with its container's process; what is asked meanwhile is done all the same.
-        world.engine.restart_container(&started.id, Some(Duration::ZERO)).await.expect("it starts again");
+        world
+            .engine
+            .restart_container(&started.id, Some(Duration::ZERO), Restarted::Container)
+            .await
+            .expect("it starts again");
         assert_eq!(changes(world, &started.id).await, by_engine);
         world.until_by_shell(&started.id).await;
 

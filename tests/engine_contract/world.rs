@@ -112,6 +112,7 @@ impl<E: Engine> World<E> {
             volumes_from: None,
             companions: BTreeMap::new(),
             links: Vec::new(),
+            restarts_program: false,
             directory: PathBuf::from("/"),
             left_out: Vec::new(),
         };

@@ -204,6 +204,13 @@ impl Rules {
         self.covering(path).chain(below).map(|rule| rule.service.as_str()).collect()
     }
 
+    /// Whether there are files of which a save starts what runs in a service's containers again.
+    #[must_use]
+    pub fn restart(&self, service: &str) -> bool {
+        let restarts = |action: &WatchAction| matches!(action, WatchAction::Restart | WatchAction::SyncRestart { .. });
+        self.all.iter().any(|rule| rule.service == service && restarts(&rule.action))
+    }
+
     /// Whether a changed path is one of the manifest's files.
     #[must_use]
     pub fn is_manifest(&self, path: &Path) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, NetworkConnectRequest};
+use bollard::models::{ContainerCreateBody, ContainerCreateResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, RemoveContainerOptions,
     RenameContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
@@ -39,15 +39,7 @@ impl Docker {
         if spec.service.use_api_socket && !spec.service.environment.contains_key(DOCKER_CONFIG) {
             files.extend(self.credentials.as_config().await.map(credentials_file));
         }
-        let options = CreateContainerOptions {
-            name: Some(spec.name.clone()),
-            platform: spec.service.platform.clone().unwrap_or_default(),
-        };
-        let client = match mac_address {
-            Some(address) => with_mac_address(&self.client, &body, address)?,
-            None => self.client.clone(),
-        };
-        let created = client.create_container(Some(options), body).await.map_err(from_bollard)?;
+        let created = Box::pin(self.make(spec, body, mac_address.as_ref())).await?;
         warnings.extend(created.warnings);
         let completed = async {
             for place in later {
@@ -72,7 +64,36 @@ impl Docker {
         completed
     }
 
+    /// Makes the container, ready to have its program started again where that is to be and can be.
+    async fn make(
+        &self,
+        spec: &ContainerSpec,
+        body: ContainerCreateBody,
+        mac_address: Option<&String>,
+    ) -> Result<ContainerCreateResponse, EngineError> {
+        let make = async |body: ContainerCreateBody| {
+            let options = CreateContainerOptions {
+                name: Some(spec.name.clone()),
+                platform: spec.service.platform.clone().unwrap_or_default(),
+            };
+            let client = match mac_address {
+                Some(address) => with_mac_address(&self.client, &body, address.clone())?,
+                None => self.client.clone(),
+            };
+            client.create_container(Some(options), body).await.map_err(from_bollard)
+        };
+        if let Some(ready) = self.in_shell_of(spec, &body).await? {
+            let created = make(ready).await?;
+            if self.has_shell(&created.id, &spec.image).await? {
+                return Ok(created);
+            }
+            self.remove(&created.id, true).await?;
+        }
+        make(body).await
+    }
+
     pub(super) async fn start(&self, id: &str) -> Result<Container, EngineError> {
+        self.programs.forget(id);
         match self.client.start_container(id, None::<StartContainerOptions>).await {
             Ok(()) => self.existing(id).await,
             Err(error) => Err(self.with_holder(from_bollard(error), id).await),
@@ -91,6 +112,7 @@ impl Docker {
 
     /// Stops a container with its grace period and starts it again.
     pub(super) async fn restart(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
+        self.programs.forget(id);
         let seconds = grace.map(|grace| i32::try_from(whole_seconds(grace)).unwrap_or(i32::MAX));
         let options = RestartContainerOptions { t: seconds, ..Default::default() };
         match self.patient.restart_container(id, Some(options)).await {
@@ -179,7 +201,7 @@ impl Docker {
         Ok(self.image_config(&spec.image).await?.and_then(|config| config.entrypoint))
     }
 
-    async fn image_config(&self, image: &str) -> Result<Option<bollard::models::ImageConfig>, EngineError> {
+    pub(super) async fn image_config(&self, image: &str) -> Result<Option<bollard::models::ImageConfig>, EngineError> {
         match self.client.inspect_image(image).await {
             Ok(inspected) => Ok(inspected.config),
             Err(error) if is_not_found(&error) => Ok(None),

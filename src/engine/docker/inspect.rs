@@ -8,6 +8,7 @@ use bollard::models::{
 };
 use sha2::{Digest as _, Sha256};
 
+use super::program;
 use crate::plan::observed::{Container, ContainerState, Health, Image, PublishedPort};
 use crate::plan::spec::label;
 
@@ -24,7 +25,7 @@ pub(super) fn container(inspected: ContainerInspectResponse, status: Option<Stri
     networks.sort();
     let health = health(&state);
     let observed = container_state(&state);
-    let words = inspected.path.into_iter().chain(inspected.args.unwrap_or_default());
+    let words = inspected.path.into_iter().chain(inspected.args.unwrap_or_default()).collect();
     Container {
         id: inspected.id.unwrap_or_default(),
         name: inspected.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -39,7 +40,7 @@ pub(super) fn container(inspected: ContainerInspectResponse, status: Option<Stri
         ports: published(settings.ports.unwrap_or_default()),
         networks,
         writes_volumes: inspected.mounts.iter().flatten().any(is_written_volume),
-        command: words.collect::<Vec<_>>().join(" "),
+        command: program::without_shell(words).join(" "),
         status: status.unwrap_or_else(|| describe(observed, health)),
         ..labelled(labels)
     }
@@ -74,7 +75,7 @@ pub(super) fn summary(summary: ContainerSummary) -> Container {
         ports,
         networks,
         writes_volumes: false,
-        command: summary.command.unwrap_or_default(),
+        command: program::command_without_shell(&summary.command.unwrap_or_default()).to_owned(),
         status,
         ..labelled(labels)
     }

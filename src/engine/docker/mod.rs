@@ -12,6 +12,7 @@ mod kit;
 mod observe;
 mod own;
 pub(super) mod ping;
+mod program;
 mod progress;
 mod pull;
 mod push;
@@ -40,12 +41,14 @@ use super::{
 };
 use crate::content::Hashes;
 use crate::plan::observed::{Abilities, Container, Image, Observed};
+use crate::plan::operation::Restarted;
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec};
 use crate::project::{Hook, Ipam};
 
 use error::{from_bollard, is_not_found, status_of};
 pub use interactive::{Attached, ExecOptions};
 pub(super) use ping::Greeting;
+use program::Programs;
 use shell::Shells;
 
 /// How long an answer may take to begin that waits for something outside the engine: a container's end, a build.
@@ -65,6 +68,7 @@ pub struct Docker {
     /// What is known of the files that are built from.
     hashes: Hashes,
     shells: Shells,
+    programs: Programs,
 }
 
 /// What is known of an engine since it was found.
@@ -128,6 +132,7 @@ impl Docker {
             credentials,
             hashes: Hashes::default(),
             shells: Shells::default(),
+            programs: Programs::default(),
         }
     }
 
@@ -313,8 +318,20 @@ impl Engine for Docker {
         self.stop(id, grace).await
     }
 
-    async fn restart_container(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
-        let started = self.restart(id, grace).await?;
+    async fn restart_container(
+        &self,
+        id: &str,
+        grace: Option<Duration>,
+        what: Restarted,
+    ) -> Result<Container, EngineError> {
+        let again = match what {
+            Restarted::Program => self.restart_program(id, grace).await?,
+            Restarted::Container => None,
+        };
+        let started = match again {
+            Some(started) => started,
+            None => self.restart(id, grace).await?,
+        };
         self.reopen_shell(id);
         Ok(started)
     }
@@ -325,6 +342,7 @@ impl Engine for Docker {
 
     async fn remove_container(&self, id: &str, volumes: bool) -> Result<(), EngineError> {
         self.shells.forget(id);
+        self.programs.forget(id);
         self.remove(id, volumes).await
     }
 

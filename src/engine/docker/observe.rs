@@ -81,7 +81,10 @@ impl Docker {
     /// A container that vanishes between the list and the inspection is simply not there.
     pub(super) async fn inspected(&self, id: &str, status: Option<String>) -> Result<Option<Container>, EngineError> {
         match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
-            Ok(inspected) => Ok(Some(inspect::container(inspected, status))),
+            Ok(mut inspected) => {
+                self.programs.correct(&mut inspected);
+                Ok(Some(inspect::container(inspected, status)))
+            }
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(from_bollard(error)),
         }

@@ -24,6 +24,7 @@ use super::{ContainerEvent, Engine, EngineError, ExecOutcome, LogChunk, LogOptio
 use crate::plan::observed::{
     Abilities, Container, ContainerId, ContainerState, Health, Image, Observed, ObservedNetwork, ObservedVolume,
 };
+use crate::plan::operation::Restarted;
 use crate::plan::spec::{BuildSpec, ContainerSpec, NetworkSpec, VolumeSpec, label};
 use crate::project::Hook;
 use state::{State, StoredImage};
@@ -309,7 +310,12 @@ impl Engine for Memory {
         self.ask(|state| state.start(id))
     }
 
-    async fn restart_container(&self, id: &str, grace: Option<Duration>) -> Result<Container, EngineError> {
+    async fn restart_container(
+        &self,
+        id: &str,
+        grace: Option<Duration>,
+        _what: Restarted,
+    ) -> Result<Container, EngineError> {
         self.stop_container(id, grace).await?;
         self.start_container(id).await
     }

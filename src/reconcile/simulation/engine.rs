@@ -2,7 +2,7 @@
 
 use super::{Due, World};
 use crate::plan::observed::{Container, ContainerState, Health, Image, ObservedNetwork};
-use crate::plan::operation::{Keep, Operation};
+use crate::plan::operation::{Keep, Operation, Restarted};
 use crate::plan::spec::{self, label};
 use crate::project::{BuildContext, WatchAction, WatchRule};
 use crate::reconcile::event::Outcome;
@@ -54,6 +54,9 @@ impl World {
             }
             Operation::Create { service, number, replaces } => self.create(service, *number, replaces.as_deref()),
             Operation::Start { container, .. } => self.start(container),
+            Operation::Restart { container, what: Restarted::Program, .. } if self.dice.one_in(2) => {
+                self.start_program(container)
+            }
             Operation::Restart { container, .. } => {
                 self.set_state(container, ContainerState::Exited(143));
                 self.start(container)
@@ -196,9 +199,24 @@ impl World {
         self.join_networks(id);
         let at = self.tick();
         let Some(container) = self.truth.containers.get_mut(id) else { return Outcome::Nothing };
-        let service = &self.project.services[&container.service];
         container.state = ContainerState::Running;
         container.started_at = at;
+        self.begin_program(id)
+    }
+
+    /// Starts what runs in a container again, of which no event tells; what it was to come to is over with it.
+    fn start_program(&mut self, id: &str) -> Outcome {
+        let runs = self.truth.containers.get(id).is_some_and(|it| it.state.is_running());
+        if runs {
+            self.due.retain(|(_, due)| !matches!(due, Due::Exit(other, ..) if other == id));
+            return self.begin_program(id);
+        }
+        self.start(id)
+    }
+
+    fn begin_program(&mut self, id: &str) -> Outcome {
+        let Some(container) = self.truth.containers.get_mut(id) else { return Outcome::Nothing };
+        let (service, at) = (&self.project.services[&container.service], container.started_at);
         container.health = if service.healthcheck.is_some() { Health::Starting } else { Health::None };
         let is_job = service.labels.contains_key("job");
         if is_job {
