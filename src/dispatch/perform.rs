@@ -281,6 +281,8 @@ impl<E: Engine> Job<E> {
         // The engine's clock may be another machine's.
         let stopping = Duration::from_nanos(restarted.finished_at.saturating_sub(since)).min(whole);
         let parts = [(Part::Stop, stopping), (Part::Start, whole.saturating_sub(stopping))];
+        // The container did not stop when only its program did.
+        let parts = parts.into_iter().filter(|(_, took)| !took.is_zero());
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).extend(parts);
         self.after_start(service, id).await?;
         Ok(restarted)

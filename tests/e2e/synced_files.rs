@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use crate::support::engine::is_embedded;
 use crate::support::session::Session;
 use crate::support::{NODE, Project, free_port, http};
 use crate::watch::{STARTED, served, shows};
@@ -36,6 +37,32 @@ fn a_new_file_with_which_a_service_crashes_is_taken_back_out_of_it() {
     shows(&project, &session, port, "two");
     project.eventually("it has the file", || inside() == "echo two is loaded\n");
     assert_eq!(project.container("web").id, before, "{}", session.said());
+}
+
+#[test]
+fn a_program_restarts_in_its_container_where_an_engine_would_take_long() {
+    let check = "    healthcheck: { test: 'wget -q -O - http://127.0.0.1/page', interval: 60s }";
+    let rule = "    develop: { watch: [{ action: sync+restart, path: ./web, target: /app }] }";
+    let (project, port) = served(&format!("{check}\n{rule}"));
+    project.write("web/Dockerfile", STARTED);
+    project.write("web/run.sh", "echo it starts\nexec httpd -f -p 80 -h /app\n");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    let before = project.container("web");
+    let command = project.hoist(&["ps", "--no-trunc", "web"]).stdout;
+    assert!(command.contains("\"sh /app/run.sh\""), "{command}");
+    for page in ["two", "three", "four"] {
+        project.write("web/page", page);
+        shows(&project, &session, port, page);
+    }
+    let healthy = || session.said().matches("→ synced, restarted, healthy").count() == 3;
+    project.eventually("each save comes to its end", healthy);
+    let after = project.container("web");
+    assert_eq!(after.id, before.id, "{}", session.said());
+    assert_eq!(after.started_at == before.started_at, !is_embedded(), "{}", session.said());
+    assert_eq!(session.said().matches("| it starts").count(), 4, "each line once: {}", session.said());
+    project.hoist(&["restart", "web"]).success();
+    assert_ne!(project.container("web").started_at, after.started_at, "a person means the container");
 }
 
 /// Loads a file again and again while it serves.

@@ -7,7 +7,7 @@ use hoist::engine::docker::Docker;
 use hoist::plan::observed::{Container, ContainerState, Health};
 use hoist::plan::operation::Restarted;
 use hoist::plan::spec::{ContainerSpec, label};
-use hoist::project::{HealthTest, Healthcheck};
+use hoist::project::{HealthTest, Healthcheck, Mount, MountSource};
 
 use crate::world::{World, own_engine, with_docker};
 
@@ -40,8 +40,11 @@ fn is_ready(container: &Container) -> bool {
 #[tokio::test]
 async fn a_program_starts_again_in_its_container_and_nothing_of_it_is_left() {
     with_docker(async |world| {
-        let line = "sleep 1000 & echo $$ >> /starts; env > /env; exec sleep 2000";
+        let line = "sleep 1000 & : > /tmp/$$; : > /tmp/.hidden; env > /env; ls /tmp >> /seen; echo x >> /starts; \
+                    exec sleep 2000";
         let spec = world.ready("a", line, |spec| {
+            let source = MountSource::Tmpfs { size: None, mode: None, options: None };
+            spec.service.mounts = vec![Mount { target: "/tmp".to_owned(), read_only: false, source }];
             spec.service.environment = [("WORD".to_owned(), Some("a b".to_owned()))].into();
         });
         let started = world.started(&spec).await;
@@ -57,6 +60,8 @@ async fn a_program_starts_again_in_its_container_and_nothing_of_it_is_left() {
         assert_eq!(again.started_at == started.started_at, own_engine().is_none(), "the container goes on");
         let sleeping = world.prints(&started.id, "cat /proc/[0-9]*/cmdline").await;
         assert_eq!(sleeping.matches("sleep\u{0}1000").count(), 1, "{sleeping}");
+        let in_memory = world.prints(&started.id, "wc -l < /seen; ls -A /tmp | wc -l").await;
+        assert_eq!(in_memory, "2\n2\n", "what is in memory goes with the program");
         let variables = world.prints(&started.id, "sort /env").await;
         assert!(variables.contains("WORD=a b\n"), "{variables}");
         assert!(own_engine().is_some() || !variables.contains("SHLVL=2"), "{variables}");

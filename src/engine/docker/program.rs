@@ -7,6 +7,7 @@
 //! program that insists on being the first process) is started again with its container, as before.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,7 @@ use super::inspect::nanoseconds;
 use crate::engine::{Engine as _, EngineError};
 use crate::plan::observed::Container;
 use crate::plan::spec::{ContainerSpec, label};
-use crate::project::{HealthTest, Hook};
+use crate::project::{HealthTest, Hook, MountSource};
 
 /// What the shell is.
 const SHELL: &str = "/bin/sh";
@@ -42,16 +43,18 @@ const RETRIES: i64 = 3;
 const KEPT: i64 = 5;
 
 /// `$!` is set as soon as the program runs, so that no signal is lost in between; a wait that a signal cuts short is
-/// waited again. Only the first process of a namespace takes others away: elsewhere they would be somebody's.
+/// waited again. Only the first process of a namespace takes others away: elsewhere they would be somebody's. `STOP` is
+/// the signal that stops the program, `MEMORY` the folders whose files are in memory, which go with the program.
 const SCRIPT: &str = r#"[ $$ = 1 ] || exec "$@"
 unset PWD OLDPWD SHLVL
 for signal in HUP INT QUIT USR1 USR2 WINCH TERM; do trap "kill -s $signal \$! 2>/dev/null" "$signal"; done
-trap 'again=$!; kill -s TERM $! 2>/dev/null' 63
+trap 'again=$!; kill -s STOP $! 2>/dev/null' 63
 while :; do
   "$@" &
   program=$!
   while wait "$program" 2>/dev/null; code=$?; kill -0 "$program" 2>/dev/null; do :; done
   [ "$again" = "$program" ] || exit "$code"
+  for folder in MEMORY; do rm -rf -- "$folder"/* "$folder"/.[!.]* "$folder"/..?* 2>/dev/null; done
   kill -s KILL -1 2>/dev/null
 done
 "#;
@@ -105,13 +108,29 @@ impl Programs {
     }
 }
 
-/// The words that a container's first process would have been, when a shell can run them in its place.
-fn words(spec: &ContainerSpec, image: &ImageConfig) -> Option<Vec<String>> {
+/// What a shell runs in place of a container's first process.
+#[derive(Debug, PartialEq, Eq)]
+struct Program {
+    /// The signal that stops it.
+    signal: String,
+    /// The folders whose files are in memory.
+    memory: Vec<String>,
+    words: Vec<String>,
+}
+
+/// What would have been a container's first process, when a shell can run it in its place.
+fn program(spec: &ContainerSpec, image: &ImageConfig) -> Option<Program> {
     let service = &spec.service;
     let is_first_itself = service.tty || service.stdin_open || service.init == Some(true);
-    let signal = service.stop_signal.as_ref().or(image.stop_signal.as_ref());
-    let is_terminated = signal.is_none_or(|signal| ["SIGTERM", "TERM", "15"].contains(&signal.as_str()));
-    if is_first_itself || !is_terminated || service.namespaces.pid.is_some() {
+    if is_first_itself || service.namespaces.pid.is_some() {
+        return None;
+    }
+    let memory = memory(spec, image)?;
+    let signal = service.stop_signal.as_deref().or(image.stop_signal.as_deref()).unwrap_or("TERM");
+    let signal = signal.strip_prefix("SIG").unwrap_or(signal).to_owned();
+    // What a shell begins behind itself ignores these two, and some programs leave it at that.
+    let is_ignored = ["INT", "QUIT", "2", "3"].contains(&signal.as_str());
+    if is_ignored || !signal.chars().all(|letter| letter.is_ascii_alphanumeric()) {
         return None;
     }
     // Of a check that only the engine knows nobody would hear in time.
@@ -130,7 +149,32 @@ fn words(spec: &ContainerSpec, image: &ImageConfig) -> Option<Vec<String>> {
         None => (of_image(&image.entrypoint), service.command.clone().unwrap_or_else(|| of_image(&image.cmd))),
     };
     let words: Vec<String> = entrypoint.into_iter().chain(command).collect();
-    words.first().is_some_and(|first| !wants_to_be_first(first)).then_some(words)
+    words.first().is_some_and(|first| !wants_to_be_first(first)).then_some(Program { signal, memory, words })
+}
+
+/// The folders of a container whose files are in memory, when nothing that is to stay is mounted in them.
+fn memory(spec: &ContainerSpec, image: &ImageConfig) -> Option<Vec<String>> {
+    let service = &spec.service;
+    let (memory, others): (Vec<_>, Vec<_>) =
+        service.mounts.iter().partition(|mount| matches!(mount.source, MountSource::Tmpfs { .. }));
+    if memory.is_empty() {
+        return Some(Vec::new());
+    }
+    let copied = spec.copied_files.iter().map(|file| &file.target);
+    let mounted = spec.file_mounts.iter().map(|(_, target)| target);
+    let volumes = image.volumes.iter().flatten();
+    let stays: Vec<&String> = others.iter().map(|it| &it.target).chain(copied).chain(mounted).chain(volumes).collect();
+    let is_free = |folder: &Path| !stays.iter().any(|target| Path::new(target).starts_with(folder));
+    // A path that is written another way than it is might lead elsewhere.
+    let is_plain = |folder: &str| {
+        folder.len() > 1
+            && folder.starts_with('/')
+            && !folder.contains(['\'', '\\'])
+            && !folder.split('/').any(|part| part == "..")
+    };
+    let is_known = service.volumes_from.is_empty() && !service.use_api_socket;
+    let folders: Vec<String> = memory.iter().map(|mount| mount.target.trim_end_matches('/').to_owned()).collect();
+    (is_known && folders.iter().all(|folder| is_plain(folder) && is_free(Path::new(folder)))).then_some(folders)
 }
 
 /// Whether a shell passes a variable on as it got it: what is no name in its language it leaves out.
@@ -146,9 +190,11 @@ fn wants_to_be_first(program: &str) -> bool {
 }
 
 /// A container's request with a shell in front of its program.
-fn put_in_shell(mut body: ContainerCreateBody, words: Vec<String>) -> ContainerCreateBody {
-    body.entrypoint = Some([SHELL, "-c", SCRIPT, NAME].map(str::to_owned).to_vec());
-    body.cmd = Some(words);
+fn put_in_shell(mut body: ContainerCreateBody, program: Program) -> ContainerCreateBody {
+    let memory: Vec<String> = program.memory.iter().map(|folder| format!("'{folder}'")).collect();
+    let script = SCRIPT.replacen("STOP", &program.signal, 1).replacen("MEMORY", &memory.join(" "), 1);
+    body.entrypoint = Some([SHELL, "-c", &script, NAME].map(str::to_owned).to_vec());
+    body.cmd = Some(program.words);
     body.labels.get_or_insert_default().insert(label::RESTARTS.to_owned(), PROGRAM.to_owned());
     body
 }
@@ -184,7 +230,7 @@ impl Docker {
         if self.programs.known().without_shell.contains(&image.id) {
             return Ok(None);
         }
-        Ok(words(spec, &config).map(|words| put_in_shell(body.clone(), words)))
+        Ok(program(spec, &config).map(|program| put_in_shell(body.clone(), program)))
     }
 
     /// Whether a container has the shell that it begins with.
@@ -246,12 +292,14 @@ impl Docker {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bollard::models::{ContainerConfig, ContainerState, Health, HealthConfig, HealthcheckResult, ImageConfig};
 
     use super::*;
     use crate::plan::fixtures::{project, service};
     use crate::plan::spec;
-    use crate::project::{Healthcheck, Service, Sharing};
+    use crate::project::{Healthcheck, Mount, Service, Sharing};
 
     fn image() -> ImageConfig {
         ImageConfig {
@@ -267,7 +315,7 @@ mod tests {
         change(&mut api);
         let project = project([api]);
         let spec = spec::container(&project, &project.services["api"], 1, "sha256:api", None);
-        words(&spec, image).map(|words| words.join(" "))
+        program(&spec, image).map(|program| format!("{}: {}", program.signal, program.words.join(" ")))
     }
 
     fn list(words: &[&str]) -> Vec<String> {
@@ -277,15 +325,15 @@ mod tests {
     #[test]
     fn a_shell_runs_what_the_engine_would() {
         let of = |change: &dyn Fn(&mut Service)| words_with(change, &image()).unwrap_or_default();
-        assert_eq!(of(&|_| {}), "docker-entrypoint.sh node server.js");
-        assert_eq!(of(&|it| it.command = Some(list(&["node", "a.js"]))), "docker-entrypoint.sh node a.js");
-        assert_eq!(of(&|it| it.command = Some(list(&[]))), "docker-entrypoint.sh");
+        assert_eq!(of(&|_| {}), "TERM: docker-entrypoint.sh node server.js");
+        assert_eq!(of(&|it| it.command = Some(list(&["node", "a.js"]))), "TERM: docker-entrypoint.sh node a.js");
+        assert_eq!(of(&|it| it.command = Some(list(&[]))), "TERM: docker-entrypoint.sh");
+        assert_eq!(of(&|it| it.stop_signal = Some("SIGKILL".into())), "KILL: docker-entrypoint.sh node server.js");
         assert_eq!(
             of(&|it| it.entrypoint = Some(list(&["deno"]))),
-            "deno",
+            "TERM: deno",
             "the image's command goes with its entrypoint"
         );
-        assert_eq!(words_with(|_| {}, &ImageConfig::default()), None, "nothing to run");
         let whole = "/bin/sh -c script hoist-program node a.js".split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(without_shell(whole.clone()).join(" "), "node a.js");
         assert_eq!(without_shell(whole[..2].to_vec()), whole[..2]);
@@ -295,35 +343,72 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_change_begins_without_one() {
-        let changes: [&dyn Fn(&mut Service); 12] = [
+        let changes: [&dyn Fn(&mut Service); 11] = [
             &|it| it.tty = true,
             &|it| it.stdin_open = true,
             &|it| it.init = Some(true),
             &|it| it.stop_signal = Some("SIGQUIT".into()),
+            &|it| it.stop_signal = Some("SIGRTMIN+3".into()),
             &|it| it.namespaces.pid = Some(Sharing::Mode("host".into())),
             &|it| it.entrypoint = Some(list(&["/init"])),
             &|it| it.entrypoint = Some(list(&["/sbin/tini", "--"])),
-            &|it| it.command = Some(list(&["x"])),
             &|it| drop(it.environment.insert("spring.port".into(), None)),
             &|it| drop(it.environment.insert("2ND".into(), None)),
             &|it| drop(it.environment.insert("PWD".into(), None)),
-            &|it| it.healthcheck = Some(Healthcheck::default()),
         ];
-        let checked = HealthConfig { test: Some(vec!["CMD".into(), "true".into()]), ..HealthConfig::default() };
-        let with_check = ImageConfig {
-            healthcheck: Some(checked),
-            entrypoint: Some(list(&["/usr/lib/systemd/systemd"])),
-            ..image()
-        };
         for (number, change) in changes.iter().enumerate() {
-            assert_eq!(words_with(change, &with_check), None, "change {number}");
+            assert_eq!(words_with(change, &image()), None, "change {number}");
         }
-        let of_image = ImageConfig { entrypoint: None, ..with_check };
-        assert_eq!(words_with(|_| {}, &of_image), None, "of the image's check only the engine knows");
-        let own = |it: &mut Service| {
-            it.healthcheck = Some(Healthcheck { test: HealthTest::Shell("true".into()), ..Healthcheck::default() });
+        let images = [
+            ImageConfig { entrypoint: Some(list(&["/usr/lib/systemd/systemd"])), ..image() },
+            ImageConfig { stop_signal: Some("SIGINT".into()), ..image() },
+            ImageConfig { env: Some(list(&["a-b=c"])), ..image() },
+            ImageConfig::default(),
+        ];
+        for (number, image) in images.iter().enumerate() {
+            assert_eq!(words_with(|_| {}, image), None, "image {number}");
+        }
+    }
+
+    #[test]
+    fn files_in_memory_go_with_the_program_unless_something_that_stays_lies_among_them() {
+        let memory = |target: &str| Mount {
+            target: target.into(),
+            read_only: false,
+            source: MountSource::Tmpfs { size: None, mode: None, options: None },
         };
-        assert_eq!(words_with(own, &of_image).as_deref(), Some("node server.js"));
+        let bound = |target: &str| Mount {
+            target: target.into(),
+            read_only: false,
+            source: MountSource::Anonymous { nocopy: false, labels: BTreeMap::new() },
+        };
+        let folders = |mounts: &[Mount], image: &ImageConfig| {
+            let mut api = service("api");
+            api.mounts = mounts.to_vec();
+            let project = project([api]);
+            super::memory(&spec::container(&project, &project.services["api"], 1, "sha256:api", None), image)
+        };
+        assert_eq!(folders(&[bound("/data")], &image()), Some(Vec::new()));
+        let two = [memory("/tmp"), memory("/run/"), bound("/data"), bound("/tmpfiles")];
+        assert_eq!(folders(&two, &image()), Some(list(&["/tmp", "/run"])));
+        assert_eq!(folders(&[memory("/tmp"), bound("/tmp/data")], &image()), None);
+        let volumes = ImageConfig { volumes: Some(list(&["/run/data"])), ..image() };
+        assert_eq!(folders(&two, &volumes), None);
+        for target in ["/", "tmp", "/a'b", "/a/../b"] {
+            assert_eq!(folders(&[memory(target)], &image()), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_only_the_engine_checks_is_restarted_where_it_hears_of_it() {
+        let test = Some(vec!["CMD".into(), "true".into()]);
+        let checked = ImageConfig { healthcheck: Some(HealthConfig { test, ..HealthConfig::default() }), ..image() };
+        let with = |test: Option<HealthTest>| {
+            let check = test.map(|test| Healthcheck { test, ..Healthcheck::default() });
+            words_with(|it| it.healthcheck = check, &checked).is_some()
+        };
+        assert!(!with(None) && !with(Some(HealthTest::Inherit)));
+        assert!(with(Some(HealthTest::Shell("true".into()))) && with(Some(HealthTest::Disabled)));
     }
 
     const SECOND: u64 = 1_000_000_000;
