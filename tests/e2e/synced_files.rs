@@ -51,16 +51,18 @@ fn a_program_restarts_in_its_container_where_an_engine_would_take_long() {
     let before = project.container("web");
     let command = project.hoist(&["ps", "--no-trunc", "web"]).stdout;
     assert!(command.contains("\"sh /app/run.sh\""), "{command}");
-    for page in ["two", "three", "four"] {
+    for (number, page) in ["two", "three", "four"].iter().enumerate() {
         project.write("web/page", page);
+        project.eventually("the save comes to its end", || {
+            session.assert_running();
+            session.count("→ synced, restarted, healthy") == number + 1
+        });
         shows(&project, &session, port, page);
     }
-    let healthy = || session.said().matches("→ synced, restarted, healthy").count() == 3;
-    project.eventually("each save comes to its end", healthy);
     let after = project.container("web");
     assert_eq!(after.id, before.id, "{}", session.said());
     assert_eq!(after.started_at == before.started_at, !is_embedded(), "{}", session.said());
-    assert_eq!(session.said().matches("| it starts").count(), 4, "each line once: {}", session.said());
+    assert_eq!(session.count("| it starts"), 4, "each line once: {}", session.said());
     project.hoist(&["restart", "web"]).success();
     assert_ne!(project.container("web").started_at, after.started_at, "a person means the container");
 }

@@ -68,7 +68,8 @@ pub(super) struct Programs(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// When the program was last started again: nanoseconds since 1970, by container.
+    /// When the program was last started again, until something is found of its health: nanoseconds since 1970, by
+    /// container.
     started: HashMap<String, u64>,
     /// Images that have no shell, by id.
     without_shell: HashSet<String>,
@@ -87,7 +88,7 @@ impl Programs {
     /// What an engine says of a container's health counts from the last start of its program, of which the engine does not
     /// know: what was found before is no verdict on it.
     pub(super) fn correct(&self, inspected: &mut ContainerInspectResponse) {
-        let id = inspected.id.as_deref().unwrap_or_default();
+        let Some(id) = inspected.id.as_deref() else { return };
         let Some(at) = self.known().started.get(id).copied() else { return };
         let check = inspected.config.as_ref().and_then(|config| config.healthcheck.clone()).unwrap_or_default();
         let Some(health) = inspected.state.as_mut().and_then(|state| state.health.as_mut()) else { return };
@@ -102,7 +103,10 @@ impl Programs {
             }
             _ => since(at).any(|result| result.exit_code == Some(0)),
         };
-        if !is_decided {
+        if is_decided {
+            // From now on the engine's word is about this program, also where it goes by more results than it keeps.
+            self.forget(id);
+        } else {
             health.status = Some(HealthStatusEnum::STARTING);
         }
     }
@@ -148,8 +152,24 @@ fn program(spec: &ContainerSpec, image: &ImageConfig) -> Option<Program> {
         Some(entrypoint) => (entrypoint.clone(), service.command.clone().unwrap_or_default()),
         None => (of_image(&image.entrypoint), service.command.clone().unwrap_or_else(|| of_image(&image.cmd))),
     };
-    let words: Vec<String> = entrypoint.into_iter().chain(command).collect();
+    let words = without_guardian(entrypoint.into_iter().chain(command).collect());
     words.first().is_some_and(|first| !wants_to_be_first(first)).then_some(Program { signal, memory, words })
+}
+
+/// What only passes signals on and waits for what is left behind has the shell in its place. With options it does more.
+fn without_guardian(mut words: Vec<String>) -> Vec<String> {
+    let is_guardian = |program: &String| ["tini", "dumb-init"].contains(&name_of(program));
+    if words.first().is_some_and(is_guardian) {
+        let ends = usize::from(words.get(1).is_some_and(|word| word == "--"));
+        if ends == 1 || words.get(1).is_some_and(|word| !word.starts_with('-')) {
+            words.drain(..=ends);
+        }
+    }
+    words
+}
+
+fn name_of(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 /// The folders of a container whose files are in memory, when nothing that is to stay is mounted in them.
@@ -185,8 +205,8 @@ fn passes_a_shell(name: &str) -> bool {
 
 /// Whether a program is, or begins, a system of processes that has to be the first one.
 fn wants_to_be_first(program: &str) -> bool {
-    let name = program.rsplit('/').next().unwrap_or(program);
-    name.contains("init") || ["s6-", "systemd", "runsv"].iter().any(|start| name.starts_with(start))
+    let name = name_of(program);
+    name.contains("init") || ["tini", "s6-", "systemd", "runsv"].iter().any(|start| name.starts_with(start))
 }
 
 /// A container's request with a shell in front of its program.
@@ -334,6 +354,10 @@ mod tests {
             "TERM: deno",
             "the image's command goes with its entrypoint"
         );
+        for guardian in ["/sbin/tini --", "dumb-init", "dumb-init --"] {
+            let words: Vec<String> = guardian.split(' ').map(str::to_owned).chain(list(&["node", "a.js"])).collect();
+            assert_eq!(of(&|it| it.entrypoint = Some(words.clone())), "TERM: node a.js", "the shell does as much");
+        }
         let whole = "/bin/sh -c script hoist-program node a.js".split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(without_shell(whole.clone()).join(" "), "node a.js");
         assert_eq!(without_shell(whole[..2].to_vec()), whole[..2]);
@@ -351,7 +375,7 @@ mod tests {
             &|it| it.stop_signal = Some("SIGRTMIN+3".into()),
             &|it| it.namespaces.pid = Some(Sharing::Mode("host".into())),
             &|it| it.entrypoint = Some(list(&["/init"])),
-            &|it| it.entrypoint = Some(list(&["/sbin/tini", "--"])),
+            &|it| it.entrypoint = Some(list(&["/sbin/tini", "-g", "--"])),
             &|it| drop(it.environment.insert("spring.port".into(), None)),
             &|it| drop(it.environment.insert("2ND".into(), None)),
             &|it| drop(it.environment.insert("PWD".into(), None)),
@@ -416,8 +440,16 @@ mod tests {
     /// What is made of an engine's word about a container whose program was last started after ten seconds; `results` are
     /// the second and the exit code of each check.
     fn corrected(status: HealthStatusEnum, results: &[(i64, i64)]) -> Option<HealthStatusEnum> {
+        corrected_by(&started_after_ten_seconds(), status, results)
+    }
+
+    fn started_after_ten_seconds() -> Programs {
         let programs = Programs::default();
         programs.known().started.insert("a".into(), 10 * SECOND);
+        programs
+    }
+
+    fn corrected_by(programs: &Programs, status: HealthStatusEnum, results: &[(i64, i64)]) -> Option<HealthStatusEnum> {
         let log = results.iter().map(|(second, code)| HealthcheckResult {
             start: chrono::DateTime::from_timestamp(*second, 0),
             exit_code: Some(*code),
@@ -445,5 +477,10 @@ mod tests {
         assert_eq!(corrected(UNHEALTHY, &[(8, 1), (9, 1), (16, 1)]), Some(STARTING));
         assert_eq!(corrected(UNHEALTHY, &[(11, 1), (14, 1), (16, 1)]), Some(STARTING), "its start period counts again");
         assert_eq!(corrected(UNHEALTHY, &[(15, 1), (16, 1)]), Some(UNHEALTHY));
+
+        let programs = started_after_ten_seconds();
+        assert_eq!(corrected_by(&programs, HEALTHY, &[(11, 0)]), Some(HEALTHY));
+        let only_failures = [(12, 1), (13, 1), (14, 1), (15, 1), (16, 1)];
+        assert_eq!(corrected_by(&programs, HEALTHY, &only_failures), Some(HEALTHY), "the engine has more patience");
     }
 }
