@@ -156,9 +156,8 @@ impl Control for Service {
 
     async fn solve(&self, request: Request<SolveRequest>) -> Result<Response<SolveResponse>, Status> {
         let asked = request.into_inner();
-        let running = self.kit.jobs.run(&asked.r#ref);
+        let running = self.kit.jobs.run(&asked.r#ref, &asked.session);
         let job = &running.job;
-        job.set_session(&asked.session);
         let failed = |error| failure::status(&Failure::from(error));
         let output = outputs(&asked).map_err(failed)?;
         let mut response = HashMap::new();

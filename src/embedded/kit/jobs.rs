@@ -69,11 +69,6 @@ impl Job {
         lock(&self.session).clone()
     }
 
-    /// Says which session can be asked; an empty name is none.
-    pub(super) fn set_session(&self, name: &str) {
-        *lock(&self.session) = Some(name.to_owned()).filter(|name| !name.is_empty());
-    }
-
     /// Who listens to its steps.
     pub(super) fn listener(&self) -> Listener {
         let log = self.log.clone();
@@ -82,16 +77,18 @@ impl Job {
 }
 
 impl Jobs {
-    /// Begins one. Of the same name there may be one that somebody has asked about already.
-    pub(super) fn begin(&self, name: &str) -> Arc<Job> {
-        let job = lock(&self.shared.jobs).entry(name.to_owned()).or_insert_with(|| Arc::new(Job::new(name))).clone();
+    /// Begins one that ends when the value is dropped, with the session that can be asked; an empty name is none. What it
+    /// told can be asked for a little longer.
+    pub(super) fn run(&self, name: &str, session: &str) -> Running {
+        let job = {
+            let mut jobs = lock(&self.shared.jobs);
+            let job = jobs.entry(name.to_owned()).or_insert_with(|| Arc::new(Job::new(name))).clone();
+            // Before anybody can find it.
+            *lock(&job.session) = Some(session.to_owned()).filter(|session| !session.is_empty());
+            job
+        };
         self.shared.came.notify_waiters();
-        job
-    }
-
-    /// Begins one that ends when the value is dropped. What it told can be asked for a little longer.
-    pub(super) fn run(&self, name: &str) -> Running {
-        Running { job: self.begin(name), jobs: self.clone(), name: name.to_owned() }
+        Running { job, jobs: self.clone(), name: name.to_owned() }
     }
 
     /// One that has been begun.
@@ -167,9 +164,13 @@ mod tests {
         let jobs = Jobs::default();
         let asking = tokio::spawn({
             let jobs = jobs.clone();
-            async move { jobs.wait("b").await.expect("it begins").log.clone().news().collect::<Vec<_>>().await }
+            async move {
+                let job = jobs.wait("b").await.expect("it begins");
+                assert_eq!(job.session().as_deref(), Some("its session"), "nobody finds it without");
+                job.log.clone().news().collect::<Vec<_>>().await
+            }
         });
-        let running = jobs.run("b");
+        let running = jobs.run("b", "its session");
         running.job.log.take(Progress { step: "1".into(), what: Happening::Began("one".into()) });
         drop(running);
         let told = asking.await.expect("it does not panic");

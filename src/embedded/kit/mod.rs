@@ -180,7 +180,8 @@ impl Kit {
     /// Begins a build that comes as one request; [`Started::run`] carries it out.
     #[must_use]
     pub fn start(&self, request: Request) -> Started {
-        Started { running: self.jobs.run(&request.id), kit: self.clone(), request }
+        let running = self.jobs.run(&request.id, request.session.as_deref().unwrap_or_default());
+        Started { running, kit: self.clone(), request }
     }
 
     /// Gives a build up that was begun so.
