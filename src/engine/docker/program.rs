@@ -19,7 +19,7 @@ use super::create::whole_seconds;
 use super::error::{from_bollard, is_not_found};
 use super::inspect::nanoseconds;
 use crate::engine::{Engine as _, EngineError};
-use crate::plan::observed::Container;
+use crate::plan::observed::{Container, ContainerState};
 use crate::plan::spec::{ContainerSpec, label};
 use crate::project::{HealthTest, Hook, MountSource};
 
@@ -293,7 +293,9 @@ impl Docker {
             Ok(Ok(KILLED)) => {
                 let began = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
                 self.programs.known().started.insert(id.to_owned(), began);
-                self.inspected(id, None).await
+                // One that ended by itself at the same time has taken its container with it, and has yet to run again.
+                let again = self.inspected(id, None).await?;
+                Ok(again.filter(|container| container.state == ContainerState::Running))
             }
             // It has had its time.
             Ok(Ok(0)) => self.restart(id, Some(Duration::ZERO)).await.map(Some),
@@ -314,7 +316,9 @@ impl Docker {
 mod tests {
     use std::collections::BTreeMap;
 
-    use bollard::models::{ContainerConfig, ContainerState, Health, HealthConfig, HealthcheckResult, ImageConfig};
+    use bollard::models::{
+        ContainerConfig, ContainerState as ApiState, Health, HealthConfig, HealthcheckResult, ImageConfig,
+    };
 
     use super::*;
     use crate::plan::fixtures::{project, service};
@@ -459,7 +463,7 @@ mod tests {
         let check = HealthConfig { retries: Some(2), start_period: Some(5_000_000_000), ..HealthConfig::default() };
         let mut inspected = ContainerInspectResponse {
             id: Some("a".into()),
-            state: Some(ContainerState { health: Some(health), ..ContainerState::default() }),
+            state: Some(ApiState { health: Some(health), ..ApiState::default() }),
             config: Some(ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() }),
             ..ContainerInspectResponse::default()
         };
