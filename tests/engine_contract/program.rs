@@ -82,9 +82,9 @@ async fn a_program_behind_a_shell_ends_as_it_would_without() {
             let started = world.started(&world.ready(name, line, |_| {})).await;
             assert_eq!(world.exited(&started.id).await.state, ContainerState::Exited(code), "{line}");
         }
-        let over =
-            world.started(&world.ready("e", "echo x >> /starts; [ $(wc -l < /starts) = 2 ] && sleep 1000", |_| {}));
-        let over = world.exited(&over.await.id).await;
+        let once = "echo x >> /starts; [ $(wc -l < /starts) = 2 ] && sleep 1000";
+        let over = world.started(&world.ready("e", once, |_| {})).await;
+        world.exited(&over.id).await;
         assert_eq!(world.again(&over.id, None).await.state, ContainerState::Running, "it is to run again");
         let line = "trap 'exit 5' TERM; trap 'echo hup >> /signals' HUP; : > /signals; while :; do sleep 0.01; done";
         let started = world.started(&world.ready("d", line, |_| {})).await;
