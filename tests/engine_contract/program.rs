@@ -39,46 +39,63 @@ fn is_ready(container: &Container) -> bool {
 
 #[tokio::test]
 async fn a_program_starts_again_in_its_container_and_nothing_of_it_is_left() {
+    with_docker(async |world| starts_again(world, "hoist-test/busybox").await).await;
+}
+
+/// The shell of Debian's images is another one.
+#[tokio::test]
+async fn a_program_starts_again_behind_debians_shell() {
     with_docker(async |world| {
-        let line = "sleep 1000 & : > /tmp/$$; : > /tmp/.hidden; env > /env; ls /tmp >> /seen; echo x >> /starts; \
-                    exec sleep 2000";
-        let spec = world.ready("a", line, |spec| {
-            let source = MountSource::Tmpfs { size: None, mode: None, options: None };
-            spec.service.mounts = vec![Mount { target: "/tmp".to_owned(), read_only: false, source }];
-            spec.service.environment = [("WORD".to_owned(), Some("a b".to_owned()))].into();
-        });
-        let started = world.started(&spec).await;
-        assert_eq!(is_ready(&started), own_engine().is_none());
-        assert_eq!(started.command, format!("sh -c {line}"), "who asks sees the program");
-        let listed = world.engine.list_containers(Some(&world.project)).await.expect("a list");
-        assert!(!listed[0].command.contains("trap"), "{}", listed[0].command);
-        world.until_lines(&started.id, "/starts", 1).await;
-
-        let again = world.again(&started.id, None).await;
-        assert_eq!(again.state, ContainerState::Running);
-        world.until_lines(&started.id, "/starts", 2).await;
-        assert_eq!(again.started_at == started.started_at, own_engine().is_none(), "the container goes on");
-        let sleeping = world.prints(&started.id, "cat /proc/[0-9]*/cmdline").await;
-        assert_eq!(sleeping.matches("sleep\u{0}1000").count(), 1, "{sleeping}");
-        let in_memory = world.prints(&started.id, "wc -l < /seen; ls -A /tmp | wc -l").await;
-        assert_eq!(in_memory, "2\n2\n", "what is in memory goes with the program");
-        let variables = world.prints(&started.id, "sort /env").await;
-        assert!(variables.contains("WORD=a b\n"), "{variables}");
-        assert!(own_engine().is_some() || !variables.contains("SHLVL=2"), "{variables}");
-
-        let whole = world.engine.restart_container(&started.id, None, Restarted::Container).await.expect("a restart");
-        assert!(whole.started_at > again.started_at);
-        world.until_lines(&started.id, "/starts", 3).await;
-        world.again(&started.id, None).await;
-        world.until_lines(&started.id, "/starts", 4).await;
+        let dockerfile = "ARG FROM\nFROM $FROM AS all\nFROM hoist-test/node\nCOPY --from=all /bin /bin\nCOPY dash /bin/dash\n\
+                          RUN [\"/bin/busybox\", \"ln\", \"-sf\", \"dash\", \"/bin/sh\"]\n";
+        let mut build = world.build("dash", &[("Dockerfile", dockerfile)]);
+        std::fs::copy("/bin/dash", world.folder.path().join("dash/dash")).expect("dash, which every Debian has");
+        build.build.args = [("FROM".to_owned(), Some(world.image().to_owned()))].into();
+        world.built(&build).await.expect("an image");
+        starts_again(world, &build.image).await;
     })
     .await;
+}
+
+async fn starts_again(world: &World<Docker>, image: &str) {
+    let line = "sleep 1000 & : > /tmp/$$; : > /tmp/.hidden; env > /env; ls /tmp >> /seen; echo x >> /starts; \
+                    exec sleep 2000";
+    let spec = world.ready("a", line, |spec| {
+        image.clone_into(&mut spec.image);
+        let source = MountSource::Tmpfs { size: None, mode: None, options: None };
+        spec.service.mounts = vec![Mount { target: "/tmp".to_owned(), read_only: false, source }];
+        spec.service.environment = [("WORD".to_owned(), Some("a b".to_owned()))].into();
+    });
+    let started = world.started(&spec).await;
+    assert_eq!(is_ready(&started), own_engine().is_none());
+    assert_eq!(started.command, format!("sh -c {line}"), "who asks sees the program");
+    let listed = world.engine.list_containers(Some(&world.project)).await.expect("a list");
+    assert!(!listed[0].command.contains("trap"), "{}", listed[0].command);
+    world.until_lines(&started.id, "/starts", 1).await;
+
+    let again = world.again(&started.id, None).await;
+    assert_eq!(again.state, ContainerState::Running);
+    world.until_lines(&started.id, "/starts", 2).await;
+    assert_eq!(again.started_at == started.started_at, own_engine().is_none(), "the container goes on");
+    let sleeping = world.prints(&started.id, "cat /proc/[0-9]*/cmdline").await;
+    assert_eq!(sleeping.matches("sleep\u{0}1000").count(), 1, "{sleeping}");
+    let in_memory = world.prints(&started.id, "wc -l < /seen; ls -A /tmp | wc -l").await;
+    assert_eq!(in_memory, "2\n2\n", "what is in memory goes with the program");
+    let variables = world.prints(&started.id, "sort /env").await;
+    assert!(variables.contains("WORD=a b\n"), "{variables}");
+    assert!(own_engine().is_some() || !variables.contains("SHLVL=2"), "{variables}");
+
+    let whole = world.engine.restart_container(&started.id, None, Restarted::Container).await.expect("a restart");
+    assert!(whole.started_at > again.started_at);
+    world.until_lines(&started.id, "/starts", 3).await;
+    world.again(&started.id, None).await;
+    world.until_lines(&started.id, "/starts", 4).await;
 }
 
 #[tokio::test]
 async fn a_program_behind_a_shell_ends_as_it_would_without() {
     with_docker(async |world| {
-        for (name, line, code) in [("a", "exit 3", 3), ("b", "kill -KILL $$", 137), ("c", "true", 0)] {
+        for (name, line, code) in [("a", "exit 3", 3), ("b", "sh -c 'kill -KILL $$'; exit $?", 137), ("c", "true", 0)] {
             let started = world.started(&world.ready(name, line, |_| {})).await;
             assert_eq!(world.exited(&started.id).await.state, ContainerState::Exited(code), "{line}");
         }

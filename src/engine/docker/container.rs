@@ -84,10 +84,12 @@ impl Docker {
         };
         if let Some(ready) = self.in_shell_of(spec, &body).await? {
             let created = make(ready).await?;
-            if self.has_shell(&created.id, &spec.image).await? {
+            let found = self.has_shell(&created.id, &spec.image).await;
+            if let Ok(true) = found {
                 return Ok(created);
             }
             self.remove(&created.id, true).await?;
+            found?;
         }
         make(body).await
     }

@@ -7,11 +7,12 @@
 //! program that insists on being the first process) is started again with its container, as before.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum, ImageConfig};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, Health, HealthStatusEnum, HealthcheckResult, ImageConfig,
+};
 use bollard::query_parameters::{ContainerArchiveInfoOptions, InspectContainerOptions};
 
 use super::Docker;
@@ -21,7 +22,7 @@ use super::inspect::nanoseconds;
 use crate::engine::{Engine as _, EngineError};
 use crate::plan::observed::{Container, ContainerState};
 use crate::plan::spec::{ContainerSpec, label};
-use crate::project::{HealthTest, Hook, MountSource};
+use crate::project::{HealthTest, Healthcheck, Hook, Mount, MountSource};
 
 /// What the shell is.
 const SHELL: &str = "/bin/sh";
@@ -38,29 +39,66 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How much longer than the grace period is waited for.
 const MARGIN: Duration = Duration::from_secs(5);
 /// How many failures of a healthcheck are a verdict when nothing else is said.
-const RETRIES: i64 = 3;
-/// How many of its results an engine keeps.
-const KEPT: i64 = 5;
+const RETRIES: u32 = 3;
+/// How much time is between two of its runs.
+const INTERVAL: Duration = Duration::from_secs(30);
 
-/// `$!` is set as soon as the program runs, so that no signal is lost in between; a wait that a signal cuts short is
-/// waited again. Only the first process of a namespace takes others away: elsewhere they would be somebody's. `STOP` is
-/// the signal that stops the program, `MEMORY` the folders whose files are in memory, which go with the program.
+/// `$!` is set as soon as the program runs, and a wait that a signal cuts short is waited again. Only the first process of
+/// a namespace takes others away: elsewhere they would be somebody's. What is killed is waited for, since it holds its
+/// ports until it is gone. `STOP` is the signal that stops the program, `MEMORY` the folders whose files are in memory:
+/// emptied before whoever asked is answered, and after all are gone that could write there.
 const SCRIPT: &str = r#"[ $$ = 1 ] || exec "$@"
 unset PWD OLDPWD SHLVL
-for signal in HUP INT QUIT USR1 USR2 WINCH TERM; do trap "kill -s $signal \$! 2>/dev/null" "$signal"; done
-trap 'again=$!; kill -s STOP $! 2>/dev/null' 63
+for hoist_signal in HUP INT QUIT USR1 USR2 WINCH TERM; do
+  trap "kill -s $hoist_signal \$! 2>/dev/null" "$hoist_signal"
+done
+trap 'hoist_again=$!; kill -s STOP $! 2>/dev/null' 63
+hoist_empty() {
+  for hoist_folder in MEMORY; do
+    rm -rf -- "$hoist_folder"/* "$hoist_folder"/.[!.]* "$hoist_folder"/..?* 2>/dev/null
+  done
+}
 while :; do
   "$@" &
-  program=$!
-  while wait "$program" 2>/dev/null; code=$?; kill -0 "$program" 2>/dev/null; do :; done
-  [ "$again" = "$program" ] || exit "$code"
-  for folder in MEMORY; do rm -rf -- "$folder"/* "$folder"/.[!.]* "$folder"/..?* 2>/dev/null; done
-  kill -s KILL -1 2>/dev/null
+  hoist_program=$!
+  while wait "$hoist_program" 2>/dev/null; hoist_code=$?; [ -d "/proc/$hoist_program" ]; do :; done
+  [ "$hoist_again" = "$hoist_program" ] || exit "$hoist_code"
+  hoist_empty
+  kill -KILL -1 2>/dev/null
+  hoist_looks=0
+  while kill -0 -1 2>/dev/null && [ "$hoist_looks" -lt 100 ]; do sleep 0.01; hoist_looks=$((hoist_looks + 1)); done
+  hoist_empty
 done
 "#;
 
-/// What a shell may not have got from a container's variables, or sets itself.
-const OF_SHELLS: [&str; 4] = ["PWD", "OLDPWD", "SHLVL", "_"];
+/// What the script calls its own begins so.
+const OWN: &str = "hoist_";
+
+/// Variables that shells set themselves, or do not pass on as they got them.
+const OF_SHELLS: [&str; 18] = [
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "IFS",
+    "PPID",
+    "OPTIND",
+    "RANDOM",
+    "SRANDOM",
+    "PS1",
+    "PS2",
+    "PS4",
+    "COMP_WORDBREAKS",
+    "LINENO",
+    "SHELLOPTS",
+    "POSIXLY_CORRECT",
+    "EPOCHSECONDS",
+    "EPOCHREALTIME",
+];
+
+/// The signals that stop a program and that the script passes on; `KILL` needs nobody to.
+const STOPS: [(&str, &str); 6] =
+    [("TERM", "15"), ("HUP", "1"), ("USR1", "10"), ("USR2", "12"), ("WINCH", "28"), ("KILL", "9")];
 
 /// The programs that are started again inside their containers. Clones share what is known of them.
 #[derive(Clone, Default)]
@@ -68,9 +106,9 @@ pub(super) struct Programs(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// When the program was last started again, until something is found of its health: nanoseconds since 1970, by
-    /// container.
-    started: HashMap<String, u64>,
+    /// When the last check began whose result was there when the program was last started again, by container: nanoseconds
+    /// since 1970 on the engine's clock. Until something is found of the new one's health.
+    marks: HashMap<String, u64>,
     /// Images that have no shell, by id.
     without_shell: HashSet<String>,
 }
@@ -82,28 +120,20 @@ impl Programs {
 
     /// A container is gone, or is to be started as a whole.
     pub(super) fn forget(&self, id: &str) {
-        self.known().started.remove(id);
+        self.known().marks.remove(id);
     }
 
     /// What an engine says of a container's health counts from the last start of its program, of which the engine does not
     /// know: what was found before is no verdict on it.
     pub(super) fn correct(&self, inspected: &mut ContainerInspectResponse) {
         let Some(id) = inspected.id.as_deref() else { return };
-        let Some(at) = self.known().started.get(id).copied() else { return };
-        let check = inspected.config.as_ref().and_then(|config| config.healthcheck.clone()).unwrap_or_default();
+        let Some(mark) = self.known().marks.get(id).copied() else { return };
         let Some(health) = inspected.state.as_mut().and_then(|state| state.health.as_mut()) else { return };
         let results = health.log.as_deref().unwrap_or_default();
-        let since =
-            |at: u64| results.iter().filter(move |result| result.start.is_some_and(|start| nanoseconds(start) >= at));
-        let is_decided = match health.status {
-            Some(HealthStatusEnum::UNHEALTHY) => {
-                let period = check.start_period.and_then(|period| u64::try_from(period).ok()).unwrap_or(0);
-                let retries = check.retries.filter(|retries| *retries > 0).unwrap_or(RETRIES).min(KEPT);
-                i64::try_from(since(at.saturating_add(period)).count()).is_ok_and(|failures| failures >= retries)
-            }
-            _ => since(at).any(|result| result.exit_code == Some(0)),
-        };
-        if is_decided {
+        // A check that was killed with the program before says nothing.
+        let new = results.iter().filter(|result| began(result) > mark && result.exit_code != Some(KILLED));
+        let is_unhealthy = health.status == Some(HealthStatusEnum::UNHEALTHY);
+        if new.into_iter().any(|result| (result.exit_code != Some(0)) == is_unhealthy) {
             // From now on the engine's word is about this program, also where it goes by more results than it keeps.
             self.forget(id);
         } else {
@@ -112,11 +142,24 @@ impl Programs {
     }
 }
 
+/// When a check began, on the engine's clock: nanoseconds since 1970.
+fn began(result: &HealthcheckResult) -> u64 {
+    result.start.map_or(0, nanoseconds)
+}
+
+/// Whether news of a container's health will come: engines tell only of what changes, so that nothing would be heard of a
+/// program that fails as the one before did.
+fn is_heard(health: Option<&Health>) -> bool {
+    health.is_none_or(|health| {
+        health.failing_streak.unwrap_or(0) == 0 && health.status != Some(HealthStatusEnum::UNHEALTHY)
+    })
+}
+
 /// What a shell runs in place of a container's first process.
 #[derive(Debug, PartialEq, Eq)]
 struct Program {
     /// The signal that stops it.
-    signal: String,
+    signal: &'static str,
     /// The folders whose files are in memory.
     memory: Vec<String>,
     words: Vec<String>,
@@ -130,16 +173,21 @@ fn program(spec: &ContainerSpec, image: &ImageConfig) -> Option<Program> {
         return None;
     }
     let memory = memory(spec, image)?;
-    let signal = service.stop_signal.as_deref().or(image.stop_signal.as_deref()).unwrap_or("TERM");
-    let signal = signal.strip_prefix("SIG").unwrap_or(signal).to_owned();
-    // What a shell begins behind itself ignores these two, and some programs leave it at that.
-    let is_ignored = ["INT", "QUIT", "2", "3"].contains(&signal.as_str());
-    if is_ignored || !signal.chars().all(|letter| letter.is_ascii_alphanumeric()) {
+    // Not `INT` and `QUIT`: what a shell begins behind itself ignores these two, and some programs leave it at that.
+    let signal = service.stop_signal.as_deref().or(image.stop_signal.as_deref()).unwrap_or("TERM").to_uppercase();
+    let signal = signal.strip_prefix("SIG").unwrap_or(&signal);
+    let (signal, _) = STOPS.into_iter().find(|(name, number)| [*name, *number].contains(&signal))?;
+    // The shell must be able to reach a program that has become another user's.
+    let has = |all: &[String]| all.iter().any(|it| ["ALL", "KILL", "CAP_KILL"].contains(&it.to_uppercase().as_str()));
+    let user = service.user.as_ref().or(image.user.as_ref()).filter(|user| !user.is_empty());
+    let is_root = user.is_none_or(|user| ["root", "0"].contains(&user.split(':').next().unwrap_or_default()));
+    if has(&service.cap_drop) && !has(&service.cap_add) && is_root {
         return None;
     }
-    // Of a check that only the engine knows nobody would hear in time.
+    // Of a check that only the engine knows nobody would hear in time, and it grants no start period a second time.
     let is_checked = match service.healthcheck.as_ref().map(|check| &check.test) {
-        Some(HealthTest::Command(_) | HealthTest::Shell(_) | HealthTest::Disabled) => false,
+        Some(HealthTest::Command(_) | HealthTest::Shell(_)) => service.healthcheck.as_ref().is_some_and(is_impatient),
+        Some(HealthTest::Disabled) => false,
         Some(HealthTest::Inherit) | None => image.healthcheck.as_ref().is_some_and(|check| check.test.is_some()),
     };
     let variables = image.env.iter().flatten().map(|entry| entry.split('=').next().unwrap_or_default());
@@ -153,7 +201,18 @@ fn program(spec: &ContainerSpec, image: &ImageConfig) -> Option<Program> {
         None => (of_image(&image.entrypoint), service.command.clone().unwrap_or_else(|| of_image(&image.cmd))),
     };
     let words = without_guardian(entrypoint.into_iter().chain(command).collect());
-    words.first().is_some_and(|first| !wants_to_be_first(first)).then_some(Program { signal, memory, words })
+    words.first().is_some_and(|first| !first.is_empty() && !wants_to_be_first(first)).then_some(Program {
+        signal,
+        memory,
+        words,
+    })
+}
+
+/// Whether a check may find a program unhealthy within the time that it is given to start, or for a check that was killed.
+fn is_impatient(check: &Healthcheck) -> bool {
+    let retries = check.retries.unwrap_or(RETRIES);
+    let patience = check.interval.unwrap_or(INTERVAL) * retries;
+    retries < 2 || check.start_period.is_some_and(|period| period > patience)
 }
 
 /// What only passes signals on and waits for what is left behind has the shell in its place. With options it does more.
@@ -172,35 +231,32 @@ fn name_of(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-/// The folders of a container whose files are in memory, when nothing that is to stay is mounted in them.
+/// The folders of a container whose files are in memory, when nothing else is mounted that could lie in them, by whatever
+/// link.
 fn memory(spec: &ContainerSpec, image: &ImageConfig) -> Option<Vec<String>> {
     let service = &spec.service;
-    let (memory, others): (Vec<_>, Vec<_>) =
-        service.mounts.iter().partition(|mount| matches!(mount.source, MountSource::Tmpfs { .. }));
-    if memory.is_empty() {
-        return Some(Vec::new());
-    }
-    let copied = spec.copied_files.iter().map(|file| &file.target);
-    let mounted = spec.file_mounts.iter().map(|(_, target)| target);
-    let volumes = image.volumes.iter().flatten();
-    let stays: Vec<&String> = others.iter().map(|it| &it.target).chain(copied).chain(mounted).chain(volumes).collect();
-    let is_free = |folder: &Path| !stays.iter().any(|target| Path::new(target).starts_with(folder));
+    let is_memory = |mount: &&Mount| matches!(mount.source, MountSource::Tmpfs { .. });
+    let folders: Vec<String> = service.mounts.iter().filter(is_memory).map(|mount| mount.target.clone()).collect();
+    let is_alone = folders.len() == service.mounts.len()
+        && image.volumes.as_ref().is_none_or(Vec::is_empty)
+        && spec.file_mounts.is_empty()
+        && service.volumes_from.is_empty()
+        && !service.use_api_socket;
     // A path that is written another way than it is might lead elsewhere.
-    let is_plain = |folder: &str| {
-        folder.len() > 1
+    let is_plain = |folder: &String| {
+        folder.trim_end_matches('/').len() > 1
             && folder.starts_with('/')
             && !folder.contains(['\'', '\\'])
             && !folder.split('/').any(|part| part == "..")
     };
-    let is_known = service.volumes_from.is_empty() && !service.use_api_socket;
-    let folders: Vec<String> = memory.iter().map(|mount| mount.target.trim_end_matches('/').to_owned()).collect();
-    (is_known && folders.iter().all(|folder| is_plain(folder) && is_free(Path::new(folder)))).then_some(folders)
+    (folders.is_empty() || is_alone && folders.iter().all(is_plain)).then_some(folders)
 }
 
 /// Whether a shell passes a variable on as it got it: what is no name in its language it leaves out.
 fn passes_a_shell(name: &str) -> bool {
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    name.chars().all(is_name) && !name.starts_with(|first: char| first.is_ascii_digit()) && !OF_SHELLS.contains(&name)
+    let is_own = OF_SHELLS.contains(&name) || name.starts_with("BASH") || name.starts_with(OWN);
+    name.chars().all(is_name) && !name.starts_with(|first: char| first.is_ascii_digit()) && !is_own
 }
 
 /// Whether a program is, or begins, a system of processes that has to be the first one.
@@ -212,9 +268,11 @@ fn wants_to_be_first(program: &str) -> bool {
 /// A container's request with a shell in front of its program.
 fn put_in_shell(mut body: ContainerCreateBody, program: Program) -> ContainerCreateBody {
     let memory: Vec<String> = program.memory.iter().map(|folder| format!("'{folder}'")).collect();
-    let script = SCRIPT.replacen("STOP", &program.signal, 1).replacen("MEMORY", &memory.join(" "), 1);
+    let script = SCRIPT.replacen("STOP", program.signal, 1).replacen("MEMORY", &memory.join(" "), 1);
     body.entrypoint = Some([SHELL, "-c", &script, NAME].map(str::to_owned).to_vec());
     body.cmd = Some(program.words);
+    // An engine may put its own first process into every container.
+    body.host_config.get_or_insert_default().init = Some(false);
     body.labels.get_or_insert_default().insert(label::RESTARTS.to_owned(), PROGRAM.to_owned());
     body
 }
@@ -281,26 +339,32 @@ impl Docker {
             Err(error) => return Err(from_bollard(error)),
         };
         let config = inspected.config.unwrap_or_default();
-        let runs = inspected.state.and_then(|state| state.running).unwrap_or(false);
+        let state = inspected.state.unwrap_or_default();
+        let runs = state.running.unwrap_or(false) && is_heard(state.health.as_ref());
         let ready = config.labels.is_some_and(|labels| labels.get(label::RESTARTS).is_some_and(|it| it == PROGRAM));
         if !runs || !ready {
             return Ok(None);
         }
         let own = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         let grace = grace.or(own).unwrap_or(GRACE);
-        let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         match tokio::time::timeout(grace + MARGIN, self.ask_for_program(id, grace)).await {
-            Ok(Ok(KILLED)) => {
-                let began = u64::try_from(began.as_nanos()).unwrap_or(u64::MAX);
-                self.programs.known().started.insert(id.to_owned(), began);
-                // One that ended by itself at the same time has taken its container with it, and has yet to run again.
-                let again = self.inspected(id, None).await?;
-                Ok(again.filter(|container| container.state == ContainerState::Running))
-            }
+            Ok(Ok(KILLED)) => self.note_start(id).await,
             // It has had its time.
             Ok(Ok(0)) => self.restart(id, Some(Duration::ZERO)).await.map(Some),
             _ => Ok(None),
         }
+    }
+
+    /// The container after the start of its program; `None` when that ended by itself at the same time, and took its
+    /// container with it: it has yet to run again.
+    async fn note_start(&self, id: &str) -> Result<Option<Container>, EngineError> {
+        let inspected = self.client.inspect_container(id, None::<InspectContainerOptions>).await;
+        let state = inspected.map_err(from_bollard)?.state.unwrap_or_default();
+        let results = state.health.and_then(|health| health.log).unwrap_or_default();
+        let mark = results.iter().map(began).max().unwrap_or(0);
+        self.programs.known().marks.insert(id.to_owned(), mark);
+        let again = self.inspected(id, None).await?;
+        Ok(again.filter(|container| container.state == ContainerState::Running))
     }
 
     /// Sends the signal from a process inside, which is taken away with all the others once the program has ended: that it
@@ -316,9 +380,7 @@ impl Docker {
 mod tests {
     use std::collections::BTreeMap;
 
-    use bollard::models::{
-        ContainerConfig, ContainerState as ApiState, Health, HealthConfig, HealthcheckResult, ImageConfig,
-    };
+    use bollard::models::{ContainerState as ApiState, HealthConfig};
 
     use super::*;
     use crate::plan::fixtures::{project, service};
@@ -353,6 +415,8 @@ mod tests {
         assert_eq!(of(&|it| it.command = Some(list(&["node", "a.js"]))), "TERM: docker-entrypoint.sh node a.js");
         assert_eq!(of(&|it| it.command = Some(list(&[]))), "TERM: docker-entrypoint.sh");
         assert_eq!(of(&|it| it.stop_signal = Some("SIGKILL".into())), "KILL: docker-entrypoint.sh node server.js");
+        let of_user = |it: &mut Service| (it.cap_drop, it.user) = (list(&["all"]), Some("1000".into()));
+        assert_eq!(of(&|it| of_user(it)), "TERM: docker-entrypoint.sh node server.js");
         assert_eq!(
             of(&|it| it.entrypoint = Some(list(&["deno"]))),
             "TERM: deno",
@@ -371,12 +435,17 @@ mod tests {
 
     #[test]
     fn what_a_shell_would_change_begins_without_one() {
-        let changes: [&dyn Fn(&mut Service); 11] = [
+        let changes: [&dyn Fn(&mut Service); 16] = [
             &|it| it.tty = true,
             &|it| it.stdin_open = true,
             &|it| it.init = Some(true),
             &|it| it.stop_signal = Some("SIGQUIT".into()),
-            &|it| it.stop_signal = Some("SIGRTMIN+3".into()),
+            &|it| it.stop_signal = Some("sigint".into()),
+            &|it| it.stop_signal = Some("SIGPWR".into()),
+            &|it| it.cap_drop = list(&["ALL"]),
+            &|it| it.entrypoint = Some(list(&[""])),
+            &|it| drop(it.environment.insert("BASHOPTS".into(), None)),
+            &|it| drop(it.environment.insert("hoist_code".into(), None)),
             &|it| it.namespaces.pid = Some(Sharing::Mode("host".into())),
             &|it| it.entrypoint = Some(list(&["/init"])),
             &|it| it.entrypoint = Some(list(&["/sbin/tini", "-g", "--"])),
@@ -399,28 +468,21 @@ mod tests {
     }
 
     #[test]
-    fn files_in_memory_go_with_the_program_unless_something_that_stays_lies_among_them() {
-        let memory = |target: &str| Mount {
-            target: target.into(),
-            read_only: false,
-            source: MountSource::Tmpfs { size: None, mode: None, options: None },
-        };
-        let bound = |target: &str| Mount {
-            target: target.into(),
-            read_only: false,
-            source: MountSource::Anonymous { nocopy: false, labels: BTreeMap::new() },
-        };
+    fn files_in_memory_go_with_the_program_where_nothing_else_can_lie_among_them() {
+        let mount = |target: &str, source| Mount { target: target.into(), read_only: false, source };
+        let memory = |target| mount(target, MountSource::Tmpfs { size: None, mode: None, options: None });
+        let data = mount("/data", MountSource::Anonymous { nocopy: false, labels: BTreeMap::new() });
         let folders = |mounts: &[Mount], image: &ImageConfig| {
             let mut api = service("api");
             api.mounts = mounts.to_vec();
             let project = project([api]);
             super::memory(&spec::container(&project, &project.services["api"], 1, "sha256:api", None), image)
         };
-        assert_eq!(folders(&[bound("/data")], &image()), Some(Vec::new()));
-        let two = [memory("/tmp"), memory("/run/"), bound("/data"), bound("/tmpfiles")];
-        assert_eq!(folders(&two, &image()), Some(list(&["/tmp", "/run"])));
-        assert_eq!(folders(&[memory("/tmp"), bound("/tmp/data")], &image()), None);
-        let volumes = ImageConfig { volumes: Some(list(&["/run/data"])), ..image() };
+        let two = [memory("/tmp"), memory("/run/")];
+        assert_eq!(folders(std::slice::from_ref(&data), &image()), Some(Vec::new()));
+        assert_eq!(folders(&two, &image()), Some(list(&["/tmp", "/run/"])));
+        assert_eq!(folders(&[memory("/var/run"), data], &image()), None, "a link may lead there");
+        let volumes = ImageConfig { volumes: Some(list(&["/data"])), ..image() };
         assert_eq!(folders(&two, &volumes), None);
         for target in ["/", "tmp", "/a'b", "/a/../b"] {
             assert_eq!(folders(&[memory(target)], &image()), None, "{target}");
@@ -443,48 +505,61 @@ mod tests {
 
     /// What is made of an engine's word about a container whose program was last started after ten seconds; `results` are
     /// the second and the exit code of each check.
-    fn corrected(status: HealthStatusEnum, results: &[(i64, i64)]) -> Option<HealthStatusEnum> {
-        corrected_by(&started_after_ten_seconds(), status, results)
-    }
-
-    fn started_after_ten_seconds() -> Programs {
-        let programs = Programs::default();
-        programs.known().started.insert("a".into(), 10 * SECOND);
-        programs
-    }
-
-    fn corrected_by(programs: &Programs, status: HealthStatusEnum, results: &[(i64, i64)]) -> Option<HealthStatusEnum> {
+    fn corrected(programs: &Programs, status: HealthStatusEnum, results: &[(i64, i64)]) -> Option<HealthStatusEnum> {
         let log = results.iter().map(|(second, code)| HealthcheckResult {
             start: chrono::DateTime::from_timestamp(*second, 0),
             exit_code: Some(*code),
             ..HealthcheckResult::default()
         });
         let health = Health { status: Some(status), log: Some(log.collect()), ..Health::default() };
-        let check = HealthConfig { retries: Some(2), start_period: Some(5_000_000_000), ..HealthConfig::default() };
         let mut inspected = ContainerInspectResponse {
             id: Some("a".into()),
             state: Some(ApiState { health: Some(health), ..ApiState::default() }),
-            config: Some(ContainerConfig { healthcheck: Some(check), ..ContainerConfig::default() }),
             ..ContainerInspectResponse::default()
         };
         programs.correct(&mut inspected);
         inspected.state?.health?.status
     }
 
+    fn started_after_ten_seconds() -> Programs {
+        let programs = Programs::default();
+        programs.known().marks.insert("a".into(), 10 * SECOND);
+        programs
+    }
+
     #[test]
     fn health_is_what_was_found_since_the_program_started() {
         use HealthStatusEnum::{HEALTHY, STARTING, UNHEALTHY};
-        assert_eq!(corrected(HEALTHY, &[(8, 0), (9, 0)]), Some(STARTING));
-        assert_eq!(corrected(HEALTHY, &[(9, 0), (11, 1)]), Some(STARTING));
-        assert_eq!(corrected(HEALTHY, &[(9, 0), (10, 0)]), Some(HEALTHY));
-        assert_eq!(corrected(HEALTHY, &[(11, 0), (12, 1)]), Some(HEALTHY));
-        assert_eq!(corrected(UNHEALTHY, &[(8, 1), (9, 1), (16, 1)]), Some(STARTING));
-        assert_eq!(corrected(UNHEALTHY, &[(11, 1), (14, 1), (16, 1)]), Some(STARTING), "its start period counts again");
-        assert_eq!(corrected(UNHEALTHY, &[(15, 1), (16, 1)]), Some(UNHEALTHY));
+        let of = |status, results: &[(i64, i64)]| corrected(&started_after_ten_seconds(), status, results);
+        assert_eq!(of(HEALTHY, &[(9, 0), (10, 0)]), Some(STARTING));
+        assert_eq!(of(HEALTHY, &[(9, 0), (11, 1)]), Some(STARTING));
+        assert_eq!(of(HEALTHY, &[(9, 0), (11, 0)]), Some(HEALTHY));
+        assert_eq!(of(HEALTHY, &[(11, 0), (12, 1)]), Some(HEALTHY));
+        assert_eq!(of(UNHEALTHY, &[(9, 1), (10, 1)]), Some(STARTING));
+        assert_eq!(of(UNHEALTHY, &[(10, 1), (11, 137)]), Some(STARTING), "it was killed with the program before");
+        assert_eq!(of(UNHEALTHY, &[(11, 137), (12, 1)]), Some(UNHEALTHY));
 
         let programs = started_after_ten_seconds();
-        assert_eq!(corrected_by(&programs, HEALTHY, &[(11, 0)]), Some(HEALTHY));
+        assert_eq!(corrected(&programs, HEALTHY, &[(11, 0)]), Some(HEALTHY));
         let only_failures = [(12, 1), (13, 1), (14, 1), (15, 1), (16, 1)];
-        assert_eq!(corrected_by(&programs, HEALTHY, &only_failures), Some(HEALTHY), "the engine has more patience");
+        assert_eq!(corrected(&programs, HEALTHY, &only_failures), Some(HEALTHY), "the engine has more patience");
+    }
+
+    #[test]
+    fn what_no_event_would_tell_of_is_restarted_whole() {
+        let health = |status, failing_streak| Health { status, failing_streak, ..Health::default() };
+        assert!(is_heard(None));
+        assert!(is_heard(Some(&health(Some(HealthStatusEnum::HEALTHY), Some(0)))));
+        assert!(!is_heard(Some(&health(Some(HealthStatusEnum::HEALTHY), Some(1)))));
+        assert!(!is_heard(Some(&health(Some(HealthStatusEnum::UNHEALTHY), Some(0)))));
+        let check = |interval, retries, start_period| Healthcheck {
+            interval: Some(Duration::from_secs(interval)),
+            retries: Some(retries),
+            start_period: Some(Duration::from_secs(start_period)),
+            ..Healthcheck::default()
+        };
+        assert!(!is_impatient(&check(5, 3, 15)));
+        assert!(is_impatient(&check(5, 3, 16)));
+        assert!(is_impatient(&check(5, 1, 0)));
     }
 }
