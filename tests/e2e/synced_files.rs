@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use crate::support::engine::is_embedded;
 use crate::support::session::Session;
 use crate::support::{NODE, Project, free_port, http};
-use crate::watch::{STARTED, served, shows};
+use crate::watch::{STARTED, TELLS, served, shows};
 
 const SYNC: &str = "    develop: { watch: [{ action: sync, path: ./web, target: /app }] }";
 
@@ -45,7 +45,7 @@ fn a_program_restarts_in_its_container_where_an_engine_would_take_long() {
     let rule = "    develop: { watch: [{ action: sync+restart, path: ./web, target: /app }] }";
     let (project, port) = served(&format!("{check}\n{rule}"));
     project.write("web/Dockerfile", STARTED);
-    project.write("web/run.sh", "echo it starts\nexec httpd -f -p 80 -h /app\n");
+    project.write("web/run.sh", TELLS);
     let session = project.up();
     shows(&project, &session, port, "one");
     let before = project.container("web");

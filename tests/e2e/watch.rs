@@ -225,7 +225,8 @@ fn sync_and_restart_keeps_the_container_and_starts_its_process_again() {
     assert_eq!(project.container("web").id, before.id);
 }
 
-const TELLS: &str = "echo it starts\nexec httpd -f -p 80 -h /app\n";
+/// Says so before it serves.
+pub(crate) const TELLS: &str = "echo it starts\nexec httpd -f -p 80 -h /app\n";
 
 /// Waits until its process has been started a second time.
 fn restarts(project: &Project, session: &Session) {

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerCreateResponse, NetworkConnectRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, RemoveContainerOptions,
-    RenameContainerOptions, RestartContainerOptions, StartContainerOptions, StopContainerOptions,
-    UploadToContainerOptions,
+    CreateContainerOptions, KillContainerOptions, RemoveContainerOptions, RenameContainerOptions,
+    RestartContainerOptions, StartContainerOptions, StopContainerOptions, UploadToContainerOptions,
 };
 use bytes::Bytes;
 
@@ -83,8 +82,8 @@ impl Docker {
             client.create_container(Some(options), body).await.map_err(from_bollard)
         };
         if let Some(ready) = self.in_shell_of(spec, &body).await? {
-            let created = make(ready).await?;
-            let found = self.has_shell(&created.id, &spec.image).await;
+            let created = make(ready.body).await?;
+            let found = self.has_shell(&created.id, ready.image).await;
             if let Ok(true) = found {
                 return Ok(created);
             }
@@ -172,11 +171,7 @@ impl Docker {
     /// service declares, and those that its image does.
     async fn inherited_volumes(&self, spec: &ContainerSpec) -> Result<BTreeMap<String, String>, EngineError> {
         let Some(old) = &spec.volumes_from else { return Ok(BTreeMap::new()) };
-        let inspected = match self.client.inspect_container(old, None::<InspectContainerOptions>).await {
-            Ok(inspected) => inspected,
-            Err(error) if is_not_found(&error) => return Ok(BTreeMap::new()),
-            Err(error) => return Err(from_bollard(error)),
-        };
+        let Some(inspected) = self.inspection(old).await? else { return Ok(BTreeMap::new()) };
         let anonymous = inspected.mounts.unwrap_or_default().into_iter().filter_map(|mount| {
             let name = mount.name.filter(|name| name.len() == ANONYMOUS_NAME)?;
             (mount.typ.as_deref() == Some("volume")).then_some((mount.destination?, name))
@@ -203,12 +198,8 @@ impl Docker {
         Ok(self.image_config(&spec.image).await?.and_then(|config| config.entrypoint))
     }
 
-    pub(super) async fn image_config(&self, image: &str) -> Result<Option<bollard::models::ImageConfig>, EngineError> {
-        match self.client.inspect_image(image).await {
-            Ok(inspected) => Ok(inspected.config),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(from_bollard(error)),
-        }
+    async fn image_config(&self, image: &str) -> Result<Option<bollard::models::ImageConfig>, EngineError> {
+        Ok(self.image_inspection(image).await?.and_then(|inspected| inspected.config))
     }
 
     /// Adds to a port conflict who has the port: a container that publishes it, else a process of this machine.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bollard::models::ContainerSummary;
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ImageInspect};
 use bollard::query_parameters::{
     InspectContainerOptions, InspectNetworkOptions, ListContainersOptions, ListNetworksOptions, ListVolumesOptions,
 };
@@ -80,22 +80,28 @@ impl Docker {
 
     /// A container that vanishes between the list and the inspection is simply not there.
     pub(super) async fn inspected(&self, id: &str, status: Option<String>) -> Result<Option<Container>, EngineError> {
-        match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
-            Ok(mut inspected) => {
-                self.programs.correct(&mut inspected);
-                Ok(Some(inspect::container(inspected, status)))
-            }
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(from_bollard(error)),
-        }
+        let inspection = self.inspection(id).await?;
+        Ok(inspection.map(|inspection| self.container_of(inspection, status)))
+    }
+
+    /// A container out of what the engine says of it.
+    pub(super) fn container_of(&self, mut inspection: ContainerInspectResponse, status: Option<String>) -> Container {
+        self.programs.correct(&mut inspection);
+        inspect::container(inspection, status)
+    }
+
+    /// What the engine says of a container; `None` when it is not there.
+    pub(super) async fn inspection(&self, id: &str) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        found(self.client.inspect_container(id, None::<InspectContainerOptions>).await)
     }
 
     pub(super) async fn inspected_image(&self, reference: &str) -> Result<Option<Image>, EngineError> {
-        match self.client.inspect_image(reference).await {
-            Ok(inspected) => Ok(Some(inspect::image(inspected))),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(from_bollard(error)),
-        }
+        Ok(self.image_inspection(reference).await?.map(inspect::image))
+    }
+
+    /// What the engine says of an image; `None` when it is not there.
+    pub(super) async fn image_inspection(&self, reference: &str) -> Result<Option<ImageInspect>, EngineError> {
+        found(self.client.inspect_image(reference).await)
     }
 
     async fn images(&self, references: BTreeSet<String>) -> Result<BTreeMap<String, Image>, EngineError> {
@@ -161,11 +167,16 @@ impl Docker {
     }
 
     async fn client_volume(&self, name: &str) -> Result<Option<bollard::models::Volume>, EngineError> {
-        match self.client.inspect_volume(name).await {
-            Ok(volume) => Ok(Some(volume)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(from_bollard(error)),
-        }
+        found(self.client.inspect_volume(name).await)
+    }
+}
+
+/// What was asked about; `None` when it is not there.
+fn found<T>(asked: Result<T, bollard::errors::Error>) -> Result<Option<T>, EngineError> {
+    match asked {
+        Ok(there) => Ok(Some(there)),
+        Err(error) if is_not_found(&error) => Ok(None),
+        Err(error) => Err(from_bollard(error)),
     }
 }
 

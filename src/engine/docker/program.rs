@@ -13,16 +13,16 @@ use std::time::Duration;
 use bollard::models::{
     ContainerCreateBody, ContainerInspectResponse, Health, HealthStatusEnum, HealthcheckResult, ImageConfig,
 };
-use bollard::query_parameters::{ContainerArchiveInfoOptions, InspectContainerOptions};
+use bollard::query_parameters::ContainerArchiveInfoOptions;
 
 use super::Docker;
 use super::create::whole_seconds;
 use super::error::{from_bollard, is_not_found};
 use super::inspect::nanoseconds;
-use crate::engine::{Engine as _, EngineError};
+use crate::engine::EngineError;
 use crate::plan::observed::{Container, ContainerState};
 use crate::plan::spec::{ContainerSpec, label};
-use crate::project::{HealthTest, Healthcheck, Hook, Mount, MountSource};
+use crate::project::{HealthTest, Healthcheck, Hook, Mount, MountSource, Service};
 
 /// What the shell is.
 const SHELL: &str = "/bin/sh";
@@ -46,13 +46,13 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// `$!` is set as soon as the program runs, and a wait that a signal cuts short is waited again. Only the first process of
 /// a namespace takes others away: elsewhere they would be somebody's. What is killed is waited for, since it holds its
 /// ports until it is gone. `STOP` is the signal that stops the program, `MEMORY` the folders whose files are in memory:
-/// emptied before whoever asked is answered, and after all are gone that could write there.
+/// emptied before whoever asked is answered, and after all are gone that could write there. `AGAIN` is [`AGAIN`].
 const SCRIPT: &str = r#"[ $$ = 1 ] || exec "$@"
 unset PWD OLDPWD SHLVL
 for hoist_signal in HUP INT QUIT USR1 USR2 WINCH TERM; do
   trap "kill -s $hoist_signal \$! 2>/dev/null" "$hoist_signal"
 done
-trap 'hoist_again=$!; kill -s STOP $! 2>/dev/null' 63
+trap 'hoist_again=$!; kill -s STOP $! 2>/dev/null' AGAIN
 hoist_empty() {
   for hoist_folder in MEMORY; do
     rm -rf -- "$hoist_folder"/* "$hoist_folder"/.[!.]* "$hoist_folder"/..?* 2>/dev/null
@@ -96,7 +96,8 @@ const OF_SHELLS: [&str; 18] = [
     "EPOCHREALTIME",
 ];
 
-/// The signals that stop a program and that the script passes on; `KILL` needs nobody to.
+/// The signals that stop a program and that the script passes on; `KILL` needs nobody to. Not `INT` and `QUIT`: what a shell
+/// begins behind itself ignores these two, and some programs leave it at that.
 const STOPS: [(&str, &str); 6] =
     [("TERM", "15"), ("HUP", "1"), ("USR1", "10"), ("USR2", "12"), ("WINCH", "28"), ("KILL", "9")];
 
@@ -131,9 +132,9 @@ impl Programs {
         let Some(health) = inspected.state.as_mut().and_then(|state| state.health.as_mut()) else { return };
         let results = health.log.as_deref().unwrap_or_default();
         // A check that was killed with the program before says nothing.
-        let new = results.iter().filter(|result| began(result) > mark && result.exit_code != Some(KILLED));
+        let mut new = results.iter().filter(|result| began(result) > mark && result.exit_code != Some(KILLED));
         let is_unhealthy = health.status == Some(HealthStatusEnum::UNHEALTHY);
-        if new.into_iter().any(|result| (result.exit_code != Some(0)) == is_unhealthy) {
+        if new.any(|result| (result.exit_code != Some(0)) == is_unhealthy) {
             // From now on the engine's word is about this program, also where it goes by more results than it keeps.
             self.forget(id);
         } else {
@@ -173,39 +174,51 @@ fn program(spec: &ContainerSpec, image: &ImageConfig) -> Option<Program> {
         return None;
     }
     let memory = memory(spec, image)?;
-    // Not `INT` and `QUIT`: what a shell begins behind itself ignores these two, and some programs leave it at that.
+    let signal = stop_signal(service, image)?;
+    let variables = image.env.iter().flatten().map(|entry| entry.split('=').next().unwrap_or_default());
+    let mut variables = variables.chain(service.environment.keys().map(String::as_str));
+    if may_be_out_of_reach(service, image) || is_checked_unheard(service, image) || !variables.all(passes_a_shell) {
+        return None;
+    }
+    let words = without_guardian(words(service, image));
+    let can_follow = words.first().is_some_and(|first| !first.is_empty() && !wants_to_be_first(first));
+    can_follow.then_some(Program { signal, memory, words })
+}
+
+/// The signal that stops a program, when the script passes it on.
+fn stop_signal(service: &Service, image: &ImageConfig) -> Option<&'static str> {
     let signal = service.stop_signal.as_deref().or(image.stop_signal.as_deref()).unwrap_or("TERM").to_uppercase();
     let signal = signal.strip_prefix("SIG").unwrap_or(&signal);
-    let (signal, _) = STOPS.into_iter().find(|(name, number)| [*name, *number].contains(&signal))?;
-    // The shell must be able to reach a program that has become another user's.
+    STOPS.into_iter().find(|(name, number)| [*name, *number].contains(&signal)).map(|(name, _)| name)
+}
+
+/// Whether a program may become another user's, whom the shell has no right to signal.
+fn may_be_out_of_reach(service: &Service, image: &ImageConfig) -> bool {
     let has = |all: &[String]| all.iter().any(|it| ["ALL", "KILL", "CAP_KILL"].contains(&it.to_uppercase().as_str()));
     let user = service.user.as_ref().or(image.user.as_ref()).filter(|user| !user.is_empty());
     let is_root = user.is_none_or(|user| ["root", "0"].contains(&user.split(':').next().unwrap_or_default()));
-    if has(&service.cap_drop) && !has(&service.cap_add) && is_root {
-        return None;
-    }
-    // Of a check that only the engine knows nobody would hear in time, and it grants no start period a second time.
-    let is_checked = match service.healthcheck.as_ref().map(|check| &check.test) {
-        Some(HealthTest::Command(_) | HealthTest::Shell(_)) => service.healthcheck.as_ref().is_some_and(is_impatient),
+    has(&service.cap_drop) && !has(&service.cap_add) && is_root
+}
+
+/// Whether nobody would hear in time of what a check finds, since only the engine knows it, or would hear too early: the
+/// engine grants no start period a second time.
+fn is_checked_unheard(service: &Service, image: &ImageConfig) -> bool {
+    let check = service.healthcheck.as_ref();
+    match check.map(|check| &check.test) {
+        Some(HealthTest::Command(_) | HealthTest::Shell(_)) => check.is_some_and(is_impatient),
         Some(HealthTest::Disabled) => false,
         Some(HealthTest::Inherit) | None => image.healthcheck.as_ref().is_some_and(|check| check.test.is_some()),
-    };
-    let variables = image.env.iter().flatten().map(|entry| entry.split('=').next().unwrap_or_default());
-    let mut variables = variables.chain(service.environment.keys().map(String::as_str));
-    if is_checked || !variables.all(passes_a_shell) {
-        return None;
     }
+}
+
+/// The first process's words, as an engine puts them together: an entrypoint takes the image's command away, too.
+fn words(service: &Service, image: &ImageConfig) -> Vec<String> {
     let of_image = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
     let (entrypoint, command) = match &service.entrypoint {
         Some(entrypoint) => (entrypoint.clone(), service.command.clone().unwrap_or_default()),
         None => (of_image(&image.entrypoint), service.command.clone().unwrap_or_else(|| of_image(&image.cmd))),
     };
-    let words = without_guardian(entrypoint.into_iter().chain(command).collect());
-    words.first().is_some_and(|first| !first.is_empty() && !wants_to_be_first(first)).then_some(Program {
-        signal,
-        memory,
-        words,
-    })
+    entrypoint.into_iter().chain(command).collect()
 }
 
 /// Whether a check may find a program unhealthy within the time that it is given to start, or for a check that was killed.
@@ -268,7 +281,8 @@ fn wants_to_be_first(program: &str) -> bool {
 /// A container's request with a shell in front of its program.
 fn put_in_shell(mut body: ContainerCreateBody, program: Program) -> ContainerCreateBody {
     let memory: Vec<String> = program.memory.iter().map(|folder| format!("'{folder}'")).collect();
-    let script = SCRIPT.replacen("STOP", program.signal, 1).replacen("MEMORY", &memory.join(" "), 1);
+    let values = [("STOP", program.signal), ("AGAIN", &AGAIN.to_string()), ("MEMORY", &memory.join(" "))];
+    let script = values.iter().fold(SCRIPT.to_owned(), |script, (name, value)| script.replacen(name, value, 1));
     body.entrypoint = Some([SHELL, "-c", &script, NAME].map(str::to_owned).to_vec());
     body.cmd = Some(program.words);
     // An engine may put its own first process into every container.
@@ -292,34 +306,40 @@ pub(super) fn command_without_shell(command: &str) -> &str {
     rest.map_or(command, |(_, words)| words)
 }
 
+/// The request for a container that begins with a shell.
+pub(super) struct Ready {
+    pub(super) body: ContainerCreateBody,
+    /// The id of its image.
+    pub(super) image: String,
+}
+
 impl Docker {
     /// The request for a container that is to have its program started again, when that can be.
     pub(super) async fn in_shell_of(
         &self,
         spec: &ContainerSpec,
         body: &ContainerCreateBody,
-    ) -> Result<Option<ContainerCreateBody>, EngineError> {
+    ) -> Result<Option<Ready>, EngineError> {
         // An engine that does it fast itself needs none.
         if !spec.restarts_program || self.abilities().await?.removes_files {
             return Ok(None);
         }
-        let Some(image) = self.image(&spec.image).await? else { return Ok(None) };
-        let config = self.image_config(&image.id).await?.unwrap_or_default();
-        if self.programs.known().without_shell.contains(&image.id) {
+        let Some(inspected) = self.image_inspection(&spec.image).await? else { return Ok(None) };
+        let image = inspected.id.unwrap_or_default();
+        if self.programs.known().without_shell.contains(&image) {
             return Ok(None);
         }
-        Ok(program(spec, &config).map(|program| put_in_shell(body.clone(), program)))
+        let program = program(spec, &inspected.config.unwrap_or_default());
+        Ok(program.map(|program| Ready { body: put_in_shell(body.clone(), program), image }))
     }
 
-    /// Whether a container has the shell that it begins with.
-    pub(super) async fn has_shell(&self, container: &str, image: &str) -> Result<bool, EngineError> {
+    /// Whether a container, of the image with this id, has the shell that it begins with.
+    pub(super) async fn has_shell(&self, container: &str, image: String) -> Result<bool, EngineError> {
         let options = ContainerArchiveInfoOptions { path: SHELL.to_owned() };
         match self.client.get_container_archive_info(container, Some(options)).await {
             Ok(_) => Ok(true),
             Err(error) if is_not_found(&error) => {
-                if let Some(image) = self.image(image).await? {
-                    self.programs.known().without_shell.insert(image.id);
-                }
+                self.programs.known().without_shell.insert(image);
                 Ok(false)
             }
             Err(error) => Err(from_bollard(error)),
@@ -333,11 +353,7 @@ impl Docker {
         id: &str,
         grace: Option<Duration>,
     ) -> Result<Option<Container>, EngineError> {
-        let inspected = match self.client.inspect_container(id, None::<InspectContainerOptions>).await {
-            Ok(inspected) => inspected,
-            Err(error) if is_not_found(&error) => return Ok(None),
-            Err(error) => return Err(from_bollard(error)),
-        };
+        let Some(inspected) = self.inspection(id).await? else { return Ok(None) };
         let config = inspected.config.unwrap_or_default();
         let state = inspected.state.unwrap_or_default();
         let runs = state.running.unwrap_or(false) && is_heard(state.health.as_ref());
@@ -358,13 +374,13 @@ impl Docker {
     /// The container after the start of its program; `None` when that ended by itself at the same time, and took its
     /// container with it: it has yet to run again.
     async fn note_start(&self, id: &str) -> Result<Option<Container>, EngineError> {
-        let inspected = self.client.inspect_container(id, None::<InspectContainerOptions>).await;
-        let state = inspected.map_err(from_bollard)?.state.unwrap_or_default();
-        let results = state.health.and_then(|health| health.log).unwrap_or_default();
+        let Some(inspected) = self.inspection(id).await? else { return Ok(None) };
+        let health = inspected.state.as_ref().and_then(|state| state.health.as_ref());
+        let results = health.and_then(|health| health.log.as_deref()).unwrap_or_default();
         let mark = results.iter().map(began).max().unwrap_or(0);
         self.programs.known().marks.insert(id.to_owned(), mark);
-        let again = self.inspected(id, None).await?;
-        Ok(again.filter(|container| container.state == ContainerState::Running))
+        let again = self.container_of(inspected, None);
+        Ok(Some(again).filter(|container| container.state == ContainerState::Running))
     }
 
     /// Sends the signal from a process inside, which is taken away with all the others once the program has ended: that it
@@ -385,7 +401,7 @@ mod tests {
     use super::*;
     use crate::plan::fixtures::{project, service};
     use crate::plan::spec;
-    use crate::project::{Healthcheck, Mount, Service, Sharing};
+    use crate::project::Sharing;
 
     fn image() -> ImageConfig {
         ImageConfig {
