@@ -79,8 +79,7 @@ impl Bridge {
         if asked.frontend != frontend::NAME {
             return Err(only_dockerfiles(&asked.frontend));
         }
-        let session = job.session();
-        let made = self.kit.make(&job, session.as_deref(), &asked.attributes, &asked.inputs, Here::default()).await;
+        let made = self.kit.make(&job, &asked.attributes, &asked.inputs, Here::default()).await;
         let product = made.map_err(|failure| failure::status(&failure))?;
         let document = product.document(Utc::now());
         let config = serde_json::to_vec(&document).map_err(|error| Status::internal(error.to_string()))?;

@@ -42,7 +42,7 @@ impl Service {
                 return Err(only_dockerfiles(&asked.frontend));
             }
             let (attributes, inputs) = (&asked.frontend_attrs, &asked.frontend_inputs);
-            let made = self.kit.make(job, job.session().as_deref(), attributes, inputs, Here::default()).await;
+            let made = self.kit.make(job, attributes, inputs, Here::default()).await;
             return made.map(|product| Some(Arc::new(product))).map_err(|failure| failure::status(&failure));
         }
         if asked.definition.as_ref().is_some_and(|definition| !definition.def.is_empty()) {
@@ -84,7 +84,6 @@ impl Kit {
         job: &'a Job,
         product: &'a Product,
         output: &'a Output,
-        session: Option<&'a str>,
     ) -> BoxFuture<'a, Result<Option<String>, Error>> {
         async move {
             let listener = job.listener();
@@ -96,7 +95,7 @@ impl Kit {
             listener.tell(EXPORT, Happening::Began(title.to_owned()));
             let put = match output {
                 Output::Image(names) => self.image(&listener, product, names).await.map(Some),
-                output => self.send(product, output, session).await.map(|()| None),
+                output => self.send(job, product, output).await.map(|()| None),
             };
             listener.tell(EXPORT, Happening::Ended(put.as_ref().err().map(ToString::to_string)));
             put
@@ -114,9 +113,9 @@ impl Kit {
         Ok(id)
     }
 
-    async fn send(&self, product: &Product, output: &Output, session: Option<&str>) -> Result<(), Error> {
+    async fn send(&self, job: &Job, product: &Product, output: &Output) -> Result<(), Error> {
         let missing = || Error::Invalid("there is no session that could take the result".into());
-        let session = self.sessions.find(session.ok_or_else(missing)?).await?;
+        let session = self.sessions.find(&job.session().ok_or_else(missing)?).await?;
         send::result(&self.builder, &session, product, output).await
     }
 }
@@ -162,8 +161,7 @@ impl Control for Service {
         let output = outputs(&asked).map_err(failed)?;
         let mut response = HashMap::new();
         if let Some(product) = self.product(job, &asked).await? {
-            let session = job.session();
-            let put = self.kit.put_out(job, &product, &output, session.as_deref()).await;
+            let put = self.kit.put_out(job, &product, &output).await;
             if let Some(id) = put.map_err(failed)? {
                 response.insert("containerimage.config.digest".to_owned(), id.clone());
                 response.insert("containerimage.digest".to_owned(), id);

@@ -195,18 +195,16 @@ impl Kit {
     fn make<'a>(
         &'a self,
         job: &'a Job,
-        session: Option<&'a str>,
         attributes: &'a HashMap<String, String>,
         inputs: &'a HashMap<String, Definition>,
         here: Here,
     ) -> BoxFuture<'a, Result<Product, Failure>> {
-        self.make_one(job, session, attributes, inputs, here).boxed()
+        self.make_one(job, attributes, inputs, here).boxed()
     }
 
     async fn make_one(
         &self,
         job: &Job,
-        session: Option<&str>,
         attributes: &HashMap<String, String>,
         inputs: &HashMap<String, Definition>,
         here: Here,
@@ -221,8 +219,8 @@ impl Kit {
         for host in &mut options.extra_hosts {
             *host = host.replace(frontend::HOST_GATEWAY, &self.host.to_string());
         }
-        let caller = match session {
-            Some(session) => Some(Arc::new(self.caller(session, sessions).await?)),
+        let caller = match job.session() {
+            Some(session) => Some(Arc::new(self.caller(&session, sessions).await?)),
             None => None,
         };
         let no_client = || Error::Invalid("there is no session that could send the build context".into());
@@ -299,10 +297,10 @@ impl Started {
     pub async fn run(self) -> Result<Option<String>, Error> {
         let Self { running, kit, request } = self;
         let job = &running.job;
-        let Request { session, attributes, context, output, credentials, .. } = request;
+        let Request { attributes, context, output, credentials, .. } = request;
         let here = Here { context, credentials };
-        let made = kit.make(job, session.as_deref(), &attributes, &HashMap::new(), here).await;
+        let made = kit.make(job, &attributes, &HashMap::new(), here).await;
         let product = made.map_err(|failure| failure.error)?;
-        kit.put_out(job, &product, &output, session.as_deref()).await
+        kit.put_out(job, &product, &output).await
     }
 }
