@@ -28,7 +28,7 @@ use serde::Serialize;
 use crate::change::SyncFiles;
 use crate::graph::Graph;
 use crate::project::provided::Provided;
-use crate::project::{Hook, Project, Service, config_hash};
+use crate::project::{ConfigHashes, Hook, Project, Service};
 use goal::Goal;
 use observed::{ContainerId, Observed};
 use operation::{Cause, Hold, Operation, Subject};
@@ -56,8 +56,8 @@ pub struct Situation<'a> {
 /// What a run knows beside what the engine says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    /// The configuration hash of every service.
-    pub hashes: BTreeMap<String, String>,
+    /// The hashes of what the manifest asks for.
+    pub hashes: ConfigHashes,
     /// The digest of every build's inputs as they lay on disk when the run began.
     pub inputs: BTreeMap<String, String>,
     /// The source generation of every service whose files were saved during the run; missing is 0.
@@ -154,9 +154,7 @@ impl Facts {
     /// What is known of a project before anything is observed.
     #[must_use]
     pub fn new(project: &Project) -> Self {
-        let hashes =
-            project.services.iter().map(|(name, service)| (name.clone(), config_hash(project, service))).collect();
-        Self { hashes, ..Self::default() }
+        Self { hashes: ConfigHashes::of(project), ..Self::default() }
     }
 
     /// Whether the restart policy brings a replica back that exited with this code.

@@ -13,7 +13,7 @@ use super::operation::{Cause, Hold, Operation, Subject};
 use super::services::Planner;
 use super::spec::label;
 use super::{Entry, Facts, Situation, teardown};
-use crate::project::{MountSource, Network, Networking, Service, network_hash, volume_hash};
+use crate::project::{MountSource, Networking, Service};
 
 /// What becomes of the networks that are there and are defined otherwise now, by key.
 #[derive(Debug, Default)]
@@ -45,7 +45,7 @@ enum Place<'a> {
 impl<'a> Planner<'a> {
     /// The networks that the services use are made; of those that are there, the ones that are to be made anew are noted.
     pub(super) fn networks(&mut self, is_kept: bool) {
-        let Situation { project, observed, .. } = self.situation;
+        let Situation { project, observed, facts, .. } = self.situation;
         let used: BTreeSet<&String> = self.ordered_services().into_iter().flat_map(network_keys).collect();
         for key in used {
             let Some(network) = project.networks.get(key) else { continue };
@@ -54,7 +54,8 @@ impl<'a> Planner<'a> {
                 self.push(Operation::CreateNetwork { key: key.clone() }, Cause::Missing, holds);
                 continue;
             };
-            if is_kept || network.external || !is_own(made, &project.name) || !is_defined_otherwise(network, made) {
+            let is_other = is_defined_otherwise(&made.labels, facts.hashes.networks.get(key));
+            if is_kept || network.external || !is_own(made, &project.name) || !is_other {
                 continue;
             }
             if let Some(reason) = self.networks.staying.get(key).cloned() {
@@ -264,14 +265,14 @@ impl<'a> Planner<'a> {
 /// The names of the volumes in use that are defined otherwise than they were made. What is in them is worth more than
 /// their definition: they stay.
 pub(crate) fn changed_volumes<'a>(situation: Situation<'a>, services: &BTreeSet<String>) -> BTreeSet<&'a String> {
-    let Situation { project, observed, .. } = situation;
+    let Situation { project, observed, facts, .. } = situation;
     let used = services.iter().filter_map(|name| project.services.get(name)).flat_map(volume_keys);
-    let own = used.filter_map(|key| project.volumes.get(key)).filter(|volume| !volume.external);
-    let is_other = |volume: &&crate::project::Volume| {
-        let made = observed.volumes.get(&volume.name).and_then(|made| made.labels.get(label::DEFINITION));
-        made.is_some_and(|hash| *hash != volume_hash(volume))
-    };
-    own.filter(is_other).map(|volume| &volume.name).collect()
+    let changed = used.filter_map(|key| {
+        let volume = project.volumes.get(key).filter(|volume| !volume.external)?;
+        let made = observed.volumes.get(&volume.name)?;
+        is_defined_otherwise(&made.labels, facts.hashes.volumes.get(key)).then_some(&volume.name)
+    });
+    changed.collect()
 }
 
 /// Of the services that a network concerns those that run on it, and what they need to come up again.
@@ -299,10 +300,10 @@ fn is_own(made: &ObservedNetwork, project: &str) -> bool {
     made.labels.get(label::PROJECT).is_some_and(|name| name == project)
 }
 
-/// Whether a network was made from another definition. One that does not say from which, made by docker compose or an
-/// earlier hoist, counts as the same.
-fn is_defined_otherwise(network: &Network, made: &ObservedNetwork) -> bool {
-    made.labels.get(label::DEFINITION).is_some_and(|hash| *hash != network_hash(network))
+/// Whether a network or volume was made from another definition. One that does not say from which, made by docker compose
+/// or an earlier hoist, counts as the same.
+fn is_defined_otherwise(labels: &BTreeMap<String, String>, hash: Option<&String>) -> bool {
+    labels.get(label::DEFINITION).is_some_and(|made_from| Some(made_from) != hash)
 }
 
 fn external_hold(external: bool, kind: &str, name: &str) -> Vec<Hold> {

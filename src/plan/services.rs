@@ -237,7 +237,7 @@ impl<'a> Planner<'a> {
         if container.state == ContainerState::Dead || up.force_recreate && facts.pending.contains(&container.id) {
             return Some(Cause::Asked);
         }
-        if container.config_hash.as_ref() != facts.hashes.get(&service.name) {
+        if container.config_hash.as_ref() != facts.hashes.services.get(&service.name) {
             return Some(Cause::ConfigChanged);
         }
         let changed = image.available.is_some_and(|wanted| {

@@ -14,6 +14,28 @@ use super::{
     Service, Volume,
 };
 
+/// The hashes of everything that a project says, each by its key in the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ConfigHashes {
+    /// Of every service, [`config_hash`].
+    pub services: BTreeMap<String, String>,
+    /// Of every network, [`network_hash`].
+    pub networks: BTreeMap<String, String>,
+    /// Of every volume, [`volume_hash`].
+    pub volumes: BTreeMap<String, String>,
+}
+
+impl ConfigHashes {
+    /// The hashes of a project.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        let services = project.services.iter().map(|(name, service)| (name.clone(), config_hash(project, service)));
+        let networks = project.networks.iter().map(|(key, network)| (key.clone(), network_hash(network)));
+        let volumes = project.volumes.iter().map(|(key, volume)| (key.clone(), volume_hash(volume)));
+        Self { services: services.collect(), networks: networks.collect(), volumes: volumes.collect() }
+    }
+}
+
 /// SHA-256, in hexadecimal, of what a container of this service is created from.
 ///
 /// Left out is what does not change a container: how its image is built and when it is pulled, how many there are, whom

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use build::{Build, BuildContext};
 pub use cluster::Cluster;
-pub use hash::{config_hash, hexadecimal, network_hash, volume_hash};
+pub use hash::{ConfigHashes, config_hash, hexadecimal, network_hash, volume_hash};
 pub use kubernetes::{Kubernetes, ProjectKubernetes};
 pub use machine::{
     BlockLimits, BlockRate, BlockWeight, Device, DeviceRequest, Devices, Dns, Limits, Logging, Namespaces, Sharing,

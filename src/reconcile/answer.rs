@@ -8,8 +8,8 @@ use super::notice::Notice;
 use super::{InFlight, Listing, State};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Image, ObservedNetwork, ObservedVolume};
 use crate::plan::operation::{Keep, Operation, Subject};
-use crate::plan::{Facts, PendingSync, replicas_of, spec};
-use crate::project::Build;
+use crate::plan::{PendingSync, replicas_of, spec};
+use crate::project::{Build, ConfigHashes};
 
 /// A container that had exited before its start was answered, with its code.
 fn exit_at_once(operation: &Operation, outcome: &Outcome) -> Option<(Container, i64)> {
@@ -298,7 +298,7 @@ impl State {
     pub(super) fn spread_what_is_provided(&mut self) {
         if !self.facts.provided.is_empty() {
             self.project = Arc::new(self.declared.with_provided(&self.facts.provided));
-            self.facts.hashes = Facts::new(&self.project).hashes;
+            self.facts.hashes = ConfigHashes::of(&self.project);
         }
     }
 

@@ -10,8 +10,8 @@ use super::notice::Notice;
 use super::{Goal, State};
 use crate::graph::Graph;
 use crate::plan::operation::{Operation, Subject};
-use crate::plan::{Facts, PendingSync, network_keys, spec};
-use crate::project::{Project, Service, network_hash};
+use crate::plan::{PendingSync, network_keys, spec};
+use crate::project::{ConfigHashes, Project, Service, network_hash};
 
 /// Whether the manifest is being read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,13 +34,14 @@ struct Difference {
 }
 
 /// The hashes of services with those of the networks that they are on: another one makes other containers of them.
-fn with_networks(project: &Project, mut hashes: BTreeMap<String, String>) -> BTreeMap<String, String> {
-    for (name, hash) in &mut hashes {
+fn with_networks(project: &Project, hashes: &ConfigHashes) -> BTreeMap<String, String> {
+    let mut services = hashes.services.clone();
+    for (name, hash) in &mut services {
         let keys = project.services.get(name).into_iter().flat_map(network_keys);
-        let networks = keys.filter_map(|key| project.networks.get(key)).filter(|network| !network.external);
-        networks.for_each(|network| hash.push_str(&network_hash(network)));
+        let own = keys.filter(|key| project.networks.get(*key).is_some_and(|network| !network.external));
+        own.filter_map(|key| hashes.networks.get(key)).for_each(|network| hash.push_str(network));
     }
-    hashes
+    services
 }
 
 impl Difference {
@@ -92,9 +93,9 @@ impl State {
         self.forget_what_is_provided_otherwise(&project);
         let declared_before = std::mem::replace(&mut self.declared, Arc::clone(&project));
         let old = std::mem::replace(&mut self.project, project);
-        self.facts.hashes = Facts::new(&self.project).hashes;
-        let hashes_before = with_networks(&declared_before, Facts::new(&declared_before).hashes);
-        let hashes_now = with_networks(&self.project, self.facts.hashes.clone());
+        self.facts.hashes = ConfigHashes::of(&self.project);
+        let hashes_before = with_networks(&declared_before, &ConfigHashes::of(&declared_before));
+        let hashes_now = with_networks(&self.project, &self.facts.hashes);
         let of_run = |hashes: &BTreeMap<String, String>, scope: &BTreeSet<String>| {
             hashes.iter().filter(|(name, _)| scope.contains(*name)).map(|(a, b)| (a.clone(), b.clone())).collect()
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::redact::Redactor;
-use crate::project::{Project, config_hash, network_hash, volume_hash};
+use crate::project::{ConfigHashes, Project};
 use crate::reconcile::Setup;
 use crate::reconcile::event::{Action, Event};
 
@@ -133,14 +133,12 @@ impl Scribe {
         self.project = Some(Arc::clone(project));
         let mut journaled = Project::clone(project);
         self.redactor.project(&mut journaled);
-        let services = project.services.values().zip(journaled.services.values());
-        let services = services.map(|(real, written)| (config_hash(project, real), config_hash(&journaled, written)));
-        let networks = project.networks.values().zip(journaled.networks.values());
-        let networks = networks.map(|(real, written)| (network_hash(real), network_hash(written)));
-        let volumes = project.volumes.values().zip(journaled.volumes.values());
-        let volumes = volumes.map(|(real, written)| (volume_hash(real), volume_hash(written)));
+        let (real, written) = (ConfigHashes::of(project), ConfigHashes::of(&journaled));
+        let services = real.services.values().zip(written.services.values());
+        let networks = real.networks.values().zip(written.networks.values());
+        let volumes = real.volumes.values().zip(written.volumes.values());
         let hashes = services.chain(networks).chain(volumes);
-        hashes.map(|(real, written)| (self.redactor.hash(&real), written)).collect()
+        hashes.map(|(real, written)| (self.redactor.hash(real), written.clone())).collect()
     }
 }
 

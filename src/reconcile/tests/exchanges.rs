@@ -278,7 +278,7 @@ fn what_was_copied_since_the_image_was_built_is_copied_into_a_new_container_too(
     assert_eq!(run.on(Event::Observed(listing)), ["3: create api-1"]);
     let mut new = replacement(&run, "new", 1, ContainerState::Created);
     new.image_id = "sha256:api".into();
-    new.config_hash = run.state.facts.hashes.get("api").cloned();
+    new.config_hash = run.state.facts.hashes.services.get("api").cloned();
     assert_eq!(run.done(3, now_a(&new)), ["4: sync 1 file to api"]);
     assert_eq!(run.done(4, Outcome::Nothing), ["5: replace api-1"]);
 }

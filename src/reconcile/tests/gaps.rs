@@ -67,7 +67,7 @@ fn what_an_initial_sync_brings_every_later_container_has_too() {
     assert_eq!(run.on(Event::Observed(listing)), ["4: create api-1"]);
     let mut new = run.container("api", ContainerState::Created);
     (new.id, new.replaces) = ("new".into(), Some("api-1".into()));
-    new.config_hash = run.state.facts.hashes.get("api").cloned();
+    new.config_hash = run.state.facts.hashes.services.get("api").cloned();
     assert_eq!(run.done(4, now_a(&new)), ["5: sync 1 file to api"]);
 }
 
@@ -200,7 +200,7 @@ fn what_was_under_way_when_a_file_was_saved_is_no_part_of_its_edit() {
     assert_eq!(run.on(Event::Observed(listing)), ["1: create web-1"]);
     let mut new = run.container("web", ContainerState::Created);
     (new.id, new.replaces) = ("new".into(), Some("web-1".into()));
-    new.config_hash = run.state.facts.hashes.get("web").cloned();
+    new.config_hash = run.state.facts.hashes.services.get("web").cloned();
     assert_eq!(run.done(1, now_a(&new)), ["2: replace web-1"]);
     run.at(2_000).saved("/shop/web/a");
     run.settled();
