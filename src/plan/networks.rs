@@ -248,7 +248,6 @@ impl<'a> Planner<'a> {
         own.find_map(|(key, network)| {
             let made = observed.networks.get(&network.name);
             match container.state {
-                ContainerState::Dead | ContainerState::Removing => None,
                 // What starts takes the network that has the name then, and keeps to it.
                 ContainerState::Created | ContainerState::Exited(_) if made.is_none() => Some(Place::Gone(key)),
                 ContainerState::Exited(_)

@@ -204,9 +204,6 @@ impl State {
 
     /// A network that is made anew is a new try for what was on it and exited with an error.
     fn retry_those_of_network(&mut self, name: &str) {
-        if self.up().is_none() || self.is_ending() {
-            return;
-        }
         let scope = self.scope();
         let replicas = scope.iter().flat_map(|service| replicas_of(&self.observed, service).into_values());
         let serving = replicas.map(|replica| replica.serving()).filter(|it| it.networks.iter().any(|on| on == name));

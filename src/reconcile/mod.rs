@@ -463,9 +463,9 @@ impl State {
                     self.before_build.insert(service.clone(), copied);
                 }
             }
-            Operation::Stop { container, .. } if !self.is_ending() && self.up().is_some() => {
-                // A network that it is on is made anew: that it stops is nothing to be judged by, and it or its successor
-                // is to run again, whether or not the engine comes to answer.
+            Operation::Stop { container, .. } => {
+                // That it stops is nothing to be judged by. Where that is for a network that is made anew, it or its
+                // successor is to run again, whether or not the engine comes to answer.
                 self.trials.remove(container);
                 self.facts.proven.remove(container);
                 self.facts.pending.insert(container.clone());

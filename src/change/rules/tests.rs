@@ -79,6 +79,22 @@ fn rebuilt(rules: &Rules, path: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_service_restarts_by_its_own_rules_that_say_so() {
+    let sync_restart = WatchAction::SyncRestart { target: "/app".to_owned() };
+    let services = [
+        service("synced", None, vec![sync("/p/synced", "/app")]),
+        service("copied", None, vec![sync("/p/copied/views", "/app"), rule("/p/copied", sync_restart)]),
+        service("bound", None, vec![rule("/p/bound", WatchAction::Restart)]),
+        service("built", build("/p/built", "Dockerfile"), vec![rule("/p/built", WatchAction::Rebuild)]),
+        service("db", None, Vec::new()),
+    ];
+    let rules = rules(services.into(), "");
+    let restart: Vec<_> =
+        ["synced", "copied", "bound", "built", "db"].into_iter().filter(|it| rules.restart(it)).collect();
+    assert_eq!(restart, ["copied", "bound"]);
+}
+
+#[test]
 fn a_service_without_rules_is_rebuilt_by_its_context_alone() {
     let users = service("users", build("/p/users", "Dockerfile"), Vec::new());
     let orders = service("orders", build("/p/orders", "Dockerfile"), Vec::new());

@@ -37,6 +37,24 @@ fn a_replacement_that_was_made_is_exchanged_for_the_old_container() {
 }
 
 #[test]
+fn while_a_replacement_cannot_be_made_what_ran_before_is_started_again() {
+    let before = project([service("api").built()]);
+    let after = project([Service { user: Some("1000".into()), ..service("api").built() }]);
+    let of = |state| with(prepared(&after), [container(&before, "api", 1, state)]);
+    let mut facts = Facts { fallbacks: ["api-1".into()].into(), ..Facts::new(&after) };
+    let makes = "create api-1 (configuration changed)
+                 replace api-1 (configuration changed): waits for its container";
+    assert_plan(&after, &goal_up(&after), &of(ContainerState::Exited(1)), &facts, makes);
+    facts.generations.insert("api".into(), 1);
+    let waits = "build image of api (sources changed): waits for its files to be read
+                 create api-1 (configuration changed): waits for image `shop-api`
+                 replace api-1 (configuration changed): waits for its container";
+    assert_plan(&after, &goal_up(&after), &of(ContainerState::Running), &facts, waits);
+    let serves = format!("{waits}\nstart api-1 (is not running)");
+    assert_plan(&after, &goal_up(&after), &of(ContainerState::Exited(1)), &facts, &serves);
+}
+
+#[test]
 fn while_a_replacement_is_held_back_what_ran_before_is_started_again() {
     let before = project([service("api").built()]);
     let mut changed = service("api").built();

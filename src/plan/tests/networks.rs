@@ -145,6 +145,17 @@ fn observed_of(project: &Project, service: &str) -> Container {
 }
 
 #[test]
+fn what_is_removed_anyway_keeps_no_network_as_it_is() {
+    let (mut before, after) = (shop(false), shop(true));
+    before.services.insert("old".into(), on(service("old"), &["back"]));
+    let goal = Goal::Up(Up { remove_orphans: true, ..up(&after, Until::Started) });
+    let plan = text(&after, &goal, &running(&before), &Facts::new(&after));
+    assert!(plan.contains("remove old-1"), "{plan}");
+    assert!(plan.starts_with("stop api-1 (network `back` changed)\n"), "{plan}");
+    assert!(!plan.contains("stays as it was made") && !plan.contains("stop old-1"), "{plan}");
+}
+
+#[test]
 fn what_stopped_for_a_network_that_could_not_be_removed_is_started_again() {
     let (before, after) = (shop(false), shop(true));
     let mut observed = running(&before);
@@ -197,6 +208,96 @@ fn nothing_stops_for_a_network_before_the_images_of_what_comes_after_it_are_ther
     let reason = "network `shop_back` stays as it was made: `api` cannot be built: exit code 1";
     assert!(plan.contains(&format!("remove network shop_back (configuration changed): failed: {reason}\n")), "{plan}");
     assert!(!plan.contains("stop "), "{plan}");
+}
+
+#[test]
+fn a_network_waits_for_the_images_of_those_alone_that_leave_it_or_come_to_it() {
+    let of = |internal, api: &[&str], web: &[&str]| {
+        let mut shop = shop(internal);
+        shop.services.insert("api".into(), on(service("api"), api).built().needs("db", Condition::Started));
+        shop.services.insert("web".into(), on(service("web"), web).built());
+        shop
+    };
+    let (back, default) = (["back"], ["default"]);
+    let first_stop = |after: &Project, missing: &str| {
+        let mut observed = running(&of(false, &back, &default));
+        observed.images.remove(missing);
+        let plan = text(after, &goal_up(after), &observed, &Facts::new(after));
+        plan.lines().find(|line| line.starts_with("stop ")).expect("something stops").to_owned()
+    };
+    let stays_away = of(true, &back, &default);
+    assert_eq!(first_stop(&stays_away, "shop-web"), "stop api-1 (network `back` changed)");
+    let comes = of(true, &back, &back);
+    assert_eq!(first_stop(&comes, "shop-web"), "stop api-1 (network `back` changed): waits for image `shop-web`");
+    let leaves = of(true, &default, &default);
+    assert_eq!(first_stop(&leaves, "shop-api"), "stop api-1 (network `back` changed): waits for image `shop-api`");
+}
+
+#[test]
+fn a_new_version_elsewhere_keeps_no_network_as_it_is() {
+    let after = shop(true);
+    let mut observed = running(&shop(false));
+    let web = observed.containers.get_mut("web-1").expect("it is there");
+    (web.config_hash, web.state) = (Some("another".into()), ContainerState::Exited(143));
+    let new =
+        Container { id: "new".into(), replaces: Some("web-1".into()), created_at: 5, ..observed_of(&after, "web") };
+    let plan = text(&after, &goal_up(&after), &with(observed, [new]), &Facts::new(&after));
+    assert!(plan.contains("keep web-1 (configuration changed)"), "{plan}");
+    assert!(plan.contains("stop api-1 (network `back` changed)\n"), "{plan}");
+}
+
+#[test]
+fn a_network_is_in_use_while_something_is_under_way_on_it() {
+    let mut after = shop(true);
+    after.services.insert("api".into(), service("api"));
+    let all = running(&shop(false));
+    let removal = |running: &[&str], busy: &str| {
+        let mut observed = all.clone();
+        observed.containers.retain(|id, _| running.contains(&id.as_str()));
+        set_state(&mut observed, running, ContainerState::Exited(143));
+        let facts = Facts { busy: [Subject::Replica(busy.into(), 1)].into(), ..Facts::new(&after) };
+        let plan = text(&after, &goal_up(&after), &observed, &facts);
+        plan.lines().find(|line| line.starts_with("remove network")).expect("it is made anew").to_owned()
+    };
+    let (free, in_use) = (
+        "remove network shop_back (configuration changed)",
+        "remove network shop_back (configuration changed): waits for the containers that use it",
+    );
+    assert_eq!(removal(&["api-1"], "api"), in_use, "the manifest does not have it there any more, but it was");
+    assert_eq!(removal(&["db-1"], "api"), free);
+    assert_eq!(removal(&["db-1", "web-1"], "web"), free, "it was never there");
+    assert_eq!(removal(&["web-1"], "db"), in_use, "it is to be there");
+    assert_eq!(removal(&["db-1"], "gone"), in_use, "it may be about to be made there");
+}
+
+#[test]
+fn a_network_stays_as_it_is_where_what_runs_on_it_could_not_come_up_again() {
+    let of = |internal| {
+        let mut shop = shop(internal);
+        shop.services.insert("mail".into(), service("mail").built());
+        shop.services.insert("cron".into(), on(service("cron"), &["back"]));
+        let job = on(service("job"), &["back"]).needs("mail", Condition::Started);
+        shop.services.insert("job".into(), job);
+        let db = on(service("db"), &["back"]).needs("job", Condition::Completed);
+        shop.services.insert("db".into(), db);
+        shop
+    };
+    let after = of(true);
+    let mut observed = running(&of(false));
+    set_state(&mut observed, &["job-1"], ContainerState::Exited(0));
+    observed.containers.remove("mail-1");
+    observed.images.remove("shop-mail");
+    let failures = [(Subject::Image("mail".into()), "exit code 1".into())];
+    let facts = Facts { failures: failures.into(), ..Facts::new(&after) };
+    let removal = |observed: &Observed| {
+        let plan = text(&after, &goal_up(&after), observed, &facts);
+        plan.lines().find(|line| line.starts_with("remove network")).expect("it is to be made anew").to_owned()
+    };
+    let kept = removal(&observed);
+    assert!(kept.ends_with("stays as it was made: `mail` cannot start: exit code 1"), "{kept}");
+    set_state(&mut observed, &["db-1", "api-1"], ContainerState::Exited(143));
+    let in_use = "remove network shop_back (configuration changed): waits for the containers that use it";
+    assert_eq!(removal(&observed), in_use, "what still runs there needs nothing that failed");
 }
 
 #[test]

@@ -89,6 +89,23 @@ fn what_exits_for_what_it_was_started_with_is_tried_with_the_files_that_came_sin
 }
 
 #[test]
+fn what_was_started_ten_seconds_ago_exits_for_the_files_that_came_since() {
+    let (mut run, _) = Run::running(project([live("api")]));
+    run.became(run.container("api", ContainerState::Exited(1)));
+    run.saved("/shop/api/a.js");
+    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
+    assert_eq!(run.done(1, Outcome::Nothing), ["2: start api-1"]);
+    assert!(run.done(2, now_a(&run.container("api", ContainerState::Running))).is_empty());
+    let started = run.now;
+    assert!(run.later(9_000).is_empty());
+    run.saved("/shop/api/a.js");
+    assert_eq!(run.settled(), ["3: sync 1 file to api"]);
+    run.now = started + Duration::from_secs(10);
+    assert!(run.done(3, Outcome::Nothing).is_empty());
+    assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["4: restore api-1"]);
+}
+
+#[test]
 fn too_many_files_to_be_kept_put_nothing_on_trial() {
     let (mut run, _) = Run::running(project([live("api")]));
     let many = (0..65).map(|number| (format!("/shop/api/{number}.js").into(), PathState::Present));

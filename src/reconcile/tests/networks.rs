@@ -1,6 +1,7 @@
 //! A network that a saved manifest defines otherwise: what is done, in which order, and what is told.
 
 use super::*;
+use crate::plan::operation::Subject;
 use crate::project::{Network, NetworkAttachment, Networking};
 
 /// `db` and `api`, which needs it, are on the network `back`; `web` is not.
@@ -56,6 +57,67 @@ fn a_saved_network_is_made_anew_and_only_what_is_on_it_is_replaced() {
     assert_eq!(run.done(8, runs(db)), ["10: start api-1"]);
     assert!(run.done(10, runs(api)).is_empty());
     assert!(run.listed().is_empty() && run.state.plan().entries.is_empty(), "{}", run.state.plan());
+}
+
+#[test]
+fn a_network_that_is_made_anew_is_a_new_try_for_what_had_failed_on_it_alone() {
+    let (mut run, _) = Run::running(shop(false));
+    for (name, code) in [("api", 1), ("web", 1)] {
+        run.became(run.container(name, ContainerState::Exited(code)));
+    }
+    run.on(read(shop(true)));
+    assert_eq!(run.listed(), ["1: stop db-1"]);
+    assert_eq!(run.done(1, stopped(&run, "db")), ["2: remove network shop_back"]);
+    assert_eq!(run.done(2, Outcome::Nothing), ["3: create network back"]);
+    assert_eq!(run.done(3, Outcome::Nothing), ["4: create db-1", "5: create api-1"]);
+}
+
+#[test]
+fn a_network_that_another_manifest_defines_otherwise_again_is_tried_again() {
+    let mut run = edited();
+    run.done(1, stopped(&run, "api"));
+    assert_eq!(run.done(2, stopped(&run, "db")), ["3: remove network shop_back"]);
+    run.failed(3, "it has active endpoints");
+    run.listed();
+    let again = |run: &Run, name: &str| Container { started_at: 12, ..run.container(name, ContainerState::Running) };
+    assert_eq!(run.done(4, now_a(&again(&run, "db"))), ["5: start api-1"]);
+    run.done(5, now_a(&again(&run, "api")));
+    let subject = Subject::Network("shop_back".into());
+    run.on(read(shop(true)));
+    assert!(run.state.facts.failures.contains_key(&subject), "as before: it would stop all that is on it in vain");
+    run.listed();
+    let mut other = shop(true);
+    other.networks.get_mut("back").expect("it is there").enable_ipv6 = Some(true);
+    run.on(read(other));
+    assert!(!run.state.facts.failures.contains_key(&subject));
+    assert_eq!(run.listed(), ["6: stop api-1"]);
+}
+
+#[test]
+fn a_network_that_was_being_made_while_another_manifest_was_read_is_looked_at() {
+    let (mut run, _) = Run::running(shop(false));
+    let mut listing = run.state.observed().clone();
+    listing.networks.remove("shop_back");
+    run.on(read(shop(false)));
+    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create network back"]);
+    run.on(read(shop(true)));
+    assert!(run.on(Event::Observed(listing.clone())).is_empty());
+    assert_eq!(run.done(1, Outcome::Nothing), ["observe"], "it was made as the manifest before had it");
+    run.on(Event::Observed(with(prepared(&shop(false)), listing.containers.into_values())));
+    assert!(run.state.plan().to_string().contains("remove network shop_back"), "{}", run.state.plan());
+}
+
+#[test]
+fn a_network_that_could_not_be_made_is_made_when_the_manifest_is_saved_again() {
+    let (mut run, _) = Run::running(shop(false));
+    let mut listing = run.state.observed().clone();
+    listing.networks.remove("shop_back");
+    run.on(read(shop(false)));
+    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create network back"]);
+    run.failed(1, "no address left");
+    assert!(run.on(Event::Observed(listing.clone())).is_empty());
+    run.on(read(shop(false)));
+    assert_eq!(run.on(Event::Observed(listing)), ["2: create network back"]);
 }
 
 #[test]
