@@ -144,6 +144,20 @@ fn observed_of(project: &Project, service: &str) -> Container {
     container(project, service, 1, ContainerState::Running)
 }
 
+/// The first line of a plan that begins so.
+fn line(plan: &str, start: &str) -> String {
+    plan.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no `{start}` in\n{plan}")).to_owned()
+}
+
+/// A container of another configuration has stopped, and its successor runs and has yet to prove itself.
+fn with_new_version(mut observed: Observed, project: &Project, service: &str) -> Observed {
+    let old = format!("{service}-1");
+    let container = observed.containers.get_mut(&old).expect("it is there");
+    (container.config_hash, container.state) = (Some("another".into()), ContainerState::Exited(143));
+    let new = Container { id: "new".into(), replaces: Some(old), created_at: 5, ..observed_of(project, service) };
+    with(observed, [new])
+}
+
 #[test]
 fn what_is_removed_anyway_keeps_no_network_as_it_is() {
     let (mut before, after) = (shop(false), shop(true));
@@ -223,7 +237,7 @@ fn a_network_waits_for_the_images_of_those_alone_that_leave_it_or_come_to_it() {
         let mut observed = running(&of(false, &back, &default));
         observed.images.remove(missing);
         let plan = text(after, &goal_up(after), &observed, &Facts::new(after));
-        plan.lines().find(|line| line.starts_with("stop ")).expect("something stops").to_owned()
+        line(&plan, "stop ")
     };
     let stays_away = of(true, &back, &default);
     assert_eq!(first_stop(&stays_away, "shop-web"), "stop api-1 (network `back` changed)");
@@ -236,12 +250,8 @@ fn a_network_waits_for_the_images_of_those_alone_that_leave_it_or_come_to_it() {
 #[test]
 fn a_new_version_elsewhere_keeps_no_network_as_it_is() {
     let after = shop(true);
-    let mut observed = running(&shop(false));
-    let web = observed.containers.get_mut("web-1").expect("it is there");
-    (web.config_hash, web.state) = (Some("another".into()), ContainerState::Exited(143));
-    let new =
-        Container { id: "new".into(), replaces: Some("web-1".into()), created_at: 5, ..observed_of(&after, "web") };
-    let plan = text(&after, &goal_up(&after), &with(observed, [new]), &Facts::new(&after));
+    let observed = with_new_version(running(&shop(false)), &after, "web");
+    let plan = text(&after, &goal_up(&after), &observed, &Facts::new(&after));
     assert!(plan.contains("keep web-1 (configuration changed)"), "{plan}");
     assert!(plan.contains("stop api-1 (network `back` changed)\n"), "{plan}");
 }
@@ -257,7 +267,7 @@ fn a_network_is_in_use_while_something_is_under_way_on_it() {
         set_state(&mut observed, running, ContainerState::Exited(143));
         let facts = Facts { busy: [Subject::Replica(busy.into(), 1)].into(), ..Facts::new(&after) };
         let plan = text(&after, &goal_up(&after), &observed, &facts);
-        plan.lines().find(|line| line.starts_with("remove network")).expect("it is made anew").to_owned()
+        line(&plan, "remove network")
     };
     let (free, in_use) = (
         "remove network shop_back (configuration changed)",
@@ -291,7 +301,7 @@ fn a_network_stays_as_it_is_where_what_runs_on_it_could_not_come_up_again() {
     let facts = Facts { failures: failures.into(), ..Facts::new(&after) };
     let removal = |observed: &Observed| {
         let plan = text(&after, &goal_up(&after), observed, &facts);
-        plan.lines().find(|line| line.starts_with("remove network")).expect("it is to be made anew").to_owned()
+        line(&plan, "remove network")
     };
     let kept = removal(&observed);
     assert!(kept.ends_with("stays as it was made: `mail` cannot start: exit code 1"), "{kept}");
@@ -318,11 +328,8 @@ fn nothing_is_made_on_a_network_that_is_being_removed_whatever_fails_meanwhile()
 #[test]
 fn a_new_version_proves_itself_before_its_network_is_made_anew() {
     let (before, after) = (shop(false), shop(true));
-    let mut observed = running(&before);
-    let db = observed.containers.get_mut("db-1").expect("it is there");
-    (db.config_hash, db.state) = (Some("another".into()), ContainerState::Exited(143));
-    let new = Container { id: "new".into(), replaces: Some("db-1".into()), created_at: 5, ..observed_of(&after, "db") };
-    let plan = text(&after, &goal_up(&after), &with(observed, [new]), &Facts::new(&after));
+    let observed = with_new_version(running(&before), &after, "db");
+    let plan = text(&after, &goal_up(&after), &observed, &Facts::new(&after));
     assert!(plan.contains("stop api-1 (network `back` changed): waits for what is under way on it\n"), "{plan}");
     assert!(
         plan.contains("keep db-1 (configuration changed): waits for the new container to prove itself\n"),

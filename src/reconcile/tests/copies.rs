@@ -74,14 +74,20 @@ fn what_exits_after_newer_files_is_tried_with_them_before_any_are_put_back() {
     assert_eq!(run.became(run.container("api", ContainerState::Exited(1))), ["4: restore api-1"]);
 }
 
-#[test]
-fn what_exits_for_what_it_was_started_with_is_tried_with_the_files_that_came_since() {
-    let (mut run, _) = Run::running(project([live("api")]));
+/// It had exited, and was started again with a file that was saved.
+fn started_with(api: Service, path: &str) -> Run {
+    let (mut run, _) = Run::running(project([api]));
     run.became(run.container("api", ContainerState::Exited(1)));
-    run.saved("/shop/api/a.js");
+    run.saved(path);
     assert_eq!(run.settled(), ["1: sync 1 file to api"]);
     assert_eq!(run.done(1, Outcome::Nothing), ["2: start api-1"]);
     assert!(run.done(2, now_a(&run.container("api", ContainerState::Running))).is_empty());
+    run
+}
+
+#[test]
+fn what_exits_for_what_it_was_started_with_is_tried_with_the_files_that_came_since() {
+    let mut run = started_with(live("api"), "/shop/api/a.js");
     run.saved("/shop/api/a.js");
     assert_eq!(run.settled(), ["3: sync 1 file to api"]);
     assert!(run.done(3, Outcome::Nothing).is_empty());
@@ -90,12 +96,7 @@ fn what_exits_for_what_it_was_started_with_is_tried_with_the_files_that_came_sin
 
 #[test]
 fn what_was_started_ten_seconds_ago_exits_for_the_files_that_came_since() {
-    let (mut run, _) = Run::running(project([live("api")]));
-    run.became(run.container("api", ContainerState::Exited(1)));
-    run.saved("/shop/api/a.js");
-    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
-    assert_eq!(run.done(1, Outcome::Nothing), ["2: start api-1"]);
-    assert!(run.done(2, now_a(&run.container("api", ContainerState::Running))).is_empty());
+    let mut run = started_with(live("api"), "/shop/api/a.js");
     let started = run.now;
     assert!(run.later(9_000).is_empty());
     run.saved("/shop/api/a.js");
@@ -117,12 +118,7 @@ fn too_many_files_to_be_kept_put_nothing_on_trial() {
 
 /// Its files were copied just after its start, and it is to be replaced.
 fn just_started(api: Service) -> Run {
-    let (mut run, _) = Run::running(project([api]));
-    run.became(run.container("api", ContainerState::Exited(1)));
-    run.saved("/shop/api/live/a.js");
-    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
-    assert_eq!(run.done(1, Outcome::Nothing), ["2: start api-1"]);
-    assert!(run.done(2, now_a(&run.container("api", ContainerState::Running))).is_empty());
+    let mut run = started_with(api, "/shop/api/live/a.js");
     run.saved("/shop/api/live/a.js");
     assert_eq!(run.settled(), ["3: sync 1 file to api"]);
     assert!(run.done(3, Outcome::Nothing).is_empty());

@@ -35,6 +35,20 @@ fn stopped(run: &Run, service: &str) -> Outcome {
     now_a(&Container { finished_at: 9, ..run.container(service, ContainerState::Exited(143)) })
 }
 
+fn started_again(run: &Run, service: &str) -> Outcome {
+    now_a(&Container { started_at: 12, ..run.container(service, ContainerState::Running) })
+}
+
+/// A network is gone and is being made; with what is there otherwise.
+fn making() -> (Run, Observed) {
+    let (mut run, _) = Run::running(shop(false));
+    let mut listing = run.state.observed().clone();
+    listing.networks.remove("shop_back");
+    run.on(read(shop(false)));
+    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create network back"]);
+    (run, listing)
+}
+
 #[test]
 fn a_saved_network_is_made_anew_and_only_what_is_on_it_is_replaced() {
     let mut run = edited();
@@ -79,9 +93,8 @@ fn a_network_that_another_manifest_defines_otherwise_again_is_tried_again() {
     assert_eq!(run.done(2, stopped(&run, "db")), ["3: remove network shop_back"]);
     run.failed(3, "it has active endpoints");
     run.listed();
-    let again = |run: &Run, name: &str| Container { started_at: 12, ..run.container(name, ContainerState::Running) };
-    assert_eq!(run.done(4, now_a(&again(&run, "db"))), ["5: start api-1"]);
-    run.done(5, now_a(&again(&run, "api")));
+    assert_eq!(run.done(4, started_again(&run, "db")), ["5: start api-1"]);
+    run.done(5, started_again(&run, "api"));
     let subject = Subject::Network("shop_back".into());
     run.on(read(shop(true)));
     assert!(run.state.facts.failures.contains_key(&subject), "as before: it would stop all that is on it in vain");
@@ -95,11 +108,7 @@ fn a_network_that_another_manifest_defines_otherwise_again_is_tried_again() {
 
 #[test]
 fn a_network_that_was_being_made_while_another_manifest_was_read_is_looked_at() {
-    let (mut run, _) = Run::running(shop(false));
-    let mut listing = run.state.observed().clone();
-    listing.networks.remove("shop_back");
-    run.on(read(shop(false)));
-    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create network back"]);
+    let (mut run, listing) = making();
     run.on(read(shop(true)));
     assert!(run.on(Event::Observed(listing.clone())).is_empty());
     assert_eq!(run.done(1, Outcome::Nothing), ["observe"], "it was made as the manifest before had it");
@@ -109,11 +118,7 @@ fn a_network_that_was_being_made_while_another_manifest_was_read_is_looked_at() 
 
 #[test]
 fn a_network_that_could_not_be_made_is_made_when_the_manifest_is_saved_again() {
-    let (mut run, _) = Run::running(shop(false));
-    let mut listing = run.state.observed().clone();
-    listing.networks.remove("shop_back");
-    run.on(read(shop(false)));
-    assert_eq!(run.on(Event::Observed(listing.clone())), ["1: create network back"]);
+    let (mut run, listing) = making();
     run.failed(1, "no address left");
     assert!(run.on(Event::Observed(listing.clone())).is_empty());
     run.on(read(shop(false)));
@@ -131,9 +136,8 @@ fn a_network_that_cannot_be_removed_stays_and_is_not_tried_again_by_the_next_sav
     assert_eq!(told.len(), 2, "{told:?}");
     assert!(told[0].contains("`docker network inspect shop_back` names"), "{told:?}");
     assert_eq!(told[1], "begins to start db-1");
-    let again = |run: &Run, name: &str| Container { started_at: 12, ..run.container(name, ContainerState::Running) };
-    assert_eq!(run.done(4, now_a(&again(&run, "db"))), ["5: start api-1"]);
-    assert!(run.done(5, now_a(&again(&run, "api"))).is_empty());
+    assert_eq!(run.done(4, started_again(&run, "db")), ["5: start api-1"]);
+    assert!(run.done(5, started_again(&run, "api")).is_empty());
     let mut with_more = shop(true);
     with_more.services.get_mut("web").expect("it is there").user = Some("1000".into());
     run.on(read(with_more));
