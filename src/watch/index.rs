@@ -147,6 +147,17 @@ impl Index {
         (folder.is_known, folder.sweep) = (true, sweep);
     }
 
+    /// Notes that nobody can say what is at a path or below it: as far as is known it is all still there.
+    pub(super) fn saw_all_at(&mut self, root: &Path) {
+        self.saw_file(root);
+        let sweep = self.sweep;
+        let below = self.folders.range_mut::<Path, _>((Bound::Included(root), Bound::Unbounded));
+        for (_, folder) in below.take_while(|(path, _)| path.starts_with(root)) {
+            folder.sweep = sweep;
+            folder.files.values_mut().for_each(|(_, seen)| *seen = sweep);
+        }
+    }
+
     /// Whether this sweep has been to a folder.
     pub(super) fn has_seen_folder(&self, path: &Path) -> bool {
         self.folders.get(path).is_some_and(|folder| folder.is_known && folder.sweep == self.sweep)

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::index::{Index, Print, Seen, Unseen};
 use super::shared::{Found, Shared, Told};
 use super::source::{Mode, Sources, Watched};
-use super::walk::{Visit, walk};
+use super::walk::{Visit, is_gone, walk};
 use crate::change::PathState;
 use crate::change::rules::Rules;
 use crate::content::Hashes;
@@ -27,11 +27,13 @@ const LONG: Duration = Duration::from_millis(50);
 /// So many changes are told before the look goes on.
 const MANY: usize = 1000;
 
-/// Whether files that were not known count as changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Newcomers {
+/// Whether what was not known counts as changed.
+#[derive(Debug, Clone, Copy)]
+enum Newcomers<'a> {
+    /// It does.
     Report,
-    Accept,
+    /// Only what the rules before these would have brought into view, had it been there.
+    Accept { before: &'a Rules },
 }
 
 pub(super) struct Look {
@@ -41,6 +43,8 @@ pub(super) struct Look {
     roots: BTreeSet<PathBuf>,
     /// The files that roots which are symbolic links lead to.
     targets: BTreeMap<PathBuf, PathBuf>,
+    /// The folders that the rules which are just being taken brought into view.
+    accepted: BTreeSet<PathBuf>,
     index: Index,
     sources: Sources,
     /// Files that are just being written are left for when they are closed.
@@ -61,6 +65,7 @@ impl Look {
             rules: Arc::default(),
             roots: BTreeSet::new(),
             targets: BTreeMap::new(),
+            accepted: BTreeSet::new(),
             index: Index::default(),
             sources,
             is_patient: true,
@@ -90,11 +95,12 @@ impl Look {
     /// Goes over to other rules: what they bring into view is taken as it is, what they no longer want is let go.
     pub(super) fn take_rules(&mut self, rules: Arc<Rules>) {
         self.roots = rules.roots().into_iter().map(Path::to_owned).collect();
-        self.rules = rules;
+        let rules_before = std::mem::replace(&mut self.rules, rules);
         let before = self.sources.begin(&self.roots);
-        let unseen = self.sweep(Newcomers::Accept);
+        let unseen = self.sweep(Newcomers::Accept { before: &rules_before });
+        self.accepted.clear();
         for file in &unseen.files {
-            if fs::symlink_metadata(file).is_err() {
+            if fs::symlink_metadata(file).is_err_and(|error| is_gone(&error)) {
                 let was = Found::of(self.index.file(file));
                 self.tell(file, PathState::Gone, was, Found::Nothing);
             }
@@ -113,7 +119,7 @@ impl Look {
         self.report_gone(&unseen);
     }
 
-    fn sweep(&mut self, newcomers: Newcomers) -> Unseen {
+    fn sweep(&mut self, newcomers: Newcomers<'_>) -> Unseen {
         self.index.begin_sweep();
         self.targets.clear();
         for root in self.roots.clone() {
@@ -200,9 +206,13 @@ impl Look {
     }
 
     /// Compares a path and everything below it with the index.
-    fn look_at(&mut self, path: &Path, newcomers: Newcomers) {
+    fn look_at(&mut self, path: &Path, newcomers: Newcomers<'_>) {
         let moment = SystemTime::now();
-        let Ok(metadata) = self.metadata(path) else { return };
+        let metadata = match self.metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_gone(&error) => return,
+            Err(_) => return self.index.saw_all_at(path),
+        };
         let is_wanted = if metadata.is_dir() { !self.rules.prunes(path) } else { self.rules.concerns(path) };
         if !is_wanted || self.lies_behind_link(path) {
             return;
@@ -220,7 +230,10 @@ impl Look {
             return false;
         }
         let mut above = path.ancestors().skip(1).take_while(|above| !self.roots.contains(*above));
-        above.any(|above| !fs::symlink_metadata(above).is_ok_and(|metadata| metadata.is_dir()))
+        above.any(|above| match fs::symlink_metadata(above) {
+            Ok(metadata) => !metadata.is_dir(),
+            Err(error) => is_gone(&error),
+        })
     }
 
     /// A root may be a symbolic link, as the manifest named it; below it, links are files.
@@ -228,33 +241,43 @@ impl Look {
         if self.roots.contains(path) { fs::metadata(path) } else { fs::symlink_metadata(path) }
     }
 
-    fn look_below(&mut self, folder: &Path, newcomers: Newcomers, moment: SystemTime) {
+    fn look_below(&mut self, folder: &Path, newcomers: Newcomers<'_>, moment: SystemTime) {
         let rules = Arc::clone(&self.rules);
-        let mut newcomers_here = newcomers;
         walk(&rules, folder, &mut |visit| match visit {
             Visit::Folder(folder) => {
                 let is_known = self.index.has_folder(folder);
-                // In a folder that was in view all along, a new file is a change even while the rules are exchanged.
-                newcomers_here = if is_known { Newcomers::Report } else { newcomers };
                 // Watched before it is read: what comes in between is seen twice rather than never.
                 if self.index.has_seen_folder(folder) || self.lies_behind_link(folder) || !self.watch(folder) {
                     return false;
                 }
-                self.index.saw_folder(folder);
-                if !is_known && newcomers == Newcomers::Report && rules.concerns(folder) {
+                if !is_known && !self.is_news(folder, newcomers, |before| !before.prunes(folder)) {
+                    self.accepted.insert(folder.to_owned());
+                } else if !is_known && rules.concerns(folder) {
                     self.tell(folder, PathState::Folder, Found::Unknown, Found::Unknown);
                 }
+                self.index.saw_folder(folder);
                 true
             }
             Visit::File(path, metadata) => {
-                self.see(&path, metadata, newcomers_here, moment);
+                self.see(&path, metadata, newcomers, moment);
+                true
+            }
+            Visit::Unreadable(path) => {
+                self.index.saw_all_at(path);
                 true
             }
         });
     }
 
+    /// Whether a path that was not known has come just now, and was not only left out before.
+    fn is_news(&self, path: &Path, newcomers: Newcomers<'_>, was_wanted: impl FnOnce(&Rules) -> bool) -> bool {
+        let Newcomers::Accept { before } = newcomers else { return true };
+        let was_in_view = |folder: &Path| self.index.has_folder(folder) && !self.accepted.contains(folder);
+        path.parent().is_some_and(was_in_view) && was_wanted(before)
+    }
+
     /// Compares a file with the index. It looked like this after `moment`.
-    fn see(&mut self, path: &Path, metadata: &Metadata, newcomers: Newcomers, moment: SystemTime) {
+    fn see(&mut self, path: &Path, metadata: &Metadata, newcomers: Newcomers<'_>, moment: SystemTime) {
         let outside = Seen::from_outside(metadata, moment);
         let before = self.index.saw_file(path);
         if before.is_none() && self.index.has_folder(path) {
@@ -265,9 +288,10 @@ impl Look {
         if before.is_some_and(|before| before.is_still(&outside)) {
             return;
         }
-        let seen = match (before, newcomers) {
-            (None, Newcomers::Accept) => self.glance(path, metadata, outside),
-            (None, Newcomers::Report) if metadata.len() > SMALL => Some(outside),
+        let is_news = before.is_none() && self.is_news(path, newcomers, |before| before.concerns(path));
+        let seen = match before {
+            None if !is_news => self.glance(path, metadata, outside),
+            None if metadata.len() > SMALL => Some(outside),
             _ => self.read(path, metadata, outside),
         };
         // It has gone since, which has an event of its own.
@@ -275,7 +299,7 @@ impl Look {
         let is_changed = match before {
             // Nobody knows what was in it: better told once too often than once too seldom.
             Some(before) => before.print.is_none() || before.print != seen.print,
-            None => newcomers == Newcomers::Report,
+            None => is_news,
         };
         if is_changed && self.is_being_written(path) {
             return;

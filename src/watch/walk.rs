@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use crate::change::rules::Rules;
 
@@ -13,6 +16,14 @@ pub(super) enum Visit<'walk> {
     Folder(&'walk Path),
     /// Anything else that concerns a rule. The answer does not matter.
     File(PathBuf, &'walk Metadata),
+    /// A path of which nobody can say what is there. The answer does not matter.
+    Unreadable(&'walk Path),
+}
+
+/// Whether an error says that nothing is there. Any other says nothing of that: a server may be out of reach for a while.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::NOENT, Errno::NOTDIR, Errno::LOOP].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| gone.contains(&code))
 }
 
 /// The files below some folders that concern a rule; a root may be a file itself. What cannot be read is left out.
@@ -44,20 +55,40 @@ pub(super) fn walk(rules: &Rules, root: &Path, visit: &mut dyn FnMut(Visit<'_>) 
         if !visit(Visit::Folder(&folder)) {
             continue;
         }
-        // A folder that vanished meanwhile or is not ours to read has nothing to tell.
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() {
-                if !rules.prunes(&path) {
-                    folders.push(path);
-                }
-            } else if rules.concerns(&path)
-                && let Ok(metadata) = entry.metadata()
-            {
-                visit(Visit::File(path, &metadata));
-            }
+        if let Err(error) = walk_folder(rules, &folder, &mut folders, visit)
+            && !is_gone(&error)
+        {
+            visit(Visit::Unreadable(&folder));
         }
     }
+}
+
+/// Visits the files of a folder and notes the folders in it. That one of them has gone meanwhile is no error.
+fn walk_folder(
+    rules: &Rules,
+    folder: &Path,
+    folders: &mut Vec<PathBuf>,
+    visit: &mut dyn FnMut(Visit<'_>) -> bool,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        let looked = entry.file_type().and_then(|kind| {
+            if kind.is_dir() {
+                if !rules.prunes(&path) {
+                    folders.push(path.clone());
+                }
+            } else if rules.concerns(&path) {
+                let metadata = entry.metadata()?;
+                visit(Visit::File(path.clone(), &metadata));
+            }
+            Ok(())
+        });
+        if let Err(error) = looked
+            && !is_gone(&error)
+        {
+            visit(Visit::Unreadable(&path));
+        }
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod limits;
+mod looking;
 mod mirror;
 #[path = "../parity/random.rs"]
 mod random;
@@ -313,18 +314,6 @@ async fn new_rules_let_go_of_folders_and_report_only_what_changed_meanwhile() {
     world.watch.replace(rules(world.folder.path()));
     assert_eq!(world.reported().await, expected([(".dockerignore", Gone)]));
     assert_eq!(world.watch.watched_folders(), 4);
-}
-
-#[tokio::test]
-async fn without_events_changes_are_found_by_looking() {
-    let folder = folder(|app| fs::write(app.join("file"), "1").unwrap());
-    let app = folder.path().canonicalize().unwrap().join("app");
-    let watch = Watch::start_polling(rules(folder.path()), Hashes::default()).await.unwrap();
-    assert_eq!(watch.watched_folders(), 0);
-    fs::write(app.join("file"), "two").unwrap();
-    assert_eq!(within_deadline(watch.changed()).await, BTreeMap::from([(app.join("file"), Present)]));
-    fs::remove_file(app.join("file")).unwrap();
-    assert_eq!(within_deadline(watch.changed()).await, BTreeMap::from([(app.join("file"), Gone)]));
 }
 
 #[tokio::test]
