@@ -46,7 +46,8 @@ use unsettled::Unsettled;
 
 /// How many events may wait for the loop; a task that has one more waits itself.
 const EVENTS: usize = 1024;
-/// How long nothing may come of the last lines of output, once everything has stopped, before they are given up.
+/// How long nothing may come of the last lines of output, once everything has stopped, before they are given up; and how
+/// long an engine has then to answer what it was asked.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a run needs.
@@ -135,6 +136,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         tasks: TaskTracker::new(),
         followers: TaskTracker::new(),
         cancel: CancellationToken::new(),
+        abandoned: CancellationToken::new(),
     };
     // Too much for the stack of whoever waits for it.
     Ok(Box::pin(dispatcher.run(first, inbox, signals, watch)).await)
@@ -184,6 +186,8 @@ struct Dispatcher<E> {
     tasks: TaskTracker,
     followers: TaskTracker,
     cancel: CancellationToken,
+    /// Operations that an engine does not answer are left to it.
+    abandoned: CancellationToken,
 }
 
 impl<E: Engine> Dispatcher<E> {
@@ -227,6 +231,9 @@ impl<E: Engine> Dispatcher<E> {
                     if !undone.is_empty() {
                         let actions = self.step(Event::Undone(undone));
                         ended = self.act(actions);
+                        if ended.is_some() {
+                            break;
+                        }
                     }
                     Event::Changed(paths)
                 }
@@ -436,9 +443,9 @@ impl<E: Engine> Dispatcher<E> {
             backups: self.backups.clone(),
             parts: std::sync::Mutex::default(),
         };
-        let events = self.events.clone();
+        let (events, abandoned) = (self.events.clone(), self.abandoned.clone());
         self.tasks.spawn(async move {
-            let (answer, parts) = job.answer().await;
+            let Some((answer, parts)) = abandoned.run_until_cancelled(job.answer()).await else { return };
             // The loop is gone when nobody receives, and then nobody needs the answer.
             let _ = events.send(Event::Answered { ticket, answer, parts }).await;
         });
@@ -504,7 +511,11 @@ impl<E: Engine> Dispatcher<E> {
         (self.reloading, self.rereading) = (None, None);
         self.tasks.close();
         self.followers.wait().await;
-        self.tasks.wait().await;
+        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+            tracing::debug!(operations = self.operations.len(), "not waited for any longer");
+            self.abandoned.cancel();
+            self.tasks.wait().await;
+        }
         if let Some(journal) = self.journal.take()
             && let Some(trouble) = journal.finish().await
         {

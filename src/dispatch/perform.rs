@@ -255,20 +255,20 @@ impl<E: Engine> Job<E> {
     /// Starts a container and runs what its service runs then.
     pub(super) async fn start(&self, service: &str, id: &str) -> Result<Container, EngineError> {
         let started = self.engine.start_container(id).await?;
-        if self.after_start(service, id).await? == 0 {
-            return Ok(started);
-        }
-        // Its commands take their time: it may be another one since.
-        Ok(self.engine.container(id).await?.unwrap_or(started))
+        self.once_started(service, started).await
     }
 
-    /// Runs the commands of `post_start` and says how many there were.
-    async fn after_start(&self, service: &str, id: &str) -> Result<usize, EngineError> {
+    /// Runs the commands of `post_start` in a container that was just started, and says how it is after them.
+    async fn once_started(&self, service: &str, started: Container) -> Result<Container, EngineError> {
         let hooks = self.project.services.get(service).map(|service| &*service.post_start).unwrap_or_default();
         for hook in hooks {
-            self.run_hook("post_start", service, id, hook).await?;
+            self.run_hook("post_start", service, &started.id, hook).await?;
         }
-        Ok(hooks.len())
+        if hooks.is_empty() {
+            return Ok(started);
+        }
+        // They take their time: it may be another one since.
+        Ok(self.engine.container(&started.id).await?.unwrap_or(started))
     }
 
     /// Stops a container and starts it again, in one request: an engine that knows of the start to come can let what comes
@@ -284,8 +284,7 @@ impl<E: Engine> Job<E> {
         // The container did not stop when only its program did.
         let parts = parts.into_iter().filter(|(_, took)| !took.is_zero());
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).extend(parts);
-        self.after_start(service, id).await?;
-        Ok(restarted)
+        self.once_started(service, restarted).await
     }
 
     /// Runs the commands of `pre_stop` in a container that runs, then stops it.
