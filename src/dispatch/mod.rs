@@ -49,6 +49,8 @@ const EVENTS: usize = 1024;
 /// How long nothing may come of the last lines of output, once everything has stopped, before they are given up; and how
 /// long an engine has then to answer what it was asked.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The same of an engine when the person did not want to wait any longer.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 /// What a run needs.
 #[derive(Debug)]
@@ -206,6 +208,7 @@ impl<E: Engine> Dispatcher<E> {
         ));
         self.warn_of_watching(watch.as_ref());
         let mut ended = self.act(first);
+        let mut is_left = false;
         while ended.is_none() {
             let wake = self.state.wake_at().map(|at| self.began + at);
             let came = tokio::select! {
@@ -260,8 +263,10 @@ impl<E: Engine> Dispatcher<E> {
             }
             tracing::debug!(?event, "event");
             let is_of_new_project = matches!(event, Event::Reloaded(Some(_)));
+            let is_interrupt = matches!(event, Event::Interrupted { .. });
             let actions = self.step(event);
             ended = self.act(actions);
+            is_left = is_interrupt && ended.is_some();
             if is_of_new_project && std::mem::take(&mut self.is_outdated) {
                 self.reread();
             }
@@ -269,7 +274,11 @@ impl<E: Engine> Dispatcher<E> {
         // Tasks that still want to report must not wait for a loop that has gone.
         inbox.close();
         let project = Arc::clone(self.state.project());
-        Ended { code: self.wind_up(ended.unwrap_or(1), signals).await, project }
+        if !is_left {
+            self.hear_last_words(signals).await;
+        }
+        let patience = if is_left { LAST_MOMENT } else { LAST_WORDS };
+        Ended { code: self.wind_up(ended.unwrap_or(1), patience).await, project }
     }
 
     /// Removes files that could only be emptied while their container did not run.
@@ -492,8 +501,8 @@ impl<E: Engine> Dispatcher<E> {
         });
     }
 
-    /// Waits for the last lines of output, then for every task, and hands over what is left to say.
-    async fn wind_up(mut self, code: u8, mut signals: Signals) -> u8 {
+    /// Waits for the last lines of output.
+    async fn hear_last_words(&self, mut signals: Signals) {
         self.followers.close();
         loop {
             tokio::select! {
@@ -507,11 +516,16 @@ impl<E: Engine> Dispatcher<E> {
                 break;
             }
         }
+    }
+
+    /// Waits for every task, for those that the engine does not answer only so long, and hands over what is left to say.
+    async fn wind_up(mut self, code: u8, patience: Duration) -> u8 {
         self.cancel.cancel();
         (self.reloading, self.rereading) = (None, None);
         self.tasks.close();
+        self.followers.close();
         self.followers.wait().await;
-        if tokio::time::timeout(LAST_WORDS, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
             tracing::debug!(operations = self.operations.len(), "not waited for any longer");
             self.abandoned.cancel();
             self.tasks.wait().await;

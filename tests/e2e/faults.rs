@@ -79,6 +79,25 @@ fn an_interrupt_while_the_engine_stays_away_says_what_still_runs_and_how_to_end_
 }
 
 #[test]
+fn the_third_interrupt_ends_a_run_whose_engine_answers_nothing() {
+    let Some(engine) = PrivateEngine::start_embedded() else { return };
+    let project = Project::on(engine.handle(), ONE);
+    let session = project.up();
+    session.wait_for("begun");
+    engine.freeze();
+    for said in ["stopping", "killing"] {
+        session.signal(Signal::INT);
+        session.wait_for(said);
+    }
+    session.signal(Signal::INT);
+    assert_eq!(session.exit_code(), Some(130), "{}", session.said());
+    engine.thaw();
+    project.hoist(&["down"]).success();
+    drop(project);
+    drop(engine);
+}
+
+#[test]
 fn an_engine_that_is_not_there_is_an_error_with_a_next_step() {
     let project = Project::new(ONE).with("DOCKER_HOST", "unix:///nowhere/engine.sock");
     for command in [&["up", "-d"][..], &["ps"], &["down"]] {

@@ -7,6 +7,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -320,6 +321,21 @@ impl PrivateEngine {
             daemon.kill().expect("it can be killed");
             daemon.wait().expect("it is ours");
         }
+    }
+
+    /// Holds its daemon still: it takes requests and answers none.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let daemon = self.daemon.as_ref().expect("it runs");
+        kill_process(Pid::from_child(daemon), signal).expect("it is ours");
     }
 
     fn load_busybox(&self) {
