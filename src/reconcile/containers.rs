@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::State;
 use super::event::Action;
 use super::notice::Notice;
+use super::{Listing, State};
 use crate::plan::goal::Until;
 use crate::plan::is_restarted;
 use crate::plan::observed::{Container, ContainerState, Health};
@@ -36,6 +36,9 @@ impl State {
         if self.gone.contains(id) {
             return;
         }
+        if matches!(self.listing, Listing::Awaited { .. }) {
+            self.newer.insert(id.to_owned());
+        }
         let old = self.observed.containers.get(id).cloned();
         match container {
             Some(container) => {
@@ -53,7 +56,8 @@ impl State {
         let Some(old) = self.observed.containers.get(id).filter(|container| container.state.is_running()) else {
             return;
         };
-        let exited = Container { state: ContainerState::Exited(code), ..old.clone() };
+        let finished_at = self.facts.began.saturating_add(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+        let exited = Container { state: ContainerState::Exited(code), finished_at, ..old.clone() };
         self.take_container(id, Some(exited), now, actions);
     }
 

@@ -85,6 +85,8 @@ pub struct State {
     observed: Observed,
     facts: Facts,
     listing: Listing,
+    /// Containers of which something was heard after the full listing was asked for.
+    newer: BTreeSet<ContainerId>,
     /// Whether a first listing has been seen.
     has_stock: bool,
     phase: Phase,
@@ -192,6 +194,7 @@ impl State {
             observed: Observed::default(),
             facts,
             listing: Listing::Awaited { outdated: false },
+            newer: BTreeSet::new(),
             has_stock: false,
             phase: Phase::Starting,
             in_flight: BTreeMap::new(),
@@ -574,9 +577,7 @@ impl State {
 
     fn take_listing(&mut self, observed: Observed, now: Duration, actions: &mut Vec<Action>) {
         if self.listing == (Listing::Awaited { outdated: true }) {
-            self.listing = Listing::Awaited { outdated: false };
-            actions.push(Action::Observe);
-            return;
+            return self.look(actions);
         }
         if self.lost_since.take().is_some() {
             actions.push(Action::Tell(Notice::EngineBack));
@@ -589,6 +590,7 @@ impl State {
             timings.looked(now);
         }
         let before = std::mem::replace(&mut self.observed, observed);
+        self.keep_newer(&before);
         if !self.has_stock {
             self.has_stock = true;
             self.take_stock(actions);
@@ -597,6 +599,21 @@ impl State {
         for (id, old) in before.containers {
             let new = self.observed.containers.get(&id).cloned();
             self.compare_container(&old, new.as_ref(), now, actions);
+        }
+    }
+
+    /// What was heard of a container while the listing was under way counts, unless the listing saw more of its life.
+    fn keep_newer(&mut self, before: &Observed) {
+        for id in std::mem::take(&mut self.newer) {
+            let Some(heard) = before.containers.get(&id) else {
+                self.observed.containers.remove(&id);
+                continue;
+            };
+            let moment = |it: &Container| it.started_at.max(it.finished_at);
+            let is_newer = |listed: &Container| moment(listed) > moment(heard);
+            if !self.observed.containers.get(&id).is_some_and(is_newer) {
+                self.observed.containers.insert(id, heard.clone());
+            }
         }
     }
 
@@ -634,12 +651,15 @@ impl State {
 
     fn ask_for_listing(&mut self, actions: &mut Vec<Action>) {
         match self.listing {
-            Listing::Current => {
-                self.listing = Listing::Awaited { outdated: false };
-                actions.push(Action::Observe);
-            }
+            Listing::Current => self.look(actions),
             Listing::Awaited { .. } => self.listing = Listing::Awaited { outdated: true },
         }
+    }
+
+    fn look(&mut self, actions: &mut Vec<Action>) {
+        self.listing = Listing::Awaited { outdated: false };
+        self.newer.clear();
+        actions.push(Action::Observe);
     }
 
     /// Does what the passing of time alone brings about.

@@ -46,6 +46,8 @@ enum Due {
     /// An exit with 1, unless it has other files by then.
     Trip(String, u64),
     Listing,
+    /// What was there when the engine looked.
+    Listed(Box<Observed>),
     Manifest,
     Inputs(String, u64),
     /// News of a container come late.
@@ -260,9 +262,11 @@ impl World {
                 self.feed(Event::Reconnected);
             }
             Due::Listing => {
-                let listing = self.truth.clone();
-                self.feed(Event::Observed(listing));
+                let listing = Box::new(self.truth.clone());
+                self.later(20, Due::Listed(listing));
             }
+            Due::Listed(_) if self.is_away => self.later(50, Due::Listing),
+            Due::Listed(listing) => self.feed(Event::Observed(*listing)),
             Due::News(id) => self.tell(&id),
             Due::Removal(id) => {
                 let is_under_way = |(operation, _): &(Operation, bool)| matches!(operation, Operation::Revert { new, .. } if *new == id);

@@ -9,6 +9,7 @@ mod exchanges;
 mod gaps;
 mod interrupts;
 mod networks;
+mod news;
 mod output;
 mod proofs;
 mod provided;
