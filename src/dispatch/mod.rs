@@ -394,7 +394,7 @@ impl<E: Engine> Dispatcher<E> {
     fn keep_standing_of(&self, service: &str, failure: Option<String>, inputs: Option<String>) {
         let (project, containers) = (Arc::clone(self.state.project()), self.state.serving(service));
         let (hashes, keeper, service) = (self.hashes.clone(), self.keeper.clone(), service.to_owned());
-        let cancel = self.cancel.clone();
+        let (copied, cancel) = (self.state.has_copies(&service), self.cancel.clone());
         self.tasks.spawn(async move {
             let inputs = match inputs {
                 Some(inputs) => Some(inputs),
@@ -403,7 +403,7 @@ impl<E: Engine> Dispatcher<E> {
                     None => return,
                 },
             };
-            let standing = Standing { containers, inputs, failure };
+            let standing = Standing { containers, inputs, copied, failure };
             // Its panic would have been reported where it happened. It is waited for although the run may be over.
             tokio::task::spawn_blocking(move || keeper.note(service, standing)).await.ok();
         });

@@ -131,18 +131,15 @@ pub(super) async fn digest(project: &Project, service: &str, hashes: &Hashes) ->
     inputs_digest(&spec::build(project, service)?, hashes).await.ok()
 }
 
-/// The containers of services without an image whose files have changed since they were started: nothing else tells.
+/// The containers that have other files than are on disk now and whose image does not tell.
 async fn stale(project: &Arc<Project>, inputs: &BTreeMap<String, String>) -> BTreeSet<ContainerId> {
-    let on_machine = project.services.values().filter(|service| service.is_on_machine());
-    let inputs = on_machine.filter_map(|service| Some((service.name.clone(), inputs.get(&service.name)?.clone())));
-    let inputs: BTreeMap<String, String> = inputs.collect();
     if inputs.is_empty() {
         return BTreeSet::new();
     }
-    let project = Arc::clone(project);
+    let (project, inputs) = (Arc::clone(project), inputs.clone());
     let read = move || {
         let kept = Standings::of_project(&project.name, &project.directory);
-        inputs.iter().flat_map(|(service, inputs)| kept.made_from_others(service, inputs)).cloned().collect()
+        inputs.iter().flat_map(|(service, inputs)| kept.with_others(service, inputs)).cloned().collect()
     };
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
 }

@@ -48,8 +48,9 @@ impl<'a> Planner<'a> {
             return;
         };
         let newer = self.outdated(service, up, new, image).or_else(|| self.network_cause(new));
-        // Whether it serves is seen before its network is made anew.
-        let is_on_trial = new.state.is_running() && matches!(newer, Some(Cause::NetworkChanged { .. }));
+        // Whether it serves is seen before its network is made anew, or another one is made of the same image.
+        let is_same = matches!(newer, Some(Cause::NetworkChanged { .. } | Cause::SourcesChanged));
+        let is_on_trial = new.state.is_running() && is_same;
         if let Some(newer) = newer.filter(|_| !is_on_trial) {
             if new.state.is_running() {
                 // It may be all that serves: it stays until the next one is there.

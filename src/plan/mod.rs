@@ -78,6 +78,8 @@ pub struct Facts {
     pub pending: BTreeSet<ContainerId>,
     /// Containers that a watch rule wants restarted.
     pub restarts: BTreeSet<ContainerId>,
+    /// Containers with copied files although their image holds all that is saved: only new ones are as it is.
+    pub overlaid: BTreeSet<ContainerId>,
     /// Files that watch rules want copied, by service.
     pub syncs: BTreeMap<String, PendingSync>,
     /// What operations are under way on.

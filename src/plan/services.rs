@@ -246,6 +246,9 @@ impl<'a> Planner<'a> {
         if changed {
             return Some(Cause::ImageChanged);
         }
+        if facts.overlaid.contains(&container.id) {
+            return Some(Cause::SourcesChanged);
+        }
         // One that has come to its end, as a job does, is on no network before it is to start again.
         if !self.is_over(service, container)
             && let Some(cause) = self.network_cause(container)

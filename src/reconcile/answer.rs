@@ -202,7 +202,7 @@ impl State {
         self.observed.networks.insert(network.name.clone(), made);
     }
 
-    /// A network that is made anew is a new try for what was on it and exited with an error.
+    /// A network that is made anew, or could not be, is a new try for what was on it and exited with an error.
     fn retry_those_of_network(&mut self, name: &str) {
         let scope = self.scope();
         let replicas = scope.iter().flat_map(|service| replicas_of(&self.observed, service).into_values());
@@ -241,7 +241,6 @@ impl State {
         actions: &mut Vec<Action>,
     ) {
         let Operation::Revert { service, number, new, .. } = &flight.operation else { return };
-        let is_forgiven = flight.forgiven || self.forgiven.contains(new);
         self.bury(new);
         let still_running = old.state.is_running();
         let was_running = self.observed.containers.get(&old.id).is_some_and(|it| it.state.is_running());
@@ -255,7 +254,7 @@ impl State {
         let Some(reason) = &flight.rejected else { return };
         self.tell_reverted((service, *number), reason, output, still_running, actions);
         // Of a service that was taken out meanwhile it keeps nobody from removing what is left.
-        if !is_forgiven && !self.is_ending() && !self.facts.dropped.contains(service) {
+        if !flight.forgiven && !self.is_ending() && !self.facts.dropped.contains(service) {
             let subject = Subject::Replica(service.to_owned(), *number);
             self.facts.failures.insert(subject, format!("the new version {reason}"));
         }
@@ -340,6 +339,7 @@ impl State {
         self.facts.pending.remove(id);
         self.facts.fallbacks.remove(id);
         self.facts.restarts.remove(id);
+        self.facts.overlaid.remove(id);
         self.facts.healthy.remove(id);
         self.started.remove(id);
         self.followed.remove(id);
@@ -375,9 +375,14 @@ impl State {
         if let Operation::Restore { service, container, .. } = &flight.operation {
             self.take_restored(service, container);
         }
-        if let Operation::Stop { container, .. } = &flight.operation {
-            self.facts.pending.remove(container);
-            self.facts.fallbacks.remove(container);
+        match &flight.operation {
+            Operation::Stop { container, .. } => {
+                self.facts.pending.remove(container);
+                self.facts.fallbacks.remove(container);
+            }
+            // What has stopped for it may need them.
+            Operation::RemoveNetwork { name } => self.retry_those_of_network(name),
+            _ => {}
         }
         match (flight.sync, &flight.operation) {
             // It is not tried again by itself; its files go with the next save's.
@@ -415,7 +420,7 @@ impl State {
     }
 
     /// The image lacks what was copied before its build, too.
-    fn keep_for_new_containers(&mut self, service: &str, mut copied: PendingSync) {
+    pub(super) fn keep_for_new_containers(&mut self, service: &str, mut copied: PendingSync) {
         copied.add_newer(self.since_build.remove(service).unwrap_or_default());
         self.since_build.insert(service.to_owned(), copied);
     }

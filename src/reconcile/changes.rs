@@ -9,7 +9,7 @@ use super::notice::Notice;
 use super::{InFlight, State};
 use crate::change::settle::Settle;
 use crate::change::{Change, PathState};
-use crate::plan::observed::{ContainerId, ContainerState};
+use crate::plan::observed::ContainerState;
 use crate::plan::operation::Subject;
 use crate::plan::spec::label;
 use crate::plan::{PendingSync, replicas_of};
@@ -124,6 +124,7 @@ impl State {
             && image.and_then(|image| image.labels.get(label::INPUTS)) == digest.as_ref();
         let read = self.facts.read.entry(service.to_owned()).or_default();
         *read = (*read).max(generation);
+        let is_overlaid = is_current && self.mark_overlaid(service);
         if is_current {
             self.facts.built.insert(service.to_owned(), generation);
         }
@@ -131,7 +132,25 @@ impl State {
             self.facts.inputs.insert(service.to_owned(), digest);
         }
         let began = self.readings.remove(service).unwrap_or(now);
-        self.note_read(service, now.saturating_sub(began), is_current);
+        self.note_read(service, now.saturating_sub(began), is_current && !is_overlaid);
+    }
+
+    /// Everything saved is in the image again, and nothing is to be built: what was copied over it meanwhile is older.
+    fn mark_overlaid(&mut self, service: &str) -> bool {
+        let copied = [self.before_build.remove(service), self.since_build.remove(service)];
+        let mut is_overlaid = false;
+        for copied in copied.into_iter().flatten() {
+            let left = self.not_built(service, copied.clone());
+            is_overlaid |= left.as_ref() != Some(&copied);
+            if let Some(left) = left {
+                self.keep_for_new_containers(service, left);
+            }
+        }
+        if is_overlaid {
+            let own = self.observed.containers.values().filter(|it| it.service == service && !it.one_off);
+            self.facts.overlaid.extend(own.map(|container| container.id.clone()));
+        }
+        is_overlaid
     }
 
     /// A save is a new try for what failed or exited with an error.
@@ -142,8 +161,9 @@ impl State {
             }
             Subject::Network(_) | Subject::Volume(_) | Subject::Model(_) => true,
         });
-        let own = |id: &&ContainerId| self.observed.containers.get(*id).is_some_and(|it| it.service == service);
-        self.forgiven.extend(self.facts.rejected.keys().filter(own).cloned());
+        // Also what is still on trial: it fails as the version before.
+        let own = self.observed.containers.values().filter(|it| it.service == service);
+        self.forgiven.extend(own.map(|container| container.id.clone()));
         let is_of_service = |flight: &&mut InFlight| flight.operation.service() == Some(service);
         self.in_flight.values_mut().filter(is_of_service).for_each(|flight| flight.forgiven = true);
         self.facts.exhausted.retain(|(name, _)| name != service);

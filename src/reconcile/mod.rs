@@ -36,7 +36,7 @@ use crate::plan::goal::{Goal, Until, Up};
 use crate::plan::observed::{Container, ContainerId, Health, Observed};
 use crate::plan::operation::{Hold, Operation};
 use crate::plan::{Facts, PendingSync, Plan, Situation, orphans, plan, replicas_of};
-use crate::project::{Condition, HealthTest, Project};
+use crate::project::{Condition, HealthTest, Project, Service};
 use edits::Edit;
 use ending::{Ending, Readiness};
 use event::{Action, Event, Ticket};
@@ -62,7 +62,8 @@ pub struct Setup {
     pub began: u64,
     /// The digests of the builds' inputs as they lie on disk.
     pub inputs: BTreeMap<String, String>,
-    /// The containers of services without an image that were started with other files than there are now.
+    /// The containers that have other files than there are now, which their image says nothing of: started with them, when
+    /// they are without an image, or copied into them.
     #[serde(default)]
     pub stale: BTreeSet<ContainerId>,
     /// The files that rules with `initial_sync` bring into the containers before the first save.
@@ -109,7 +110,7 @@ pub struct State {
     synced: BTreeMap<ContainerId, PendingSync>,
     /// What was copied and put back, and is to be copied again with the next change.
     unsynced: BTreeMap<String, PendingSync>,
-    /// Rejected replacements whose service was saved since: their failure keeps nothing back.
+    /// Containers whose service was saved since they were made: that they fail as replacements keeps nothing back.
     forgiven: BTreeSet<ContainerId>,
     /// The files of rules with `initial_sync`, which every container of a service has from its beginning.
     initial: BTreeMap<String, SyncFiles>,
@@ -162,7 +163,7 @@ struct InFlight {
     sync: Option<PendingSync>,
     /// What the replacement did that is taken back: the engine may tell that it is gone before this is answered.
     rejected: Option<String>,
-    /// Its service has been saved since; of a network or a volume, the manifest.
+    /// Its service has been saved since, or since that was made; of a network or a volume, the manifest.
     forgiven: bool,
 }
 
@@ -296,6 +297,13 @@ impl State {
     #[must_use]
     pub fn inputs(&self, service: &str) -> Option<&String> {
         self.facts.inputs.get(service)
+    }
+
+    /// Whether the containers of a service have files that no image tells of.
+    #[must_use]
+    pub fn has_copies(&self, service: &str) -> bool {
+        let is_on_machine = self.project.services.get(service).is_some_and(Service::is_on_machine);
+        is_on_machine || self.since_build.contains_key(service) || self.before_build.contains_key(service)
     }
 
     fn situation(&self) -> Situation<'_> {
@@ -445,11 +453,11 @@ impl State {
                 edit,
             }));
             actions.push(Action::Perform { ticket, operation: operation.clone() });
-            let rejected = match &operation {
-                Operation::Revert { new, .. } => self.facts.rejected.get(new).cloned(),
-                _ => None,
+            let (rejected, forgiven) = match &operation {
+                Operation::Revert { new, .. } => (self.facts.rejected.get(new).cloned(), self.forgiven.contains(new)),
+                _ => (None, false),
             };
-            let flight = InFlight { operation, began: now, cancelled: false, sync, rejected, forgiven: false };
+            let flight = InFlight { operation, began: now, cancelled: false, sync, rejected, forgiven };
             self.in_flight.insert(ticket, flight);
         }
     }
@@ -619,6 +627,7 @@ impl State {
 
     /// Notes what is there when the run begins and has to be dealt with once.
     fn take_stock(&mut self, actions: &mut Vec<Action>) {
+        self.take_stock_of_files();
         let scope = self.scope();
         let force = self.up().is_some_and(|up| up.force_recreate);
         let is_wanted = |container: &&Container| match &self.goal {
@@ -630,11 +639,22 @@ impl State {
         self.heard = running.map(|container| (container.id.clone(), container.started_at)).collect();
         let containers = self.observed.containers.values();
         let in_scope = containers.filter(|container| scope.contains(&container.service));
-        self.facts.restarts.retain(|id| self.observed.containers.get(id).is_some_and(|it| it.state.is_running()));
         self.facts.pending = in_scope.filter(is_wanted).map(|container| container.id.clone()).collect();
         let names: Vec<String> = orphans(self.situation()).map(|container| container.name.clone()).collect();
         if self.up().is_some_and(|up| !up.remove_orphans) && !names.is_empty() {
             actions.push(Action::Tell(Notice::Orphans { names }));
+        }
+    }
+
+    /// Of containers with other files those without an image run their program again, and the others are made anew.
+    fn take_stock_of_files(&mut self) {
+        for id in std::mem::take(&mut self.facts.restarts) {
+            let Some(container) = self.observed.containers.get(&id) else { continue };
+            if !self.project.services.get(&container.service).is_some_and(Service::is_on_machine) {
+                self.facts.overlaid.insert(id);
+            } else if container.state.is_running() {
+                self.facts.restarts.insert(id);
+            }
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Standing {
     pub containers: BTreeSet<ContainerId>,
     /// The digest of what the image would be built from, when the service last came to rest; `None` when it has no build.
     pub inputs: Option<String>,
+    /// Whether the containers have files that no image tells of: copied into them, or all, when there is no image.
+    #[serde(default)]
+    pub copied: bool,
     /// What the version that was saved last failed with, in words for people; what runs is the one before it.
     pub failure: Option<String>,
 }
@@ -48,9 +51,9 @@ impl Standings {
 }
 
 impl Standings {
-    /// The containers of a service that are known to have been started with other files than these.
-    pub(crate) fn made_from_others(&self, service: &str, inputs: &str) -> impl Iterator<Item = &ContainerId> {
-        let known = self.services.get(service);
+    /// The containers of a service that are known to have other files than these, which no image tells of.
+    pub(crate) fn with_others(&self, service: &str, inputs: &str) -> impl Iterator<Item = &ContainerId> {
+        let known = self.services.get(service).filter(|it| it.copied);
         let other = known.filter(|it| it.inputs.as_deref().is_some_and(|known| known != inputs));
         other.into_iter().flat_map(|it| &it.containers)
     }
@@ -109,6 +112,7 @@ mod tests {
         Standing {
             containers: BTreeSet::from(["a".to_owned()]),
             inputs: Some("digest".into()),
+            copied: false,
             failure: failure.map(str::to_owned),
         }
     }

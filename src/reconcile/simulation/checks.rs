@@ -60,7 +60,8 @@ impl World {
             self.fail(&format!("{service}: {old} is to go for {new}, which is gone"));
         };
         let is_healthy = container.health == Health::Healthy || self.state.facts.healthy.contains(new);
-        let over = matches!(container.state, ContainerState::Exited(0)) || self.is_cut_off(old);
+        let never_ran = self.truth.containers.get(old).is_some_and(|it| it.started_at == 0);
+        let over = matches!(container.state, ContainerState::Exited(0)) || self.is_cut_off(old) || never_ran;
         if !over && !container.state.is_running() || container.health != Health::None && !is_healthy {
             self.fail(&format!("{service}: {old} is to go for {new}, which is {:?}", container.state));
         }
@@ -123,10 +124,11 @@ impl World {
 
     /// What is built from the same is built once.
     fn check_twin(&self, service: &str) {
-        let build = &self.state.project.services[service].build;
+        // One that watches less of it may still be built from what was there before.
+        let Service { build, watch, .. } = &self.state.project.services[service];
         let is_twin = |operation: &Operation| match operation {
             Operation::Build { service: other, .. } => {
-                self.state.project.services.get(other).is_some_and(|it| it.build == *build)
+                self.state.project.services.get(other).is_some_and(|it| it.build == *build && it.watch == *watch)
             }
             _ => false,
         };
@@ -157,9 +159,13 @@ impl World {
     /// Nothing is remembered of a container that is gone: a run goes on for days.
     pub(super) fn check_memory(&self) {
         let State { facts, observed, .. } = &self.state;
-        let sets = [&facts.pending, &facts.fallbacks, &facts.restarts, &facts.healthy, &facts.proven];
+        let sets = [&facts.pending, &facts.fallbacks, &facts.restarts, &facts.overlaid, &facts.healthy, &facts.proven];
         let by_id = self.state.started.keys().chain(self.state.trials.keys()).chain(facts.rejected.keys());
-        let by_id = by_id.chain(self.state.followed.keys()).chain(facts.restores.keys()).chain(&facts.unproven_syncs);
+        let by_id = by_id
+            .chain(&self.state.forgiven)
+            .chain(self.state.followed.keys())
+            .chain(facts.restores.keys())
+            .chain(&facts.unproven_syncs);
         let gone = |id: &&String| !observed.containers.contains_key(*id);
         if let Some(id) = sets.into_iter().flatten().chain(by_id).find(gone) {
             self.fail(&format!("container {id} is gone and still remembered"));

@@ -380,6 +380,7 @@ impl World {
                 self.later(400, Due::Return);
             }
             8 => self.save_others(),
+            10 => self.put_back(),
             9 if self.dice.one_in(20) && !self.is_away => self.feed(Event::Interrupted { code: 130 }),
             5 if self.dice.one_in(2) => self.edit_manifest(),
             _ => {}

@@ -7,6 +7,7 @@ use super::chance::redefine;
 use super::{Content, World, is_synced};
 use crate::change::PathState;
 use crate::change::rules::Rules;
+use crate::plan::spec::label;
 use crate::project::Project;
 use crate::reconcile::event::{Event, Reloaded};
 
@@ -42,6 +43,25 @@ impl World {
         self.write_synced(&service, crashes);
         self.note_good();
         self.feed(Event::Changed([(format!("/shop/{service}/sync/a.js").into(), state)].into()));
+    }
+
+    /// Everything that a service's image is built from is put back as it was then, in one burst.
+    pub(super) fn put_back(&mut self) {
+        let built: Vec<String> =
+            self.project.services.values().filter(|it| it.build.is_some()).map(|it| it.name.clone()).collect();
+        let Some(service) = built.get(self.dice.below(4)).cloned() else { return };
+        let image = self.truth.images.get(&self.project.image_of(&self.project.services[&service])).cloned();
+        let Some((image, (sources, _))) =
+            image.as_ref().and_then(|it| Some((it, it.labels.get(label::INPUTS)?.split_once('.')?)))
+        else {
+            return;
+        };
+        let folder = self.folder(&service);
+        self.sources.insert(folder.clone(), sources.parse().expect("a number"));
+        self.tree.insert(service.clone(), self.contents.get(&image.id).copied().unwrap_or_default());
+        self.note_good();
+        let paths = [format!("{folder}/main.js"), format!("/shop/{service}/sync/a.js")];
+        self.feed(Event::Changed(paths.map(|path| (path.into(), PathState::Present)).into()));
     }
 
     pub(super) fn write_synced(&mut self, service: &str, crashes: bool) {

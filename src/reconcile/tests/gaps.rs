@@ -230,3 +230,64 @@ fn an_end_also_stops_what_was_taken_out_of_the_manifest_and_still_runs() {
     let planned = run.state.plan().to_string();
     assert!(planned.contains("stop db-1") && planned.contains("stop web-1"), "{planned}");
 }
+
+/// `a.js` is copied and `package.json` rebuilds; the image holds both as they were first.
+fn overlaid() -> Run {
+    let mut api = service("api").built();
+    let sync = WatchAction::SyncRestart { target: "/app".into() };
+    api.watch = vec![
+        WatchRule::new("/shop/api/a.js".into(), sync),
+        WatchRule::new("/shop/api/package.json".into(), WatchAction::Rebuild),
+    ];
+    let mut run = Run::new(project([api]), attached());
+    let mut listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
+    listing.images.insert("shop-api".into(), image_from("first"));
+    run.on(Event::Observed(listing));
+    run.saved("/shop/api/a.js");
+    assert_eq!(run.settled(), ["1: sync 1 file to api"]);
+    assert_eq!(run.done(1, Outcome::Nothing), ["2: restart api-1"]);
+    run.done(2, now_a(&Container { started_at: 9, ..run.container("api", ContainerState::Running) }));
+    assert_eq!(run.later(1_000), Vec::<String>::new());
+    run
+}
+
+#[test]
+fn copied_files_that_are_put_back_together_with_what_rebuilds_go_with_their_container() {
+    let mut run = overlaid();
+    let both = ["/shop/api/a.js", "/shop/api/package.json"].map(|path| (path.into(), PathState::Present));
+    run.on(Event::Changed(both.into()));
+    assert_eq!(run.settled(), ["read api"]);
+    assert_eq!(run.read("api", "first"), ["3: create api-1"], "the image is as it should be, the container is not");
+    let made = Container { replaces: Some("api-1".into()), ..replacement(&run, "new", 1, ContainerState::Created) };
+    let made = Container { image_id: run.container("api", ContainerState::Created).image_id, ..made };
+    assert_eq!(run.done(3, now_a(&made)), ["4: replace api-1"], "nothing is copied over it");
+}
+
+#[test]
+fn a_rebuild_of_other_files_takes_what_was_copied_along() {
+    let mut run = overlaid();
+    run.saved("/shop/api/package.json");
+    assert_eq!(run.settled(), ["read api"]);
+    assert_eq!(run.read("api", "second"), ["3: build image of api"]);
+}
+
+#[test]
+fn a_container_into_which_an_earlier_run_copied_other_files_is_replaced_although_its_image_is_current() {
+    let api = project([service("api").built()]);
+    let goal = Goal::Up(up(&api, attached()));
+    let state_of = |listing: &Observed, goal: &Goal| {
+        let mut setup = Run::setup(Arc::new(api.clone()), goal.clone());
+        setup.inputs.insert("api".into(), "first".into());
+        setup.stale.insert("api-1".into());
+        State::looking(setup, listing.clone()).expect("no cycle").plan().to_string()
+    };
+    let mut listing = with(prepared(&api), [container(&api, "api", 1, ContainerState::Running)]);
+    listing.images.insert("shop-api".into(), image_from("first"));
+    assert_eq!(
+        state_of(&listing, &goal),
+        "create api-1 (sources changed)\nreplace api-1 (sources changed): waits for its container\n"
+    );
+    let Goal::Up(mut up) = goal else { unreachable!("it is one") };
+    up.no_recreate = true;
+    assert_eq!(state_of(&listing, &Goal::Up(up)), "");
+}

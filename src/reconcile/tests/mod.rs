@@ -52,19 +52,23 @@ impl Run {
 
     fn towards(project: Project, goal: Goal) -> Self {
         let project = Arc::new(project);
-        let setup = Setup {
+        let (state, first) =
+            State::new(Self::setup(Arc::clone(&project), goal)).expect("the tests' projects have no cycles");
+        assert_eq!(first, [Action::Observe]);
+        Self { project, state, now: Duration::ZERO }
+    }
+
+    fn setup(project: Arc<Project>, goal: Goal) -> Setup {
+        Setup {
             began: 0,
-            project: project.clone(),
             goal,
             rules: Some(Arc::new(Rules::new(&project, &BTreeMap::new()))),
+            project,
             inputs: BTreeMap::new(),
             stale: BTreeSet::new(),
             initial_syncs: BTreeMap::new(),
             follow: false,
-        };
-        let (state, first) = State::new(setup).expect("the tests' projects have no cycles");
-        assert_eq!(first, [Action::Observe]);
-        Self { project, state, now: Duration::ZERO }
+        }
     }
 
     /// A project in which everything runs.

@@ -243,3 +243,17 @@ fn nothing_is_remembered_of_a_version_that_has_been_taken_back_or_has_its_place(
     run.done(4, now_a(&new));
     assert!(is_forgotten(&run));
 }
+
+#[test]
+fn a_version_that_fails_after_the_next_save_keeps_that_one_from_nothing() {
+    let (mut run, new) = on_trial(service("api").built());
+    run.saved("/shop/api/main.js");
+    run.settled();
+    assert_eq!(run.read("api", "even newer"), ["4: build image of api"]);
+    let failed = Container { state: ContainerState::Exited(1), ..new };
+    assert_eq!(run.became(failed), ["5: take back api-1"]);
+    assert!(run.on(Event::Container { id: "new".into(), container: None }).is_empty(), "the engine tells this first");
+    let old = run.container("api", ContainerState::Running);
+    assert_eq!(run.done(5, gone_back(&old)), ["api exited with code 1, taken back, running"]);
+    assert_eq!(run.done(4, built("api", "even newer")), ["6: create api-1"]);
+}

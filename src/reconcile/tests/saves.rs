@@ -15,7 +15,7 @@ fn sync() -> WatchAction {
 /// Its sources are copied, and its list of packages makes another image.
 fn copied_and_built() -> Service {
     let build = service("api").built().build;
-    let rules = [("/shop/api/src", sync()), ("/shop/api/package.json", WatchAction::Rebuild)];
+    let rules = [("/shop/api/src", sync()), ("/shop/common", sync()), ("/shop/api/package.json", WatchAction::Rebuild)];
     Service { build, image: None, ..watching("api", rules) }
 }
 
@@ -120,9 +120,9 @@ fn what_was_copied_before_a_build_is_in_its_image_and_is_not_copied_again() {
 }
 
 #[test]
-fn what_was_copied_before_a_build_that_failed_is_copied_into_new_containers_of_the_image_before() {
+fn what_was_copied_from_elsewhere_before_a_build_that_failed_is_copied_into_new_containers_of_the_image_before() {
     let (mut run, _) = Run::running(project([copied_and_built()]));
-    run.saved("/shop/api/src/main.js");
+    run.saved("/shop/common/log.js");
     assert_eq!(run.settled(), ["1: sync 1 file to api"]);
     run.done(1, Outcome::Nothing);
     run.saved("/shop/api/package.json");
