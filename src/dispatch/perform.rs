@@ -15,7 +15,8 @@ use crate::change::rules::Rules;
 use crate::engine::{Engine, EngineError, ExecOutcome, Progress};
 use crate::plan::observed::{Container, ContainerId, ContainerState, Observed};
 use crate::plan::operation::{Operation, Restarted};
-use crate::plan::{replicas_of, spec};
+use crate::plan::spec::Replaces;
+use crate::plan::{newest_of, replicas_of, spec};
 use crate::project::{Hook, Project, Service};
 use crate::provider::{self, ProviderError};
 use crate::reconcile::event::{Answer, Failure, Outcome, Part, Parts};
@@ -49,6 +50,8 @@ pub(super) struct Job<E> {
 #[derive(Debug, Default)]
 pub(super) struct Context {
     image_id: String,
+    /// The newest container of its service that has its number.
+    newest: Option<ContainerId>,
     /// The containers whose namespaces or volumes it uses, by service.
     companions: BTreeMap<String, ContainerId>,
     /// The containers that run, of those that files are copied into.
@@ -66,7 +69,8 @@ impl Context {
             let runs = |id: &&ContainerId| observed.containers.get(*id).is_some_and(|it| it.state.is_running());
             return Self { running: containers.iter().filter(runs).cloned().collect(), ..able };
         }
-        let Operation::Create { service, .. } = operation else { return able };
+        let Operation::Create { service, number, .. } = operation else { return able };
+        let newest = newest_of(observed, service, *number).map(|container| container.id.clone());
         let Some(service) = project.services.get(service) else { return able };
         let restarts_program = rules.is_some_and(|rules| rules.restart(&service.name));
         let companion = |name: &str| {
@@ -76,7 +80,7 @@ impl Context {
         let companions = service.companions().filter_map(companion).collect();
         let image = observed.images.get(&project.image_of(service));
         let image_id = image.map(|image| image.id.clone()).unwrap_or_default();
-        Self { image_id, companions, restarts_program, ..able }
+        Self { image_id, newest, companions, restarts_program, ..able }
     }
 }
 
@@ -242,6 +246,7 @@ impl<E: Engine> Job<E> {
         let Some(service) = self.project.services.get(service) else {
             return Err(EngineError::NotFound { message: format!("no service `{service}`") });
         };
+        let replaces = replaces.map(|old| Replaces { old, newest: self.context.newest.as_deref().unwrap_or(old) });
         let mut spec = spec::container(&self.project, service, number, &self.context.image_id, replaces);
         spec.companions.clone_from(&self.context.companions);
         spec.restarts_program = self.context.restarts_program;

@@ -16,6 +16,10 @@ impl<'a> Planner<'a> {
     pub(super) fn restore(&mut self, service: &Service, number: u32, replica: &Replica<'_>) -> bool {
         let container = replica.serving();
         let Some(reason) = self.situation.facts.restores.get(&container.id) else { return false };
+        // What cannot start again needs none.
+        if self.is_cut_off(container) {
+            return false;
+        }
         let operation = Operation::Restore { service: service.name.clone(), number, container: container.id.clone() };
         self.push(operation, Cause::Rejected { reason: reason.clone() }, Vec::new());
         true

@@ -35,7 +35,7 @@ use operation::{Cause, Hold, Operation, Subject};
 
 pub(crate) use conditions::is_restarted;
 pub(crate) use networks::{changed_volumes, network_keys};
-pub use replicas::{Replica, replicas_of};
+pub use replicas::{Replica, newest_of, replicas_of};
 pub(crate) use services::orphans;
 
 /// What a plan is made from.

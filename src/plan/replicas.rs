@@ -37,6 +37,13 @@ pub fn replicas_of<'a>(observed: &'a Observed, service: &str) -> BTreeMap<u32, R
     numbers.into_iter().filter_map(|(number, containers)| Some((number, replica(containers)?))).collect()
 }
 
+/// The newest of a service's containers that have this number.
+#[must_use]
+pub fn newest_of<'a>(observed: &'a Observed, service: &str, number: u32) -> Option<&'a Container> {
+    let own = observed.containers.values().filter(|it| it.service == service && it.number == number && !it.one_off);
+    own.max_by_key(|container| (container.created_at, &container.id))
+}
+
 fn replica(mut containers: Vec<&Container>) -> Option<Replica<'_>> {
     // The newest last; ids break ties so that the answer never depends on the order of a map.
     containers.sort_by_key(|container| (container.created_at, &container.id));

@@ -174,17 +174,26 @@ pub struct BuildSpec {
 /// The version that hoist writes where docker compose writes its own.
 const VERSION: &str = concat!("hoist-", env!("CARGO_PKG_VERSION"));
 
+/// What a new container is to take the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replaces<'a> {
+    /// The id of the container that holds the place.
+    pub old: &'a str,
+    /// The id of the newest one that was made for it, which is the same where there is no other.
+    pub newest: &'a str,
+}
+
 /// The container with this number of a service.
 ///
-/// `replaces` is the container that this one is made to take the place of; the new one then has a name of its own
-/// until the exchange. Another one that is on trial for the same place has another name.
+/// One that is made to take another's place has a name of its own until the exchange: no other one that is there has it,
+/// because each was made after another one.
 #[must_use]
 pub fn container(
     project: &Project,
     service: &Service,
     number: u32,
     image_id: &str,
-    replaces: Option<&str>,
+    replaces: Option<Replaces<'_>>,
 ) -> ContainerSpec {
     let final_name = project.container_name(service, number);
     let mut labels = service.labels.clone();
@@ -195,13 +204,13 @@ pub fn container(
     labels.insert(label::CONFIG_HASH.into(), config_hash(project, service));
     labels.insert(label::IMAGE.into(), image_id.into());
     labels.insert(label::DEPENDS_ON.into(), depends_on_label(service));
-    if let Some(old) = replaces {
+    if let Some(Replaces { old, .. }) = replaces {
         labels.insert(label::REPLACE.into(), old.into());
     }
     let name = match replaces {
-        Some(old) => {
-            let told_apart_by = [old, image_id, labels[label::CONFIG_HASH].as_str()].join(" ");
-            format!("{}_{final_name}", &blake3::hash(told_apart_by.as_bytes()).to_hex()[..12])
+        Some(Replaces { old, newest }) => {
+            let told_apart_by = blake3::hash(format!("{old} {newest}").as_bytes());
+            format!("{}_{final_name}", &told_apart_by.to_hex()[..12])
         }
         None => final_name.clone(),
     };
@@ -215,7 +224,7 @@ pub fn container(
         volumes: used_volumes(project, service),
         file_mounts,
         copied_files,
-        volumes_from: replaces.map(Into::into),
+        volumes_from: replaces.map(|it| it.old.into()),
         companions: BTreeMap::new(),
         links: links(project, service),
         restarts_program: false,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
-use crate::plan::spec::{self, ContainerSpec, CopiedFile, FileContent};
+use crate::plan::spec::{self, ContainerSpec, CopiedFile, FileContent, Replaces};
 use crate::project::{FileGrant, FileObject, FileSource, Link, Network, NetworkAttachment, Networking};
 
 /// The first container of the service `api`.
@@ -44,11 +44,15 @@ fn a_container_carries_the_labels_of_docker_compose_beside_its_own() {
 #[test]
 fn a_replacement_has_a_name_of_its_own_and_says_whose_place_it_takes() {
     let shop = project([service("api")]);
-    let new = spec::container(&shop, &shop.services["api"], 1, "sha256:api", Some("old"));
+    let new =
+        spec::container(&shop, &shop.services["api"], 1, "sha256:api", Some(Replaces { old: "old", newest: "old" }));
     assert!(new.name.ends_with("_shop-api-1"), "{}", new.name);
     assert_eq!(new.labels.get(label::REPLACE).map(String::as_str), Some("old"));
     assert_eq!(new.networks[0].aliases, ["shop-api-1", "api"], "it answers to the final name at once");
     assert_eq!(made(&shop).name, "shop-api-1");
+    let next = Replaces { old: "old", newest: "new" };
+    let next = spec::container(&shop, &shop.services["api"], 1, "sha256:api", Some(next));
+    assert_ne!(next.name, new.name, "the same once more, beside the one before");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The engine of a simulated world: what operations make of what is there.
 
 use super::{Due, World};
+use crate::plan::newest_of;
 use crate::plan::observed::{Container, ContainerState, Health, Image, ObservedNetwork};
 use crate::plan::operation::{Keep, Operation, Restarted};
-use crate::plan::spec::{self, label};
+use crate::plan::spec::{self, Replaces, label};
 use crate::project::{BuildContext, WatchAction, WatchRule};
 use crate::reconcile::event::Outcome;
 
@@ -142,8 +143,10 @@ impl World {
         let mut made = crate::plan::fixtures::container(&self.project, service, number, ContainerState::Created);
         made.id = format!("{service}-{number}-{}", self.made);
         made.image_id = self.truth.images[&reference].id.clone();
+        let newest = newest_of(self.state.observed(), service, number).map(|it| it.id.clone());
+        let beside = replaces.map(|old| Replaces { old, newest: newest.as_deref().unwrap_or(old) });
         made.name =
-            spec::container(&self.project, &self.project.services[service], number, &made.image_id, replaces).name;
+            spec::container(&self.project, &self.project.services[service], number, &made.image_id, beside).name;
         if self.truth.containers.values().any(|other| other.name == made.name) {
             self.fail(&format!("there is a container of the name {} already", made.name));
         }

@@ -256,7 +256,7 @@ impl World {
         match due {
             Due::Answer(ticket) => self.answer(ticket),
             // It is asked until it answers.
-            Due::Listing if self.is_away => self.later(50, Due::Listing),
+            Due::Listing | Due::Listed(_) if self.is_away => self.later(50, Due::Listing),
             Due::Return => {
                 self.is_away = false;
                 self.feed(Event::Reconnected);
@@ -265,7 +265,6 @@ impl World {
                 let listing = Box::new(self.truth.clone());
                 self.later(20, Due::Listed(listing));
             }
-            Due::Listed(_) if self.is_away => self.later(50, Due::Listing),
             Due::Listed(listing) => self.feed(Event::Observed(*listing)),
             Due::News(id) => self.tell(&id),
             Due::Removal(id) => {
