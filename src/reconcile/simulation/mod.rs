@@ -297,7 +297,9 @@ impl World {
                 let at = self.tick();
                 let Some(container) = self.truth.containers.get_mut(&id) else { return };
                 if container.state.is_running() && (life == 0 || life == container.started_at) {
-                    if code == 0 || !self.state.is_on_trial(&container.clone()) {
+                    // Who kills what has no successor takes it away.
+                    let is_taken = life == 0 && !self.state.is_replacement(&id);
+                    if code == 0 || is_taken || !self.state.is_on_trial(&container.clone()) {
                         self.good.remove(&(container.service.clone(), container.number));
                     }
                     container.state = ContainerState::Exited(code);
