@@ -91,22 +91,25 @@ fn folder(prepare: impl FnOnce(&Path)) -> TempDir {
 }
 
 fn rules(folder: &Path) -> Arc<Rules> {
+    rules_of(folder, &["app"])
+}
+
+/// Those of a service for each folder, which is its build context.
+fn rules_of(folder: &Path, contexts: &[&str]) -> Arc<Rules> {
     let folder = folder.canonicalize().unwrap();
-    let build = Build {
-        context: BuildContext::Local(folder.join("app")),
-        dockerfile: "../app.Dockerfile".to_owned(),
-        dockerfile_inline: None,
-        args: BTreeMap::new(),
-        target: None,
-        ..Build::default()
+    let service = |name: &&str| {
+        let context = BuildContext::Local(folder.join(name));
+        let build = Build { context, dockerfile: "../app.Dockerfile".to_owned(), ..Build::default() };
+        let name = (*name).to_owned();
+        (name.clone(), Service { name, build: Some(build), ..Service::default() })
     };
-    let service = Service { name: "app".to_owned(), build: Some(build), ..Service::default() };
+    let services = contexts.iter().map(service).collect();
     let project = Project {
         name: "watched".to_owned(),
         directory: folder,
         files: Vec::new(),
         environment_files: Vec::new(),
-        services: BTreeMap::from([("app".to_owned(), service)]),
+        services,
         disabled: BTreeMap::new(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
@@ -278,6 +281,25 @@ async fn a_symbolic_link_is_a_file_and_is_not_followed() {
     fs::write(elsewhere.path().join("file"), "two").unwrap();
     assert_eq!(world.reported().await, expected([]));
     assert_eq!(world.watch.watched_folders(), 2);
+}
+
+#[tokio::test]
+async fn a_folder_that_two_contexts_lead_to_is_told_of_under_both_names() {
+    let folder = folder(|app| {
+        fs::create_dir(app.join("src")).unwrap();
+        symlink("app", app.with_file_name("link")).unwrap();
+    });
+    let watch = Watch::start(rules_of(folder.path(), &["app", "link"]), Hashes::default()).await.unwrap();
+    let top = folder.path().canonicalize().unwrap();
+    for file in ["src/first", "src/new/second"] {
+        fs::create_dir_all(top.join("app").join(file).parent().unwrap()).unwrap();
+        fs::write(top.join("app").join(file), "1").unwrap();
+        let mut left: Vec<PathBuf> = ["app", "link"].map(|name| top.join(name).join(file)).into();
+        while !left.is_empty() {
+            let told = within_deadline(watch.changed()).await;
+            left.retain(|path| !told.contains_key(path));
+        }
+    }
 }
 
 #[tokio::test]
