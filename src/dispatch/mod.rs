@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use futures_util::future::Shared;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -129,6 +130,7 @@ pub async fn run<E: Engine>(engine: E, setup: Setup) -> Result<Ended, SetupError
         journal,
         state,
         rules,
+        watched: None,
         began: Instant::now(),
         events,
         outbox: VecDeque::new(),
@@ -178,6 +180,8 @@ struct Dispatcher<E> {
     journal: Option<Journal>,
     state: State,
     rules: Option<Arc<Rules>>,
+    /// Whether the watch has gone over to them.
+    watched: Option<Shared<oneshot::Receiver<()>>>,
     began: Instant,
     events: mpsc::Sender<Event>,
     /// Messages that the printing task has not taken yet; the loop must not wait for a slow terminal.
@@ -463,8 +467,12 @@ impl<E: Engine> Dispatcher<E> {
     /// Reads what a service's image is built from.
     fn read_inputs(&self, service: String, generation: u64) {
         let (project, events) = (Arc::clone(self.state.project()), self.events.clone());
-        let hashes = self.hashes.clone();
+        let (hashes, watched) = (self.hashes.clone(), self.watched.clone());
         self.spawn(async move {
+            // Then no save can fall between the reading and the watch. That has ended when it does not answer.
+            if let Some(watched) = watched {
+                let _ = watched.await;
+            }
             let digest = prepare::digest(&project, &service, &hashes).await;
             let _ = events.send(Event::InputsRead { service, generation, digest }).await;
         });

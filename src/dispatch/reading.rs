@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Dispatcher;
@@ -63,9 +64,7 @@ impl<E: Engine> Dispatcher<E> {
 
     pub(super) fn take_rules(&mut self, rules: &Arc<Rules>, watch: Option<&Watch>) {
         self.rules = Some(Arc::clone(rules));
-        if let Some(watch) = watch {
-            watch.replace(Arc::clone(rules));
-        }
+        self.watched = watch.map(|watch| watch.replace(Arc::clone(rules)).shared());
     }
 
     pub(super) fn reload(&mut self) {

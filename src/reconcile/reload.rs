@@ -9,9 +9,10 @@ use super::event::{Action, Reloaded};
 use super::notice::Notice;
 use super::{Goal, State};
 use crate::graph::Graph;
+use crate::plan::goal::BuildPolicy;
 use crate::plan::operation::{Operation, Subject};
 use crate::plan::{PendingSync, network_keys, spec};
-use crate::project::{ConfigHashes, Project, Service, network_hash};
+use crate::project::{ConfigHashes, Project, PullPolicy, Service, network_hash};
 
 /// Whether the manifest is being read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -148,11 +149,17 @@ impl State {
 
     /// Nobody watched the files of a service while it was not in the run.
     fn read_what_was_not_watched(&mut self, added: &[String], actions: &mut Vec<Action>) {
+        let by_need = self.up().is_some_and(|up| up.build == BuildPolicy::Needed);
+        let is_compared =
+            |service: &Service| by_need && service.build.is_some() && service.pull_policy != PullPolicy::Build;
         for name in added {
             self.unsynced.remove(name);
             if self.facts.built.contains_key(name) || self.facts.generation(name) > 0 {
                 self.since_build.remove(name);
                 self.read_anew(name, actions);
+            } else if self.project.services.get(name).is_some_and(is_compared) {
+                // They may have been saved after they were read with the manifest and before they were watched.
+                actions.push(Action::ReadInputs { service: name.clone(), generation: 0 });
             }
         }
     }

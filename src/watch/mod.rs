@@ -111,9 +111,12 @@ impl Watch {
         std::mem::take(&mut *self.shared.changed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Goes on with other rules. Files that come into view are not reported; what changed in between is.
-    pub fn replace(&self, rules: Arc<Rules>) {
-        self.shared.touch(|touched| touched.rules = Some(rules));
+    /// Goes on with other rules. Files that come into view are not reported; what changed in between is. The answer comes
+    /// when they are taken, or others in their place: every change from then on is one of what they bring into view, too.
+    pub fn replace(&self, rules: Arc<Rules>) -> oneshot::Receiver<()> {
+        let (taken, is_taken) = oneshot::channel();
+        self.shared.touch(|touched| touched.rules = Some((rules, taken)));
+        is_taken
     }
 
     /// Has every file read that nobody has read, little by little and between other work, so that a touch of one is

@@ -75,7 +75,8 @@ pub(super) struct Touched {
     /// Files that are being written, and what is gone, and until when to wait for more.
     pending: BTreeMap<PathBuf, Instant>,
     pub(super) rescan: bool,
-    pub(super) rules: Option<Arc<Rules>>,
+    /// Other rules, and who wants to know when they are taken.
+    pub(super) rules: Option<(Arc<Rules>, oneshot::Sender<()>)>,
     /// Who wants all files to be looked into.
     pub(super) learn: Vec<oneshot::Sender<()>>,
     pub(super) stop: bool,

@@ -66,8 +66,10 @@ impl Worker {
     }
 
     fn round(&mut self, touched: Touched) {
-        if let Some(rules) = touched.rules {
+        if let Some((rules, taken)) = touched.rules {
             self.look.take_rules(rules);
+            // Few wait for it.
+            taken.send(()).ok();
         }
         if !touched.learn.is_empty() {
             let learning = self.learning.get_or_insert_default();

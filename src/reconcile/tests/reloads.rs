@@ -1,7 +1,8 @@
 //! What a saved manifest leaves alone and what it takes up.
 
 use super::*;
-use crate::project::{Model, ModelUse};
+use crate::plan::goal::BuildPolicy;
+use crate::project::{Model, ModelUse, PullPolicy};
 
 /// A manifest with these services is read, and the engine is asked again.
 fn reload(run: &mut Run, services: impl IntoIterator<Item = Service>) -> Vec<String> {
@@ -178,4 +179,46 @@ fn the_files_of_a_service_that_comes_back_are_read_even_when_their_last_save_was
     run.on(reloaded([service("db")]));
     let done = run.on(reloaded([service("api").built(), service("db")]));
     assert!(done.contains(&"read api".to_owned()), "{done:?}");
+}
+
+/// `new` has an image and runs; both were made by an earlier run.
+fn with_a_built_one_that_comes(build: BuildPolicy, policy: PullPolicy) -> (Run, Vec<String>) {
+    let new = Service { pull_policy: policy, ..service("new").built() };
+    let before = project([service("api")]);
+    let mut goal = up(&before, attached());
+    goal.build = build;
+    let mut run = Run::towards(before, Goal::Up(goal));
+    let of_both = project([service("api"), new.clone()]);
+    let runs = ["api", "new"].map(|name| container(&of_both, name, 1, ContainerState::Running));
+    let mut listing = with(prepared(&of_both), runs);
+    listing.images.get_mut("shop-new").expect("it is built").labels.insert(label::INPUTS.into(), "first".into());
+    run.on(Event::Observed(listing));
+    run.saved("/shop/compose.yaml");
+    run.settled();
+    let Event::Reloaded(Some(mut read)) = reloaded([service("api"), new]) else { unreachable!("it loads") };
+    read.inputs.insert("new".into(), "first".into());
+    let mut done = run.on(Event::Reloaded(Some(read)));
+    done.extend(run.listed());
+    (run, done)
+}
+
+#[test]
+fn a_save_before_the_files_of_a_new_service_are_watched_is_found_by_reading_them_once_more() {
+    let (mut run, done) = with_a_built_one_that_comes(BuildPolicy::Needed, PullPolicy::Missing);
+    assert!(done.contains(&"read new".to_owned()) && !done.iter().any(|line| line.contains("build")), "{done:?}");
+    assert_eq!(run.read("new", "second"), ["1: build image of new"]);
+    let (mut run, _) = with_a_built_one_that_comes(BuildPolicy::Needed, PullPolicy::Missing);
+    assert!(run.read("new", "first").is_empty());
+}
+
+#[test]
+fn what_is_built_or_not_whatever_its_files_are_is_not_read_once_more() {
+    for (build, policy) in [
+        (BuildPolicy::Always, PullPolicy::Missing),
+        (BuildPolicy::Never, PullPolicy::Missing),
+        (BuildPolicy::Needed, PullPolicy::Build),
+    ] {
+        let (_, done) = with_a_built_one_that_comes(build, policy);
+        assert!(!done.contains(&"read new".to_owned()), "{build:?} {policy:?}: {done:?}");
+    }
 }
