@@ -12,7 +12,7 @@ use super::global::Global;
 use super::output::print;
 use super::{session, up};
 use crate::change::infer::{self, Reasoned};
-use crate::change::rules::{definition_files, is_bound};
+use crate::change::rules::{definition_files, shown};
 use crate::project::{BuildContext, Project, Service, WatchAction, WatchRule};
 use crate::watch::{read_build_files, read_ignore_files};
 
@@ -103,9 +103,9 @@ fn without_inference(service: &Service) -> Option<(Vec<Reasoned>, Vec<String>)> 
 
 /// What rules would copy and a bind mount shows in the container already.
 fn already_bound(service: &Service) -> Vec<String> {
-    let targets = service.watch.iter().filter_map(|rule| Some((rule, target(&rule.action)?)));
-    let bound = targets.filter(|(rule, target)| is_bound(service, &rule.path, target));
-    bound.map(|(_, target)| format!("`{target}` is a bind mount of the same files: nothing is copied to it")).collect()
+    shown(service)
+        .map(|target| format!("`{target}` is a bind mount of the same files: nothing is copied to it"))
+        .collect()
 }
 
 fn inferred(service: &Service, files: Option<&infer::BuildFiles>) -> (Vec<Reasoned>, Vec<String>) {
@@ -131,15 +131,6 @@ fn action(action: &WatchAction) -> &'static str {
     }
 }
 
-fn target(action: &WatchAction) -> Option<&str> {
-    match action {
-        WatchAction::Rebuild | WatchAction::Restart => None,
-        WatchAction::Sync { target } | WatchAction::SyncRestart { target } | WatchAction::SyncExec { target, .. } => {
-            Some(target)
-        }
-    }
-}
-
 /// A line for each rule: service, what is done, with which files, and why.
 fn text(told: &[Told<'_>], directory: &Path) -> String {
     let mut rows: Vec<[String; 4]> = Vec::new();
@@ -149,7 +140,7 @@ fn text(told: &[Told<'_>], directory: &Path) -> String {
         for Reasoned { rule, files, why } in rules.iter().filter(|told| is_shown(told)) {
             let files = if files.is_empty() { std::slice::from_ref(&rule.path) } else { files };
             let mut shown = files.iter().map(|file| short(file, directory)).collect::<Vec<_>>().join(", ");
-            if let Some(target) = target(&rule.action) {
+            if let Some(target) = rule.action.target() {
                 shown = format!("{shown} → {target}");
             }
             rows.push([String::new(), action(&rule.action).to_owned(), shown, why.clone()]);
@@ -208,7 +199,7 @@ fn rule_json(Reasoned { rule, why, .. }: &Reasoned) -> Value {
             value[name] = json!(patterns);
         }
     }
-    if let Some(target) = target(&rule.action) {
+    if let Some(target) = rule.action.target() {
         value["target"] = json!(target);
     }
     value

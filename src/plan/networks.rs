@@ -239,7 +239,13 @@ impl<'a> Planner<'a> {
 
     /// Whether a container cannot start again, because a network that it was on is no more.
     pub(super) fn is_cut_off(&self, container: &Container) -> bool {
-        matches!(self.place(container), Some(Place::Gone(_)))
+        self.lost_network(container).is_some()
+    }
+
+    /// The name of the network for want of which a container cannot start again.
+    pub(super) fn lost_network(&self, container: &Container) -> Option<&'a str> {
+        let Some(Place::Gone(key)) = self.place(container) else { return None };
+        Some(&self.situation.project.networks[key].name)
     }
 
     fn place(&self, container: &Container) -> Option<Place<'a>> {

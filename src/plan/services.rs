@@ -44,7 +44,12 @@ pub(super) fn start(situation: Situation<'_>, services: &BTreeSet<String>) -> Ve
         for (number, replica) in replicas_of(situation.observed, &service.name) {
             let current = replica.current;
             if !current.state.is_running() && situation.facts.pending.contains(&current.id) {
-                let holds = planner.start_holds(service);
+                let mut holds = planner.start_holds(service);
+                holds.extend(planner.lost_network(current).map(|name| Hold::Failed {
+                    reason: format!(
+                        "its network `{name}` is gone, and with it this container's place; `hoist up` makes a new one"
+                    ),
+                }));
                 planner.push(start_operation(service, number, current), Cause::NotRunning, holds);
             }
         }

@@ -548,6 +548,17 @@ pub enum WatchAction {
     },
 }
 
+impl WatchAction {
+    /// Where the path of its rule lies in the container, if files are copied at all.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        match self {
+            Self::Rebuild | Self::Restart => None,
+            Self::Sync { target } | Self::SyncRestart { target } | Self::SyncExec { target, .. } => Some(target),
+        }
+    }
+}
+
 /// A command that is run inside a running container.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Hook {

@@ -113,6 +113,7 @@ impl Watch {
 
     /// Goes on with other rules. Files that come into view are not reported; what changed in between is. The answer comes
     /// when they are taken, or others in their place: every change from then on is one of what they bring into view, too.
+    #[must_use]
     pub fn replace(&self, rules: Arc<Rules>) -> oneshot::Receiver<()> {
         let (taken, is_taken) = oneshot::channel();
         self.shared.touch(|touched| touched.rules = Some((rules, taken)));

@@ -86,7 +86,7 @@ async fn what_comes_while_the_rules_are_exchanged_is_told_and_what_only_comes_in
     fs::create_dir_all(app.join("new/deep")).unwrap();
     fs::write(app.join("new/deep/file"), "1").unwrap();
     fs::write(app.join("new.js"), "1").unwrap();
-    watch.replace(rules);
+    watch.replace(rules).await.unwrap();
     let told = told_until(&watch, &app.join("sentinel")).await;
     let expected = [
         (".dockerignore", Present),

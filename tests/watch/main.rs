@@ -327,13 +327,13 @@ async fn new_rules_let_go_of_folders_and_report_only_what_changed_meanwhile() {
     assert_eq!(world.watch.watched_folders(), 4);
     world.write(".dockerignore", "gen\n");
     assert_eq!(world.reported().await, expected([(".dockerignore", Present)]));
-    world.watch.replace(rules(world.folder.path()));
+    world.watch.replace(rules(world.folder.path())).await.unwrap();
     assert_eq!(world.reported().await, expected([]));
     assert_eq!(world.watch.watched_folders(), 2);
     world.write("gen/deep/file", "two");
     assert_eq!(world.reported().await, expected([]));
     fs::remove_file(world.path(".dockerignore")).unwrap();
-    world.watch.replace(rules(world.folder.path()));
+    world.watch.replace(rules(world.folder.path())).await.unwrap();
     assert_eq!(world.reported().await, expected([(".dockerignore", Gone)]));
     assert_eq!(world.watch.watched_folders(), 4);
 }

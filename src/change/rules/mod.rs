@@ -37,6 +37,8 @@ pub struct Rules {
     by_git: BTreeSet<PathBuf>,
     manifest: BTreeSet<PathBuf>,
     problems: Vec<RuleProblem>,
+    /// Services, and where their rules copy to in vain.
+    shown: Vec<(String, String)>,
 }
 
 /// The ignore file that a service's build goes by; for a service without an image, what git ignores below its working
@@ -162,6 +164,11 @@ impl Rules {
         &self.problems
     }
 
+    /// The services whose rules copy to where a bind mount shows the same files, and that place in their containers.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.shown.iter().map(|(service, target)| (service.as_str(), target.as_str()))
+    }
+
     /// Every file and folder that has to be watched, whether or not it is there. Some may lie below others.
     #[must_use]
     pub fn roots(&self) -> BTreeSet<&Path> {
@@ -262,6 +269,7 @@ impl Rules {
     fn add_service(&mut self, service: &Service, ignore_file: Option<&IgnoreFile>, inferred: &[WatchRule]) {
         let context = service.build.as_ref().and_then(|build| self.context(service, build, ignore_file));
         let binds = Arc::new(binds(service));
+        self.shown.extend(shown(service).map(|target| (service.name.clone(), target.to_owned())));
         for written in &service.watch {
             let rule = Rule {
                 service: service.name.clone(),
@@ -480,10 +488,13 @@ fn is_initial(rule: &WatchRule) -> bool {
     rule.initial_sync && matches!(rule.action, WatchAction::Sync { .. } | WatchAction::SyncRestart { .. })
 }
 
-/// Whether a bind mount shows what would be copied from a path of the host to a path of the container there already.
-#[must_use]
-pub fn is_bound(service: &Service, path: &Path, target: &str) -> bool {
-    is_shown(&binds(service), &clean(path), &in_container(target, Path::new("")))
+/// The paths in a service's containers that its rules copy to although a bind mount shows the same files there.
+pub fn shown(service: &Service) -> impl Iterator<Item = &str> {
+    let binds = binds(service);
+    let targets = service.watch.iter().filter_map(|rule| Some((&rule.path, rule.action.target()?)));
+    let bound =
+        move |(path, target): &(&PathBuf, &str)| is_shown(&binds, &clean(path), &in_container(target, Path::new("")));
+    targets.filter(bound).map(|(_, target)| target)
 }
 
 fn is_shown(binds: &[Bind], path: &Path, inside: &str) -> bool {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates, is_bound};
+use super::{IgnoreFile, Rules, definition_files, dockerfile, ignore_file_candidates, shown};
 use crate::change::{Change, PathState};
 use crate::project::{Build, BuildContext, Hook, Mount, MountSource, Project, Service, WatchAction, WatchRule};
 
@@ -369,10 +369,18 @@ fn rules_are_written_down_as_what_they_were_made_from() {
 }
 
 #[test]
-fn a_bind_mount_shows_what_is_copied_to_where_it_shows_it_already() {
-    let service = Service { mounts: vec![bind("/p/src/", "/app")], ..service("api", None, Vec::new()) };
-    let is_bound = |path: &str, target: &str| is_bound(&service, Path::new(path), target);
-    assert!(is_bound("/p/src", "/app") && is_bound("/p/./src/lib", "/app/lib/"));
-    assert!(!is_bound("/p/src/lib", "/app"), "it shows that below `lib`");
-    assert!(!is_bound("/p/other", "/app"));
+fn rules_that_copy_to_where_a_bind_mount_shows_the_same_are_named() {
+    let all = [
+        ("/p/src", "/app"),
+        ("/p/./src/lib", "/app/lib/"),
+        // It shows that below `lib`.
+        ("/p/src/lib", "/app"),
+        ("/p/other", "/app"),
+    ];
+    let written =
+        all.map(|(path, target)| sync(path, target)).into_iter().chain([rule("/p/src", WatchAction::Restart)]);
+    let service = Service { mounts: vec![bind("/p/src/", "/app")], ..service("api", None, written.collect()) };
+    assert_eq!(shown(&service).collect::<Vec<_>>(), ["/app", "/app/lib/"]);
+    let rules = rules(vec![service], "");
+    assert_eq!(rules.shown().collect::<Vec<_>>(), [("api", "/app"), ("api", "/app/lib/")]);
 }

@@ -65,3 +65,21 @@ fn start_is_content_with_the_replicas_that_there_are_but_not_without_any() {
     let one = with(alone, [container(&shop, "db", 1, ContainerState::Running)]);
     assert_plan(&shop, &goal, &one, &facts, "start api-1 (is not running)");
 }
+
+#[test]
+fn start_says_which_network_a_container_cannot_start_without() {
+    let shop = project([service("api"), service("db")]);
+    let containers =
+        ["api", "db"].map(|name| Container { started_at: 5, ..container(&shop, name, 1, ContainerState::Exited(0)) });
+    let goal = Goal::Start { services: all(&shop) };
+    let mut observed = with(prepared(&shop), containers);
+    let facts = Facts { pending: ["api-1", "db-1"].map(String::from).into(), ..Facts::new(&shop) };
+    assert_plan(&shop, &goal, &observed, &facts, "start api-1 (is not running)\nstart db-1 (is not running)");
+    let gone =
+        "failed: its network `shop_default` is gone, and with it this container's place; `hoist up` makes a new one";
+    let expected = format!("start api-1 (is not running): {gone}\nstart db-1 (is not running): {gone}");
+    observed.networks.get_mut("shop_default").expect("it is there").created_at = 6;
+    assert_plan(&shop, &goal, &observed, &facts, &expected);
+    observed.networks.clear();
+    assert_plan(&shop, &goal, &observed, &facts, &expected);
+}

@@ -180,3 +180,28 @@ fn an_exit_of_what_is_being_restarted_is_not_told_of() {
     let exited = run.container("api", ContainerState::Exited(143));
     assert!(run.became(exited).is_empty());
 }
+
+#[test]
+fn a_rule_for_files_that_a_bind_mount_shows_already_is_told_of_once() {
+    let api = || {
+        let mut api = service("api");
+        api.watch = vec![WatchRule::new("/shop/src".into(), WatchAction::Sync { target: "/app".into() })];
+        let source = MountSource::Bind {
+            path: "/shop/src".into(),
+            create_host_path: true,
+            propagation: None,
+            selinux: None,
+            recursion: None,
+        };
+        api.mounts = vec![Mount { target: "/app".into(), read_only: false, source }];
+        api
+    };
+    let mut run = Run::new(project([api()]), attached());
+    let listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
+    let told = run.told(Event::Observed(listing));
+    let about = |told: &[String]| told.iter().filter(|line| line.contains("not copied to `/app`")).count();
+    assert_eq!(about(&told), 1, "{told:?}");
+    assert!(run.saved("/shop/src/main.js").is_empty());
+    let told = run.told(Event::Woken);
+    assert_eq!(about(&told), 0, "{told:?}");
+}
