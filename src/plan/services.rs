@@ -46,9 +46,7 @@ pub(super) fn start(situation: Situation<'_>, services: &BTreeSet<String>) -> Ve
             if !current.state.is_running() && situation.facts.pending.contains(&current.id) {
                 let mut holds = planner.start_holds(service);
                 holds.extend(planner.lost_network(current).map(|name| Hold::Failed {
-                    reason: format!(
-                        "its network `{name}` is gone, and with it this container's place; `hoist up` makes a new one"
-                    ),
+                    reason: format!("cannot start: its network `{name}` is gone; `hoist up` makes a new container"),
                 }));
                 planner.push(start_operation(service, number, current), Cause::NotRunning, holds);
             }

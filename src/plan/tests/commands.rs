@@ -75,8 +75,7 @@ fn start_says_which_network_a_container_cannot_start_without() {
     let mut observed = with(prepared(&shop), containers);
     let facts = Facts { pending: ["api-1", "db-1"].map(String::from).into(), ..Facts::new(&shop) };
     assert_plan(&shop, &goal, &observed, &facts, "start api-1 (is not running)\nstart db-1 (is not running)");
-    let gone =
-        "failed: its network `shop_default` is gone, and with it this container's place; `hoist up` makes a new one";
+    let gone = "failed: cannot start: its network `shop_default` is gone; `hoist up` makes a new container";
     let expected = format!("start api-1 (is not running): {gone}\nstart db-1 (is not running): {gone}");
     observed.networks.get_mut("shop_default").expect("it is there").created_at = 6;
     assert_plan(&shop, &goal, &observed, &facts, &expected);
