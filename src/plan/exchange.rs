@@ -46,12 +46,17 @@ impl<'a> Planner<'a> {
             self.push(revert(service, number, old, new), Cause::Rejected { reason: reason.clone() }, Vec::new());
             return;
         }
-        let Some(cause) = self.outdated(service, up, old, image) else {
-            // The manifest or the image went back to what the old one was made from.
-            self.push(revert(service, number, old, new), Cause::Unfinished, Vec::new());
-            return;
-        };
         let newer = self.outdated(service, up, new, image).or_else(|| self.network_cause(new));
+        let cause = match self.outdated(service, up, old, image) {
+            Some(cause) => cause,
+            // Why the old one had to go is not known any more.
+            None if newer.is_none() => Cause::Unfinished,
+            None => {
+                // The manifest or the image went back to what the old one was made from.
+                self.push(revert(service, number, old, new), Cause::Unfinished, Vec::new());
+                return;
+            }
+        };
         // Whether it serves is seen before its network is made anew, or another one is made of the same image.
         let is_same = matches!(newer, Some(Cause::NetworkChanged { .. } | Cause::SourcesChanged));
         let is_on_trial = new.state.is_running() && is_same;

@@ -651,7 +651,10 @@ impl State {
         for id in std::mem::take(&mut self.facts.restarts) {
             let Some(container) = self.observed.containers.get(&id) else { continue };
             if !self.project.services.get(&container.service).is_some_and(Service::is_on_machine) {
-                self.facts.overlaid.insert(id);
+                // Nor is the one better that it was about to take the place of.
+                let same = |it: &&Container| it.service == container.service && it.number == container.number;
+                let both = self.observed.containers.values().filter(same).filter(|it| !it.one_off);
+                self.facts.overlaid.extend(both.map(|it| it.id.clone()));
             } else if container.state.is_running() {
                 self.facts.restarts.insert(id);
             }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
+use rustix::process::Signal;
+
 use crate::support::engine::is_embedded;
 use crate::support::session::Session;
 use crate::support::{NODE, Project, free_port, http};
@@ -199,4 +201,31 @@ fn a_file_of_variables_that_a_dockerfile_copies_is_synced_even_beside_the_manife
         shows(&project, &session, port, "WORD=two\n");
         assert_eq!(project.container("web").id, before, "nothing was built for {folder}: {}", session.said());
     }
+}
+
+#[test]
+fn files_that_are_put_back_with_what_rebuilds_take_the_copied_ones_along_also_between_runs() {
+    let (project, port) = served(
+        "    develop: { watch: [{ action: sync, path: ./web/page, target: /app/page }, { action: rebuild, path: ./web/Dockerfile }] }",
+    );
+    let dockerfile = fs::read_to_string(project.path("web/Dockerfile")).expect("a Dockerfile");
+    let session = project.up();
+    shows(&project, &session, port, "one");
+    project.write("web/page", "two");
+    shows(&project, &session, port, "two");
+    project.write("web/Dockerfile", &format!("{dockerfile}RUN exit 3\n"));
+    session.wait_for("build failed");
+    // In one burst, as a stash that is put away.
+    project.write("web/Dockerfile", &dockerfile);
+    project.write("web/page", "one");
+    shows(&project, &session, port, "one");
+    let mark = session.mark();
+    project.write("web/page", "two");
+    session.wait_from(mark, "→ synced");
+    shows(&project, &session, port, "two");
+    session.signal(Signal::INT);
+    assert_eq!(session.exit_code(), Some(130), "{}", session.said());
+    project.write("web/page", "one");
+    let session = project.up();
+    shows(&project, &session, port, "one");
 }

@@ -325,3 +325,18 @@ fn what_a_cut_off_exchange_left_is_removed_unless_it_is_what_serves() {
     let serving = with(prepared(&shop), [of("left", 1, ContainerState::Running), newest()]);
     assert_up(&shop, &serving, "start api-1 (is not running)");
 }
+
+#[test]
+fn an_exchange_that_was_cut_short_goes_on_also_where_nobody_knows_any_more_what_it_was_for() {
+    let project = project([service("api")]);
+    let mut new = container(&project, "api", 1, ContainerState::Exited(143));
+    (new.id, new.replaces, new.created_at) = ("new".into(), Some("api-1".into()), 5);
+    let old = container(&project, "api", 1, ContainerState::Exited(143));
+    let observed = with(prepared(&project), [old, new.clone()]);
+    assert_up(&project, &observed, "replace api-1 (an earlier exchange was cut short)");
+    // It was for what the manifest said then.
+    let other = Container { config_hash: Some("other".into()), ..new };
+    let old = container(&project, "api", 1, ContainerState::Running);
+    let observed = with(prepared(&project), [old, other]);
+    assert_up(&project, &observed, "take back api-1 (an earlier exchange was cut short)");
+}

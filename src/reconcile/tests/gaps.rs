@@ -287,6 +287,12 @@ fn a_container_into_which_an_earlier_run_copied_other_files_is_replaced_although
         state_of(&listing, &goal),
         "create api-1 (sources changed)\nreplace api-1 (sources changed): waits for its container\n"
     );
+    // It was about to take the place of one that has other files, too.
+    let of = Container { id: "api-0".into(), ..listing.containers["api-1"].clone() };
+    let mut pair = with(listing.clone(), [of]);
+    let new = pair.containers.get_mut("api-1").expect("it is there");
+    (new.replaces, new.state) = (Some("api-0".into()), ContainerState::Exited(143));
+    assert_eq!(state_of(&pair, &goal), "remove api-1 (sources changed)\n");
     let Goal::Up(mut up) = goal else { unreachable!("it is one") };
     up.no_recreate = true;
     assert_eq!(state_of(&listing, &Goal::Up(up)), "");
