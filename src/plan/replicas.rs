@@ -41,12 +41,16 @@ pub fn replicas_of<'a>(observed: &'a Observed, service: &str) -> BTreeMap<u32, R
 #[must_use]
 pub fn newest_of<'a>(observed: &'a Observed, service: &str, number: u32) -> Option<&'a Container> {
     let own = observed.containers.values().filter(|it| it.service == service && it.number == number && !it.one_off);
-    own.max_by_key(|container| (container.created_at, &container.id))
+    own.max_by_key(|container| age(container))
+}
+
+/// The newest last; ids break ties so that the answer never depends on the order of a map.
+fn age(container: &Container) -> (u64, &str) {
+    (container.created_at, &container.id)
 }
 
 fn replica(mut containers: Vec<&Container>) -> Option<Replica<'_>> {
-    // The newest last; ids break ties so that the answer never depends on the order of a map.
-    containers.sort_by_key(|container| (container.created_at, &container.id));
+    containers.sort_by(|one, other| age(one).cmp(&age(other)));
     let is_replaced = |one: &Container| {
         containers.iter().any(|other| {
             other.id != one.id && other.replaces.as_ref().is_some_and(|name| *name == one.id || *name == one.name)

@@ -7,7 +7,7 @@ use super::notice::Notice;
 use super::{Listing, State};
 use crate::plan::goal::Until;
 use crate::plan::is_restarted;
-use crate::plan::observed::{Container, ContainerState, Health};
+use crate::plan::observed::{Container, ContainerState, Health, Observed};
 use crate::plan::operation::Subject;
 use crate::project::RestartPolicy;
 
@@ -48,6 +48,21 @@ impl State {
                 }
             }
             None => self.forget(id),
+        }
+    }
+
+    /// What was heard of a container while the listing was under way counts, unless the listing saw more of its life.
+    pub(super) fn keep_newer(&mut self, before: &Observed) {
+        for id in std::mem::take(&mut self.newer) {
+            let Some(heard) = before.containers.get(&id) else {
+                self.observed.containers.remove(&id);
+                continue;
+            };
+            let moment = |it: &Container| it.started_at.max(it.finished_at);
+            let is_newer = |listed: &Container| moment(listed) > moment(heard);
+            if !self.observed.containers.get(&id).is_some_and(is_newer) {
+                self.observed.containers.insert(id, heard.clone());
+            }
         }
     }
 

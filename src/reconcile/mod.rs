@@ -610,21 +610,6 @@ impl State {
         }
     }
 
-    /// What was heard of a container while the listing was under way counts, unless the listing saw more of its life.
-    fn keep_newer(&mut self, before: &Observed) {
-        for id in std::mem::take(&mut self.newer) {
-            let Some(heard) = before.containers.get(&id) else {
-                self.observed.containers.remove(&id);
-                continue;
-            };
-            let moment = |it: &Container| it.started_at.max(it.finished_at);
-            let is_newer = |listed: &Container| moment(listed) > moment(heard);
-            if !self.observed.containers.get(&id).is_some_and(is_newer) {
-                self.observed.containers.insert(id, heard.clone());
-            }
-        }
-    }
-
     /// Notes what is there when the run begins and has to be dealt with once.
     fn take_stock(&mut self, actions: &mut Vec<Action>) {
         self.take_stock_of_files();

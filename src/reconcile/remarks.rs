@@ -21,14 +21,14 @@ impl State {
                 let hint = format!("if they may go, `docker volume rm {name}` while nothing uses it has it made anew");
                 (message, Some(hint))
             }));
+            let shown = self.rules.iter().flat_map(|rules| rules.shown());
+            found.extend(shown.filter(|(service, _)| up.services.contains(*service)).map(|(service, target)| {
+                let message = format!(
+                    "`{service}`: saved files are not copied to `{target}`: a bind mount shows them there already"
+                );
+                (message, Some("`hoist watch --explain` tells what a save leads to".into()))
+            }));
         }
-        let scope = self.scope();
-        let shown = self.rules.iter().flat_map(|rules| rules.shown()).filter(|(service, _)| scope.contains(*service));
-        found.extend(shown.map(|(service, target)| {
-            let message =
-                format!("`{service}`: saved files are not copied to `{target}`: a bind mount shows them there already");
-            (message, Some("`hoist watch --explain` tells what a save leads to".into()))
-        }));
         let told = std::mem::replace(&mut self.remarks, found.keys().cloned().collect());
         let news = found.into_iter().filter(|(message, _)| !told.contains(message));
         actions.extend(news.map(|(message, hint)| Action::Tell(Notice::Warning { message, hint })));

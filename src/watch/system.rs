@@ -171,15 +171,15 @@ mod tests {
     use super::super::shared::Shared;
     use super::{Refusal, System};
 
-    /// Waits until all of these are told.
-    fn wait_for(shared: &Shared, paths: &[PathBuf]) {
+    /// Waits until all of these are told, and returns all that is told until then.
+    fn wait_for(shared: &Shared, paths: &[PathBuf]) -> BTreeSet<PathBuf> {
         let deadline = Instant::now() + Duration::from_secs(20);
-        let mut left: BTreeSet<&PathBuf> = paths.iter().collect();
-        while !left.is_empty() {
-            assert!(Instant::now() < deadline, "not told: {left:?}");
-            let touched = shared.wait(Some(deadline), false).paths;
-            left.retain(|path| !touched.contains(*path));
+        let mut touched = BTreeSet::new();
+        while !paths.iter().all(|path| touched.contains(path)) {
+            assert!(Instant::now() < deadline, "of {paths:?} only {touched:?} are told");
+            touched.append(&mut shared.wait(Some(deadline), false).paths);
         }
+        touched
     }
 
     #[test]
@@ -205,12 +205,7 @@ mod tests {
         system.unwatch(&top.join("real/deep"));
         std::fs::write(top.join("real/deep/file"), "three").expect("a file");
         std::fs::write(top.join("real/sentinel"), "").expect("a file");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let mut touched = BTreeSet::new();
-        while !touched.contains(&top.join("real/sentinel")) {
-            assert!(Instant::now() < deadline, "not told");
-            touched.append(&mut shared.wait(Some(deadline), false).paths);
-        }
+        let touched = wait_for(&shared, &[top.join("real/sentinel")]);
         assert!(!touched.contains(&top.join("real/deep/file")), "{touched:?}");
     }
 

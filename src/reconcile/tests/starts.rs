@@ -183,20 +183,17 @@ fn an_exit_of_what_is_being_restarted_is_not_told_of() {
 
 #[test]
 fn a_rule_for_files_that_a_bind_mount_shows_already_is_told_of_once() {
-    let api = || {
-        let mut api = service("api");
-        api.watch = vec![WatchRule::new("/shop/src".into(), WatchAction::Sync { target: "/app".into() })];
-        let source = MountSource::Bind {
-            path: "/shop/src".into(),
-            create_host_path: true,
-            propagation: None,
-            selinux: None,
-            recursion: None,
-        };
-        api.mounts = vec![Mount { target: "/app".into(), read_only: false, source }];
-        api
+    let source = MountSource::Bind {
+        path: "/shop/src".into(),
+        create_host_path: true,
+        propagation: None,
+        selinux: None,
+        recursion: None,
     };
-    let mut run = Run::new(project([api()]), attached());
+    let mut api = service("api");
+    api.watch = vec![WatchRule::new("/shop/src".into(), WatchAction::Sync { target: "/app".into() })];
+    api.mounts = vec![Mount { target: "/app".into(), read_only: false, source }];
+    let mut run = Run::new(project([api]), attached());
     let listing = with(prepared(&run.project), [run.container("api", ContainerState::Running)]);
     let told = run.told(Event::Observed(listing));
     let about = |told: &[String]| told.iter().filter(|line| line.contains("not copied to `/app`")).count();
